@@ -1,0 +1,78 @@
+# pool_optimizer: builds with PGXS.
+#
+#   make                build
+#   make install        install (as whoever may write there)
+#   make unit           the model's tests, without a server, under ASan and UBSan
+#   make installcheck   regress, isolation and TAP tests, each on a server of its own
+#   make lint           layers, exported symbols, formatting
+#   make check-all      unit and lint, then installcheck
+
+EXTENSION = pool_optimizer
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/pool_optimizer.control)
+MODULE_big = pool_optimizer
+PGFILEDESC = "pool_optimizer - connection quotas, reclaiming and pool sizes"
+
+# Lowest layer first: a file includes headers of earlier ones only (make lint).
+OBJS = \
+	src/model/po_histogram.o \
+	src/model/po_names.o \
+	src/model/po_queueing.o \
+	src/model/po_policy.o \
+	src/model/po_admission.o \
+	src/model/po_leak.o \
+	src/model/po_brake.o \
+	src/model/po_recommend.o \
+	src/po_guc.o \
+	src/po_shmem.o \
+	src/po_events.o \
+	src/po_registry.o \
+	src/po_stats.o \
+	src/po_state.o \
+	src/po_sample.o \
+	src/po_act.o \
+	src/po_judge.o \
+	src/po_session.o \
+	src/po_policy_row.o \
+	src/po_keeper.o \
+	src/po_reclaim.o \
+	src/po_sampler.o \
+	src/po_policy_sql.o \
+	src/po_publish.o \
+	pool_optimizer.o
+
+DATA = $(wildcard $(srcdir)/sql/$(EXTENSION)--*.sql)
+
+PG_CPPFLAGS = -I$(srcdir)/src -DPO_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers
+SHLIB_LINK = -lm
+
+REGRESS = views policies patterns privileges errors accounting
+REGRESS_OPTS = --temp-instance=./tmp_check --temp-config=$(srcdir)/src/unit/regress.conf
+ISOLATION = policy_change
+ISOLATION_OPTS = --temp-instance=./tmp_check_iso --temp-config=$(srcdir)/src/unit/regress.conf
+TAP_TESTS = 1
+EXTRA_CLEAN = tmp_check tmp_check_iso output_iso results regression.diffs regression.out log
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Debian's PGXS does not track headers.
+$(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/model/*.h)
+
+.PHONY: unit lint check-all
+unit:
+	$(MAKE) -C $(srcdir)/src/unit check
+
+lint: all
+	perl $(srcdir)/src/unit/check_layers.pl $(srcdir) $(OBJS)
+	sh $(srcdir)/src/unit/check_symbols.sh $(MODULE_big)$(DLSUFFIX)
+
+check-all: unit lint
+	$(MAKE) installcheck
+
+clean: clean-unit
+.PHONY: clean-unit
+clean-unit:
+	$(MAKE) -C $(srcdir)/src/unit clean

@@ -1,0 +1,381 @@
+/* sql/pool_optimizer--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pool_optimizer" to load this file. \quit
+
+-- ---------------------------------------------------------------------------
+-- Policies
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE pool_policies (
+	scope                text NOT NULL DEFAULT 'tenant',
+	tenant               text NOT NULL,
+	max_connections      integer,
+	guaranteed           integer,
+	weight               float8,
+	on_full              text,
+	wait_timeout         interval,
+	quota_mode           text,
+	idle                 interval,
+	idle_in_transaction  interval,
+	never_used           interval,
+	lifetime             interval,
+	leak_probability     float8,
+	timeouts_mode        text,
+	min_size             integer,
+	max_size             integer,
+	target_wait          interval,
+	scale_up_threshold   float8,
+	scale_down_threshold float8,
+	scale_up_step        integer,
+	scale_down_step      integer,
+	evaluation_interval  interval,
+	auto                 boolean,
+	drain_started_at     timestamptz,
+	drain_grace          interval,
+	PRIMARY KEY (scope, tenant)
+);
+
+COMMENT ON TABLE pool_policies IS
+	'Policies of pool_optimizer: what applies to a tenant, or to what another scope counts. NULL = inherited from the next wider pattern';
+COMMENT ON COLUMN pool_policies.scope IS 'what is counted: tenant, database, role, address, application, cluster';
+COMMENT ON COLUMN pool_policies.tenant IS 'name within the scope, or a pattern (* matches any run); a CIDR in scope address, * in scope cluster';
+COMMENT ON COLUMN pool_policies.max_connections IS 'quota: sessions at the same time; -1 = no limit, 0 = refuse all';
+COMMENT ON COLUMN pool_policies.guaranteed IS 'connections always free for this tenant; exact names in scope tenant only';
+COMMENT ON COLUMN pool_policies.weight IS 'share of what is left over, relative to others (> 0)';
+COMMENT ON COLUMN pool_policies.on_full IS 'what a login over the quota meets: reject, wait, evict_idle';
+COMMENT ON COLUMN pool_policies.wait_timeout IS 'how long a login may queue; never beyond authentication_timeout';
+COMMENT ON COLUMN pool_policies.quota_mode IS 'off, observe or enforce; in force is the lower of this and pool_optimizer.mode';
+COMMENT ON COLUMN pool_policies.idle IS 'a session idle for so long is a leak; 0 = rule off';
+COMMENT ON COLUMN pool_policies.idle_in_transaction IS 'a session idle in (or aborted in) a transaction, or stuck reading from its client, for so long is a leak; 0 = rule off';
+COMMENT ON COLUMN pool_policies.never_used IS 'a session that never ran a transaction for so long is a leak; 0 = rule off';
+COMMENT ON COLUMN pool_policies.lifetime IS 'a session older than this is ended when it is idle; 0 = rule off';
+COMMENT ON COLUMN pool_policies.leak_probability IS 'an idle session that is so likely (0..1) never to be used again is a leak; 0 = rule off';
+COMMENT ON COLUMN pool_policies.timeouts_mode IS 'off, observe or enforce; in force is the lower of this and pool_optimizer.mode';
+COMMENT ON COLUMN pool_policies.min_size IS 'recommended_size is not below';
+COMMENT ON COLUMN pool_policies.max_size IS 'recommended_size is not above; -1 = no limit';
+COMMENT ON COLUMN pool_policies.target_wait IS 'mean wait for a connection that the recommended pool keeps';
+COMMENT ON COLUMN pool_policies.scale_up_threshold IS 'grow when so much (0..1) of the pool is busy';
+COMMENT ON COLUMN pool_policies.scale_down_threshold IS 'shrink when no more than this (0..1) of the pool is busy';
+COMMENT ON COLUMN pool_policies.scale_up_step IS 'grow by at most so many connections at a time; 0 = at once';
+COMMENT ON COLUMN pool_policies.scale_down_step IS 'shrink by at most so many connections at a time; 0 = at once';
+COMMENT ON COLUMN pool_policies.evaluation_interval IS 'time between two recommendations';
+COMMENT ON COLUMN pool_policies.auto IS 'may the recommendation be applied to poolers';
+COMMENT ON COLUMN pool_policies.drain_started_at IS 'set by pool_drain: no login since';
+COMMENT ON COLUMN pool_policies.drain_grace IS 'set by pool_drain: sessions left so long after drain_started_at are ended';
+
+SELECT pg_catalog.pg_extension_config_dump('pool_policies', '');
+
+CREATE FUNCTION pool_policies_check() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pool_policies_check_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_policies_check() IS 'refuses policies that are not sound';
+
+CREATE FUNCTION pool_policies_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pool_policies_changed_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_policies_changed() IS 'checks policies together and has them put in force at COMMIT';
+
+CREATE FUNCTION pool_policy_visible(scope text, tenant text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'pool_policy_visible_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pool_policy_visible(text, text) IS
+	'row-level security of pool_policies: may the caller see this policy';
+
+CREATE TRIGGER pool_policies_check
+	BEFORE INSERT OR UPDATE OR DELETE ON pool_policies
+	FOR EACH ROW EXECUTE FUNCTION pool_policies_check();
+CREATE TRIGGER pool_policies_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pool_policies
+	FOR EACH STATEMENT EXECUTE FUNCTION pool_policies_changed();
+
+-- Who may change a row is a matter of GRANT; who may see one is decided here.
+ALTER TABLE pool_policies ENABLE ROW LEVEL SECURITY;
+CREATE POLICY see_what_applies ON pool_policies FOR SELECT
+	USING (pool_policy_visible(scope, tenant));
+CREATE POLICY insert_if_granted ON pool_policies FOR INSERT WITH CHECK (true);
+CREATE POLICY update_if_granted ON pool_policies FOR UPDATE USING (true) WITH CHECK (true);
+CREATE POLICY delete_if_granted ON pool_policies FOR DELETE USING (true);
+
+CREATE FUNCTION pool_set_quota(
+	tenant text,
+	max_connections integer DEFAULT NULL,
+	guaranteed integer DEFAULT NULL,
+	weight float8 DEFAULT NULL,
+	on_full text DEFAULT NULL,
+	wait_timeout interval DEFAULT NULL,
+	mode text DEFAULT NULL,
+	scope text DEFAULT 'tenant')
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_set_quota_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) IS
+	'sets how many sessions a name may have; NULL keeps what is set; returns the policy. max_connections -1 = no limit, 0 = refuse all; on_full: reject, wait, evict_idle; mode: off, observe, enforce';
+
+CREATE FUNCTION pool_set_timeouts(
+	tenant text,
+	idle interval DEFAULT NULL,
+	idle_in_transaction interval DEFAULT NULL,
+	never_used interval DEFAULT NULL,
+	lifetime interval DEFAULT NULL,
+	leak_probability float8 DEFAULT NULL,
+	mode text DEFAULT NULL)
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_set_timeouts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) IS
+	'sets when a session of a tenant counts as leaked and may be ended; NULL keeps what is set, interval 0 turns a rule off; returns the policy';
+
+CREATE FUNCTION pool_set_sizing(
+	tenant text,
+	min_size integer DEFAULT NULL,
+	max_size integer DEFAULT NULL,
+	target_wait interval DEFAULT NULL,
+	scale_up_threshold float8 DEFAULT NULL,
+	scale_down_threshold float8 DEFAULT NULL,
+	scale_up_step integer DEFAULT NULL,
+	scale_down_step integer DEFAULT NULL,
+	evaluation_interval interval DEFAULT NULL,
+	auto boolean DEFAULT NULL)
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_set_sizing_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_set_sizing(text, integer, integer, interval, float8, float8, integer, integer, interval, boolean) IS
+	'sets how the recommended pool size of a tenant moves; NULL keeps what is set; returns the policy';
+
+CREATE FUNCTION pool_drop_policy(
+	tenant text,
+	scope text DEFAULT 'tenant',
+	field text DEFAULT NULL,
+	if_exists boolean DEFAULT false)
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_drop_policy_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_drop_policy(text, text, text, boolean) IS
+	'drops a policy, or one field of it, back to what the pattern above says; returns what is left, NULL when nothing is';
+
+CREATE FUNCTION pool_drain(tenant text, grace interval DEFAULT '30s')
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_drain_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_drain(text, interval) IS
+	'from COMMIT on refuses new logins of a tenant, ends its idle sessions, lets the running ones finish and ends what is left after grace; until pool_resume';
+
+CREATE FUNCTION pool_resume(tenant text)
+RETURNS pool_policies
+	AS 'MODULE_PATHNAME', 'pool_resume_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_resume(text) IS 'ends a drain: logins of the tenant are admitted again';
+
+CREATE FUNCTION pool_sync(timeout interval DEFAULT '5s')
+RETURNS boolean
+	AS 'MODULE_PATHNAME', 'pool_sync_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_sync(interval) IS
+	'waits until the policies committed so far are in force; false if timeout passed before';
+
+-- ---------------------------------------------------------------------------
+-- Views
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION pool_stats(
+	OUT tenant text, OUT sessions integer, OUT active integer, OUT idle integer,
+	OUT idle_in_transaction integer, OUT waiting integer, OUT max_connections integer,
+	OUT guaranteed integer, OUT utilization float8, OUT peak_sessions integer,
+	OUT peak_busy integer, OUT admitted bigint, OUT rejected bigint, OUT would_reject bigint,
+	OUT terminated bigint, OUT would_terminate bigint, OUT transactions bigint,
+	OUT rollbacks bigint, OUT errors bigint, OUT last_error text, OUT last_error_at timestamptz,
+	OUT xact_mean_ms float8, OUT xact_p50_ms float8, OUT xact_p95_ms float8,
+	OUT xact_p99_ms float8, OUT wait_p99_ms float8, OUT recommended_size integer,
+	OUT first_seen timestamptz, OUT last_used timestamptz, OUT mode text,
+	OUT exempt_sessions integer, OUT draining boolean)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_stats() IS 'the rows of view pool_stats';
+
+CREATE VIEW pool_stats AS SELECT * FROM pool_stats();
+COMMENT ON VIEW pool_stats IS 'One row per tenant: sessions, quota, refusals, transactions';
+COMMENT ON COLUMN pool_stats.tenant IS 'name by the template pool_optimizer.tenant; (other) = those beyond max_tenants';
+COMMENT ON COLUMN pool_stats.sessions IS 'sessions now, exempt ones included (live)';
+COMMENT ON COLUMN pool_stats.active IS 'sessions that executed a statement at the last sample';
+COMMENT ON COLUMN pool_stats.idle IS 'sessions that were neither active nor in a transaction at the last sample';
+COMMENT ON COLUMN pool_stats.idle_in_transaction IS 'sessions idle (or aborted) in a transaction at the last sample';
+COMMENT ON COLUMN pool_stats.waiting IS 'logins queued for a place (live)';
+COMMENT ON COLUMN pool_stats.max_connections IS 'quota of the tenant; -1 = no limit';
+COMMENT ON COLUMN pool_stats.guaranteed IS 'connections that are always free for this tenant';
+COMMENT ON COLUMN pool_stats.utilization IS 'share (0..1) of the quota in use, without a quota of the usable connections';
+COMMENT ON COLUMN pool_stats.peak_sessions IS 'most sessions at the same time';
+COMMENT ON COLUMN pool_stats.peak_busy IS 'most sessions seen busy at the same time';
+COMMENT ON COLUMN pool_stats.admitted IS 'logins admitted (live)';
+COMMENT ON COLUMN pool_stats.rejected IS 'logins refused by us (live)';
+COMMENT ON COLUMN pool_stats.would_reject IS 'logins admitted that mode enforce would have refused or queued (live)';
+COMMENT ON COLUMN pool_stats.terminated IS 'sessions ended by us';
+COMMENT ON COLUMN pool_stats.would_terminate IS 'sessions that mode enforce would have ended';
+COMMENT ON COLUMN pool_stats.transactions IS 'transactions ended, exact';
+COMMENT ON COLUMN pool_stats.rollbacks IS 'transactions among them that were rolled back, exact';
+COMMENT ON COLUMN pool_stats.errors IS 'refusals, terminations, logins that failed after admission, and transactions ended by an error';
+COMMENT ON COLUMN pool_stats.last_error IS 'the last of them, without statement text; null without pg_read_all_stats';
+COMMENT ON COLUMN pool_stats.last_error_at IS 'when it happened';
+COMMENT ON COLUMN pool_stats.xact_mean_ms IS 'mean duration of transactions';
+COMMENT ON COLUMN pool_stats.xact_p50_ms IS 'median duration of transactions (buckets of at most 25 %, interpolated)';
+COMMENT ON COLUMN pool_stats.xact_p95_ms IS '95 % of transactions were shorter';
+COMMENT ON COLUMN pool_stats.xact_p99_ms IS '99 % of transactions were shorter';
+COMMENT ON COLUMN pool_stats.wait_p99_ms IS '99 % of queued logins waited less; null when none was queued';
+COMMENT ON COLUMN pool_stats.recommended_size IS 'see pool_recommendations';
+COMMENT ON COLUMN pool_stats.first_seen IS 'first login, or first policy';
+COMMENT ON COLUMN pool_stats.last_used IS 'last login or end of a session';
+COMMENT ON COLUMN pool_stats.mode IS 'mode in force for the quota';
+COMMENT ON COLUMN pool_stats.exempt_sessions IS 'sessions among sessions that take no quota (live)';
+COMMENT ON COLUMN pool_stats.draining IS 'pool_drain was called';
+
+CREATE FUNCTION pool_stats_cluster(
+	OUT mode text, OUT max_connections integer, OUT sessions integer, OUT waiting integer,
+	OUT utilization float8, OUT health text, OUT tenants integer, OUT guaranteed integer,
+	OUT sampler_pid integer, OUT keeper_pid integer, OUT last_sample timestamptz,
+	OUT samples bigint, OUT missed_samples bigint, OUT sample_us float8,
+	OUT policy_generation bigint, OUT overflow_logins bigint, OUT unready_logins bigint,
+	OUT worker_errors bigint, OUT last_error text, OUT last_error_at timestamptz,
+	OUT shared_memory_bytes bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_cluster_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION pool_stats_cluster() IS 'the row of view pool_stats_cluster';
+
+CREATE VIEW pool_stats_cluster AS SELECT * FROM pool_stats_cluster();
+COMMENT ON VIEW pool_stats_cluster IS 'One row: the cluster, and how pool_optimizer itself is doing';
+COMMENT ON COLUMN pool_stats_cluster.mode IS 'the setting pool_optimizer.mode';
+COMMENT ON COLUMN pool_stats_cluster.max_connections IS 'connections usable by clients that are not superusers';
+COMMENT ON COLUMN pool_stats_cluster.sessions IS 'client sessions, exempt ones included';
+COMMENT ON COLUMN pool_stats_cluster.waiting IS 'logins queued for a place';
+COMMENT ON COLUMN pool_stats_cluster.utilization IS 'share (0..1) of max_connections in use, those that wait included';
+COMMENT ON COLUMN pool_stats_cluster.health IS 'critical: from critical_threshold, or the sampler does not run; warning: from warning_threshold; else healthy';
+COMMENT ON COLUMN pool_stats_cluster.tenants IS 'tenants known';
+COMMENT ON COLUMN pool_stats_cluster.guaranteed IS 'sum of guarantees in force';
+COMMENT ON COLUMN pool_stats_cluster.sampler_pid IS 'null when none runs';
+COMMENT ON COLUMN pool_stats_cluster.keeper_pid IS 'null when none runs, which is the rule: it reads policies and ends';
+COMMENT ON COLUMN pool_stats_cluster.last_sample IS 'when all sessions were last looked at';
+COMMENT ON COLUMN pool_stats_cluster.samples IS 'samples taken since the server started';
+COMMENT ON COLUMN pool_stats_cluster.missed_samples IS 'samples that came too late to be taken';
+COMMENT ON COLUMN pool_stats_cluster.sample_us IS 'mean duration of a sample, in microseconds';
+COMMENT ON COLUMN pool_stats_cluster.policy_generation IS 'counts changes of the policies in force';
+COMMENT ON COLUMN pool_stats_cluster.overflow_logins IS 'logins accounted as (other) because max_tenants was reached';
+COMMENT ON COLUMN pool_stats_cluster.unready_logins IS 'logins let in uncounted because something failed on our side';
+COMMENT ON COLUMN pool_stats_cluster.worker_errors IS 'errors that the sampler caught';
+COMMENT ON COLUMN pool_stats_cluster.last_error IS 'what is wrong, or went wrong last; null without pg_read_all_stats';
+COMMENT ON COLUMN pool_stats_cluster.last_error_at IS 'since when';
+COMMENT ON COLUMN pool_stats_cluster.shared_memory_bytes IS 'shared memory of pool_optimizer';
+
+CREATE FUNCTION pool_stats_session(
+	OUT pid integer, OUT tenant text, OUT datname text, OUT usename text,
+	OUT application_name text, OUT client_addr inet, OUT backend_start timestamptz,
+	OUT state text, OUT state_ms float8, OUT xact_ms float8, OUT transactions bigint,
+	OUT class text, OUT leak_probability float8, OUT exempt text, OUT verdict text)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_session_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_stats_session() IS 'the rows of view pool_stats_session';
+
+CREATE VIEW pool_stats_session AS SELECT * FROM pool_stats_session();
+COMMENT ON VIEW pool_stats_session IS 'One row per session: what it is, and what is thought of it';
+COMMENT ON COLUMN pool_stats_session.pid IS 'process id';
+COMMENT ON COLUMN pool_stats_session.tenant IS 'its tenant';
+COMMENT ON COLUMN pool_stats_session.datname IS 'database, as at login';
+COMMENT ON COLUMN pool_stats_session.usename IS 'role, as at login';
+COMMENT ON COLUMN pool_stats_session.application_name IS 'present application_name';
+COMMENT ON COLUMN pool_stats_session.client_addr IS 'client address; null for a Unix-domain socket';
+COMMENT ON COLUMN pool_stats_session.backend_start IS 'when it connected';
+COMMENT ON COLUMN pool_stats_session.state IS 'as in pg_stat_activity; null when not reported';
+COMMENT ON COLUMN pool_stats_session.state_ms IS 'for so long in this state';
+COMMENT ON COLUMN pool_stats_session.xact_ms IS 'age of its transaction; null when it is in none';
+COMMENT ON COLUMN pool_stats_session.transactions IS 'transactions it has ended';
+COMMENT ON COLUMN pool_stats_session.class IS 'busy, idle, surplus, or a leak: idle_in_transaction, aborted_in_transaction, idle_too_long, never_used, stuck_in_client_read, lifetime, beyond_norm, growth';
+COMMENT ON COLUMN pool_stats_session.leak_probability IS 'how likely (0..1) it is never used again; 1 when a rule says so';
+COMMENT ON COLUMN pool_stats_session.exempt IS 'why it is never ended: superuser, exempt_role, listen, held_cursor, temp_table, advisory_lock, unknown; null if it may be';
+COMMENT ON COLUMN pool_stats_session.verdict IS 'keep, exempt, would_terminate, terminate, rate_limited, breaker_open';
+
+CREATE FUNCTION pool_recommendations(
+	OUT tenant text, OUT current_size integer, OUT recommended_min integer,
+	OUT recommended_size integer, OUT recommended_max integer, OUT busy_p50 integer,
+	OUT busy_p95 integer, OUT busy_max integer, OUT arrival_rate float8, OUT service_ms float8,
+	OUT bottleneck text, OUT predicted_wait_ms float8, OUT confidence float8, OUT method text,
+	OUT reason text, OUT computed_at timestamptz, OUT busy_mean float8, OUT target integer)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_recommendations_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_recommendations() IS 'the rows of view pool_recommendations';
+
+CREATE VIEW pool_recommendations AS SELECT * FROM pool_recommendations();
+COMMENT ON VIEW pool_recommendations IS 'One row per tenant: how many server connections its pool should have, and why';
+COMMENT ON COLUMN pool_recommendations.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_recommendations.current_size IS 'sessions it has now';
+COMMENT ON COLUMN pool_recommendations.recommended_min IS 'enough for the mean load';
+COMMENT ON COLUMN pool_recommendations.recommended_size IS 'server connections a transaction pooler should keep for it';
+COMMENT ON COLUMN pool_recommendations.recommended_max IS 'covers the most that were busy at once';
+COMMENT ON COLUMN pool_recommendations.busy_p50 IS 'half of the time no more sessions were busy';
+COMMENT ON COLUMN pool_recommendations.busy_p95 IS '95 % of the time no more sessions were busy';
+COMMENT ON COLUMN pool_recommendations.busy_max IS 'most sessions busy at once in what is remembered';
+COMMENT ON COLUMN pool_recommendations.arrival_rate IS 'transactions per second';
+COMMENT ON COLUMN pool_recommendations.service_ms IS 'mean duration of a transaction';
+COMMENT ON COLUMN pool_recommendations.bottleneck IS 'what busy time goes to for the most part: cpu, io, lock, client, none';
+COMMENT ON COLUMN pool_recommendations.predicted_wait_ms IS 'mean wait for a connection of a pool of recommended_size';
+COMMENT ON COLUMN pool_recommendations.confidence IS 'how sure that is (0..1)';
+COMMENT ON COLUMN pool_recommendations.method IS 'how it was found';
+COMMENT ON COLUMN pool_recommendations.reason IS 'the reason in a sentence';
+COMMENT ON COLUMN pool_recommendations.computed_at IS 'when; null = not yet';
+COMMENT ON COLUMN pool_recommendations.busy_mean IS 'sessions busy on average (Little: arrival rate times service time)';
+COMMENT ON COLUMN pool_recommendations.target IS 'size before thresholds and steps of the policy';
+
+CREATE FUNCTION pool_events(
+	OUT at timestamptz, OUT kind text, OUT tenant text, OUT pid integer, OUT reason text,
+	OUT detail jsonb)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_events_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_events() IS 'the rows of view pool_events';
+
+CREATE VIEW pool_events AS SELECT * FROM pool_events();
+COMMENT ON VIEW pool_events IS
+	'What was done or would have been done, the last history_events of logins and of all else';
+COMMENT ON COLUMN pool_events.at IS 'when';
+COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy';
+COMMENT ON COLUMN pool_events.tenant IS 'whose; null = the cluster''s';
+COMMENT ON COLUMN pool_events.pid IS 'process id of the session';
+COMMENT ON COLUMN pool_events.reason IS 'the reason in a sentence';
+COMMENT ON COLUMN pool_events.detail IS 'the evidence';
+
+CREATE FUNCTION pool_explain_admission(
+	database text DEFAULT NULL,
+	role text DEFAULT NULL,
+	application text DEFAULT NULL,
+	address inet DEFAULT NULL,
+	label text DEFAULT NULL,
+	OUT scope text, OUT tenant text, OUT used integer, OUT max_connections integer,
+	OUT guaranteed integer, OUT passes boolean, OUT outcome text, OUT reason text)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_explain_admission_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 4;
+COMMENT ON FUNCTION pool_explain_admission(text, text, text, inet, text) IS
+	'what a login with this identity would meet, one row per rule; what is left out is taken from the calling session, address NULL = Unix-domain socket';
+
+-- ---------------------------------------------------------------------------
+-- Acting
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION pool_terminate_leaked(
+	tenant text,
+	dry_run boolean DEFAULT true,
+	OUT pid integer, OUT class text, OUT reason text, OUT terminated boolean)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_terminate_leaked_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION pool_terminate_leaked(text, boolean) IS
+	'lists the leaked sessions of a tenant (or of those that match a pattern) and, unless dry_run, ends those that are not exempt';
+
+CREATE FUNCTION pool_reset_stats(tenant text DEFAULT NULL)
+RETURNS void
+	AS 'MODULE_PATHNAME', 'pool_reset_stats_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_reset_stats(text) IS
+	'sets counters, histograms and the recommendation of a tenant back, NULL = of all';
+
+-- ---------------------------------------------------------------------------
+-- Rights: reading needs nothing (others' rows are hidden), changing needs a grant
+-- ---------------------------------------------------------------------------
+
+GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
+	pool_recommendations, pool_events TO PUBLIC;
+
+REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_set_sizing(text, integer, integer, interval, float8, float8, integer, integer, interval, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_drop_policy(text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_drain(text, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_resume(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_sync(interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_terminate_leaked(text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_reset_stats(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_policies_check() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_policies_changed() FROM PUBLIC;

@@ -1,0 +1,57 @@
+/*
+ * po_brake.h
+ *		What stops terminations: the rate limit and the circuit breaker.
+ */
+#ifndef PO_BRAKE_H
+#define PO_BRAKE_H
+
+#include "model/po_types.h"
+
+#define PO_RATE_SECONDS		60
+
+/* Counts per second over the last minute; all zero is a valid start. */
+typedef struct PoRate
+{
+	int64_t		second[PO_RATE_SECONDS];	/* which second a count is of */
+	int32_t		count[PO_RATE_SECONDS];
+} PoRate;
+
+/* How many happened in the 60 seconds up to now_us (the current one included). */
+extern int	po_rate_last_minute(const PoRate *rate, int64_t now_us);
+
+/* Takes one if fewer than limit happened in the last minute. */
+extern bool po_rate_take(PoRate *rate, int64_t now_us, int limit);
+
+/*
+ * Per tenant.  Terminations that are answered by as many new sessions achieve
+ * nothing but errors for clients: when PO_BREAKER_MIN or more within a window of
+ * PO_BREAKER_WINDOW_US have not lowered the number of sessions, it opens for
+ * PO_BREAKER_OPEN_US, then starts over.
+ */
+#define PO_BREAKER_MIN			10
+#define PO_BREAKER_WINDOW_US	(60 * PO_US_PER_S)
+#define PO_BREAKER_OPEN_US		(300 * PO_US_PER_S)
+
+typedef struct PoBreaker
+{
+	int64_t		window_start_us;
+	int32_t		sessions_at_start;
+	int32_t		terminations;
+	int64_t		open_until_us;	/* 0 = closed */
+} PoBreaker;
+
+typedef enum PoBreakerEvent
+{
+	PO_BREAKER_NOTHING,
+	PO_BREAKER_OPENED,
+	PO_BREAKER_CLOSED
+} PoBreakerEvent;
+
+/* May a session be ended?  Call po_breaker_note when it was. */
+extern bool po_breaker_allows(const PoBreaker *b, int64_t now_us);
+extern void po_breaker_note(PoBreaker *b, int64_t now_us, int sessions);
+
+/* Looks at the present number of sessions; tells when it opens or closes. */
+extern PoBreakerEvent po_breaker_check(PoBreaker *b, int64_t now_us, int sessions);
+
+#endif							/* PO_BRAKE_H */

@@ -1,0 +1,241 @@
+/*
+ * po_histogram.c
+ *		Fixed-size distributions: durations, and levels of concurrency.
+ *
+ * What is read may come from a damaged file, so every weight that is not a
+ * positive finite number reads as 0, and sums never leave their type.
+ */
+#include "model/po_histogram.h"
+
+#include <float.h>
+#include <math.h>
+
+/* A weight below this (us) is forgotten, so that old maxima fade at last. */
+#define LEVELS_LEAST_WEIGHT		1.0
+
+int64_t
+po_histogram_lower(int bucket)
+{
+	if (bucket < 0)
+		return 0;
+	if (bucket > PO_HISTOGRAM_BUCKETS)
+		bucket = PO_HISTOGRAM_BUCKETS;
+	if (bucket < 4)
+		return bucket;
+	return (int64_t) (4 + bucket % 4) << (bucket / 4 - 1);
+}
+
+uint64_t
+po_histogram_total(const PoHistogram *h)
+{
+	uint64_t	total = 0;
+
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+	{
+		if (h->count[i] > UINT64_MAX - total)
+			return UINT64_MAX;
+		total += h->count[i];
+	}
+	return total;
+}
+
+double
+po_histogram_quantile(const PoHistogram *h, double q)
+{
+	double		total = 0;
+	double		below = 0;
+	double		wanted;
+
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+		total += (double) h->count[i];
+	if (total <= 0)
+		return 0;
+	wanted = total * (q > 0 ? fmin(q, 1) : 0);
+
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+	{
+		double		count = (double) h->count[i];
+		double		lower = (double) po_histogram_lower(i);
+		double		upper = (double) po_histogram_lower(i + 1);
+
+		if (count > 0 && below + count >= wanted)
+			return lower + (upper - lower) * fmin(fmax(wanted - below, 0) / count, 1);
+		below += count;
+	}
+	return (double) po_histogram_end(h);
+}
+
+double
+po_histogram_exceeding(const PoHistogram *h, int64_t us)
+{
+	int			bucket = po_histogram_bucket(us);
+	double		lower = (double) po_histogram_lower(bucket);
+	double		upper = (double) po_histogram_lower(bucket + 1);
+	double		longer = 0;
+	double		share;
+
+	/* From the top, so that rounding cannot break the order of two results. */
+	for (int i = PO_HISTOGRAM_BUCKETS - 1; i > bucket; i--)
+		longer += (double) h->count[i];
+
+	/* Whole microseconds: of those from lower to upper - 1, the ones above us. */
+	share = us < 0 ? 1 : (upper - 1 - (double) us) / (upper - lower);
+	return longer + fmax(share, 0) * (double) h->count[bucket];
+}
+
+int64_t
+po_histogram_end(const PoHistogram *h)
+{
+	for (int i = PO_HISTOGRAM_BUCKETS - 1; i >= 0; i--)
+	{
+		if (h->count[i] > 0)
+			return po_histogram_lower(i + 1);
+	}
+	return 0;
+}
+
+/* The bucket of a level above 0. */
+static int
+level_bucket(int n)
+{
+	int			octave;
+	int			bucket;
+
+	if (n < PO_LEVELS_EXACT)
+		return n;
+	octave = 31 - __builtin_clz((unsigned int) n);
+	bucket = PO_LEVELS_EXACT + (octave - 5) * 4 + ((n >> (octave - 2)) & 3);
+	return bucket < PO_LEVELS_BUCKETS ? bucket : PO_LEVELS_BUCKETS - 1;
+}
+
+static int
+level_lower(int bucket)
+{
+	int			above = bucket - PO_LEVELS_EXACT;
+
+	if (above < 0)
+		return bucket;
+	return (4 + above % 4) << (above / 4 + 3);
+}
+
+static int
+level_upper(int bucket)
+{
+	return level_lower(bucket + 1) - 1;
+}
+
+static double
+positive(double weight)
+{
+	return isfinite(weight) && weight > 0 ? weight : 0;
+}
+
+/* All time above level 0, never infinite. */
+static double
+busy_weight(const PoLevels *l)
+{
+	double		sum = 0;
+
+	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+		sum += positive(l->weight[i]);
+	return fmin(sum, DBL_MAX);
+}
+
+static double
+total_weight(const PoLevels *l)
+{
+	return fmax(positive(l->total), busy_weight(l));
+}
+
+/* Adds unless the sum would leave the finite numbers. */
+static void
+add_weight(double *sum, double weight_us)
+{
+	double		after = positive(*sum) + weight_us;
+
+	if (isfinite(after))
+		*sum = after;
+}
+
+void
+po_levels_add(PoLevels *l, int n, double weight_us)
+{
+	if (positive(weight_us) == 0)
+		return;
+	if (n > 0)
+		add_weight(&l->weight[level_bucket(n)], weight_us);
+	add_weight(&l->total, weight_us);
+}
+
+void
+po_levels_pass(PoLevels *l, double weight_us)
+{
+	po_levels_add(l, 0, weight_us);
+}
+
+void
+po_levels_decay(PoLevels *l, double factor)
+{
+	if (isnan(factor) || factor >= 1)
+		return;
+	factor = fmax(factor, 0);
+
+	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	{
+		double		weight = positive(l->weight[i]) * factor;
+
+		l->weight[i] = weight < LEVELS_LEAST_WEIGHT ? 0 : weight;
+	}
+	l->total = positive(l->total) * factor;
+}
+
+double
+po_levels_mean(const PoLevels *l)
+{
+	double		total = total_weight(l);
+	double		mean = 0;
+
+	if (total <= 0)
+		return 0;
+	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	{
+		double		level = (level_lower(i) + level_upper(i)) / 2.0;
+
+		mean += positive(l->weight[i]) / total * level;
+	}
+	return mean;
+}
+
+int
+po_levels_quantile(const PoLevels *l, double q)
+{
+	double		total = total_weight(l);
+	double		below = total - busy_weight(l);
+	double		wanted;
+
+	if (q >= 1)
+		return po_levels_max(l);
+
+	/* A hair less, so that rounding does not push an exact share one level up. */
+	wanted = total * (q > 0 ? q : 0) * (1 - 1e-12);
+	if (below >= wanted)
+		return 0;
+	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	{
+		below += positive(l->weight[i]);
+		if (below >= wanted)
+			return level_upper(i);
+	}
+	return po_levels_max(l);
+}
+
+int
+po_levels_max(const PoLevels *l)
+{
+	for (int i = PO_LEVELS_BUCKETS - 1; i > 0; i--)
+	{
+		if (positive(l->weight[i]) > 0)
+			return level_upper(i);
+	}
+	return 0;
+}

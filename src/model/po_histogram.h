@@ -1,0 +1,83 @@
+/*
+ * po_histogram.h
+ *		Fixed-size distributions: durations, and levels of concurrency.
+ *
+ * PoHistogram counts durations in microseconds.  Values below 4 us have a bucket
+ * each; above, every power of two is cut into 4 equal buckets (the scheme of
+ * HdrHistogram with two significant bits), so a bucket is at most 25 % wide and
+ * an interpolated quantile is off by less than that.  The last bucket takes all
+ * that is longer than 6 days.
+ *
+ * PoLevels weighs levels of concurrency (how many sessions were busy) by the
+ * time they lasted.  Levels 0 to 31 have a bucket each, above there are 4 per
+ * power of two.  Time at level 0 is not stored but follows from the total, so
+ * that a tenant without busy sessions costs nothing to observe.
+ */
+#ifndef PO_HISTOGRAM_H
+#define PO_HISTOGRAM_H
+
+#include "model/po_types.h"
+
+#define PO_HISTOGRAM_BUCKETS	152
+
+typedef struct PoHistogram
+{
+	uint64_t	count[PO_HISTOGRAM_BUCKETS];
+} PoHistogram;
+
+/* The bucket of a duration; negative ones (a clock set back) count as 0. */
+static inline int
+po_histogram_bucket(int64_t us)
+{
+	uint64_t	v = us < 0 ? 0 : (uint64_t) us;
+	int			octave;
+	int			bucket;
+
+	if (v < 4)
+		return (int) v;
+	octave = 63 - __builtin_clzll(v);
+	bucket = (octave - 1) * 4 + (int) ((v >> (octave - 2)) & 3);
+	return bucket < PO_HISTOGRAM_BUCKETS ? bucket : PO_HISTOGRAM_BUCKETS - 1;
+}
+
+/* The smallest duration (us) in a bucket; of bucket + 1, the end of it. */
+extern int64_t po_histogram_lower(int bucket);
+
+extern uint64_t po_histogram_total(const PoHistogram *h);
+
+/*
+ * The duration (us) below which the share q (0..1) lies, interpolated within
+ * its bucket; 0 when the histogram is empty.  Monotone in q.
+ */
+extern double po_histogram_quantile(const PoHistogram *h, double q);
+
+/* How many values are longer than us, interpolated within the bucket. */
+extern double po_histogram_exceeding(const PoHistogram *h, int64_t us);
+
+/* The end (us) of the highest bucket in use; 0 when empty. */
+extern int64_t po_histogram_end(const PoHistogram *h);
+
+#define PO_LEVELS_BUCKETS		64
+#define PO_LEVELS_EXACT			32
+
+typedef struct PoLevels
+{
+	double		weight[PO_LEVELS_BUCKETS];	/* us; [0] stays 0 */
+	double		total;			/* us observed, at any level */
+} PoLevels;
+
+/* Observed level n (>= 0) for weight_us; what is not positive is ignored. */
+extern void po_levels_add(PoLevels *l, int n, double weight_us);
+
+/* Time passed at level 0. */
+extern void po_levels_pass(PoLevels *l, double weight_us);
+
+/* Forget: all weights times factor (0..1). */
+extern void po_levels_decay(PoLevels *l, double factor);
+
+/* Mean level; the share q of the time was spent at or below the level returned. */
+extern double po_levels_mean(const PoLevels *l);
+extern int	po_levels_quantile(const PoLevels *l, double q);
+extern int	po_levels_max(const PoLevels *l);
+
+#endif							/* PO_HISTOGRAM_H */

@@ -1,0 +1,620 @@
+/*
+ * po_recommend.c
+ *		From what a tenant was seen to do to the size its pool should have.
+ *
+ * po_recommend_size reads as the rules in the header.  Everything computed from
+ * the input goes through sane_*, as the input may come from a damaged file.
+ */
+#include "model/po_recommend.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/po_queueing.h"
+
+#define LEAST_TRANSACTIONS		100
+#define LEAST_OBSERVED_US		(5 * PO_US_PER_S)
+
+/* Half of the confidence is reached with so much of each. */
+#define HALF_TRANSACTIONS		200.0
+#define HALF_OBSERVED_S			30.0
+
+#define MOST_CONFIDENCE_LITTLE_DATA		0.2
+#define MOST_CONFIDENCE_SATURATED		0.4
+#define LOW_CONFIDENCE					0.5
+
+#define Z_95					1.645
+#define BOTTLENECK_SHARE		0.4
+#define MOST_CV2				1e6
+#define MOST_US					1e15	/* 31 years */
+
+/* The policy with every number in its range. */
+typedef struct Limits
+{
+	int			lowest;			/* >= 1 */
+	int			highest;		/* >= lowest */
+	double		target_us;
+	double		up_threshold;
+	double		down_threshold;
+	int			up_step;
+	int			down_step;
+} Limits;
+
+/* The input with every number in its range. */
+typedef struct Demand
+{
+	double		mean_load;
+	double		burst_load;		/* that has the 95 % quantile observed */
+	double		service_us;
+	double		arrival_cv2;
+	double		service_cv2;
+	double		transactions;
+	double		observed_s;
+	int			present;		/* sessions now */
+	int			previous;		/* 0 = none */
+} Demand;
+
+static int
+sane_count(int count)
+{
+	if (count < 0)
+		return 0;
+	return count < PO_QUEUEING_MAX_SERVERS ? count : PO_QUEUEING_MAX_SERVERS;
+}
+
+static double
+sane_number(double x, double highest)
+{
+	return x > 0 ? fmin(x, highest) : 0;
+}
+
+/* Nothing known about a variation reads as that of a Poisson process. */
+static double
+sane_cv2(double cv2)
+{
+	return isfinite(cv2) && cv2 >= 0 ? fmin(cv2, MOST_CV2) : 1;
+}
+
+static double
+sane_share(double share, double otherwise)
+{
+	return share >= 0 && share <= 1 ? share : otherwise;
+}
+
+static int
+lesser(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+static int
+greater(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+static int
+clamp(int size, int lowest, int highest)
+{
+	return greater(lowest, lesser(size, highest));
+}
+
+static void
+read_policy(const PoPolicyFields *policy, Limits *l)
+{
+	PoPolicyFields defaults;
+
+	po_policy_defaults(&defaults);
+	if (policy == NULL)
+		policy = &defaults;
+	l->lowest = greater(sane_count(policy->min_size), 1);
+	l->highest = PO_QUEUEING_MAX_SERVERS;
+	if (policy->max_size > 0)
+		l->highest = clamp(policy->max_size, l->lowest, PO_QUEUEING_MAX_SERVERS);
+	l->target_us = (double) (policy->target_wait_us > 0 ?
+							 policy->target_wait_us : defaults.target_wait_us);
+	l->up_threshold = sane_share(policy->scale_up_threshold, defaults.scale_up_threshold);
+	l->down_threshold = sane_share(policy->scale_down_threshold,
+								   defaults.scale_down_threshold);
+	l->up_step = sane_count(policy->scale_up_step);
+	l->down_step = sane_count(policy->scale_down_step);
+}
+
+/*
+ * The highest level seen, exact where the peak is known exactly: a bucket of
+ * PoLevels is up to a quarter wide.
+ */
+static int
+most_busy(const PoSizingInput *in)
+{
+	int			max = po_levels_max(&in->busy);
+	int			peak = sane_count(in->peak_busy);
+	PoLevels	peak_only = {{0}, 0};
+
+	po_levels_add(&peak_only, peak, 1);
+	return po_levels_max(&peak_only) >= max ? peak : max;
+}
+
+/*
+ * The quantile is a whole number of sessions, the load behind it is not: half a
+ * session is the usual correction for continuity.  Without it a quiet tenant,
+ * whose 95 % quantile is 1, would always look as if it came in bursts.
+ */
+static void
+read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
+{
+	double		rate = sane_number(in->arrival_rate, 1e9);
+	double		service_us = sane_number(in->service_us, MOST_US);
+
+	out->busy_max = most_busy(in);
+	out->busy_mean = fmin(po_levels_mean(&in->busy), out->busy_max);
+	out->busy_p50 = lesser(po_levels_quantile(&in->busy, 0.5), out->busy_max);
+	out->busy_p95 = lesser(po_levels_quantile(&in->busy, 0.95), out->busy_max);
+
+	d->mean_load = out->busy_mean;
+	if (d->mean_load <= 0)
+		d->mean_load = fmin(rate * service_us / PO_US_PER_S, PO_QUEUEING_MAX_SERVERS);
+	d->burst_load = po_queueing_load_of_quantile(out->busy_p95 - 0.5, Z_95);
+	if (service_us <= 0 && rate > 0)
+		service_us = fmin(d->mean_load / rate * PO_US_PER_S, MOST_US);
+	d->service_us = service_us;
+	d->arrival_cv2 = sane_cv2(in->arrival_cv2);
+	d->service_cv2 = sane_cv2(in->service_cv2);
+	d->transactions = (double) in->transactions;
+	d->observed_s = in->observed_us > 0 ? (double) in->observed_us / PO_US_PER_S : 0;
+	d->present = sane_count(in->sessions);
+	d->previous = sane_count(in->previous);
+}
+
+/*
+ * Is the pool there is the limit?  Not when more were busy in the past than there
+ * are sessions now (a quarter more, for the width of the buckets): then it shrank
+ * because it could.
+ */
+static bool
+is_saturated(const PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	return d->present > 0 && out->busy_p50 > 0 &&
+		out->busy_p50 >= l->up_threshold * d->present &&
+		out->busy_p95 <= 1.25 * d->present;
+}
+
+static PoMethod
+choose_method(const PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	if (d->transactions <= 0 && d->observed_s <= 0)
+		return PO_METHOD_NONE;
+	if (d->transactions < LEAST_TRANSACTIONS ||
+		d->observed_s < (double) LEAST_OBSERVED_US / PO_US_PER_S)
+		return PO_METHOD_TOO_LITTLE_DATA;
+	if (is_saturated(out, l, d))
+		return PO_METHOD_SATURATED;
+	if (d->mean_load <= 0)
+		return PO_METHOD_IDLE;
+	return d->burst_load > d->mean_load ? PO_METHOD_BURST : PO_METHOD_QUEUEING;
+}
+
+/*
+ * The least size that meets the wait target, not above what was ever busy.  A load
+ * known from rate and service time alone has no such bound.
+ */
+static int
+size_for_load(const PoRecommendation *out, const Limits *l, const Demand *d, double load)
+{
+	int			size = po_queueing_servers_for_wait(load, d->service_us, d->arrival_cv2,
+													d->service_cv2, l->target_us);
+
+	return out->busy_max > 0 ? lesser(size, out->busy_max) : size;
+}
+
+/*
+ * A step up from the present size, not from the previous recommendation: nobody
+ * may have followed that, and it would grow without end.  Where locks are what
+ * sessions wait for, more sessions are more waiters.
+ */
+static int
+size_when_saturated(const PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	int			step = l->up_step > 0 ? l->up_step : greater(d->present / 4, 1);
+
+	return out->bottleneck == PO_BOTTLENECK_LOCK ? d->present : d->present + step;
+}
+
+static int
+size_wanted(const PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	switch (out->method)
+	{
+		case PO_METHOD_IDLE:
+			return 1;
+		case PO_METHOD_QUEUEING:
+		case PO_METHOD_BURST:
+			return size_for_load(out, l, d, out->load);
+		case PO_METHOD_SATURATED:
+			return size_when_saturated(out, l, d);
+		case PO_METHOD_NONE:
+		case PO_METHOD_TOO_LITTLE_DATA:
+			break;
+	}
+	return d->previous > 0 ? d->previous : greater(d->present, 1);
+}
+
+/*
+ * With load below size, Erlang C.  Otherwise the queue of an open system would
+ * grow for ever, while real clients wait for their answers before they ask again:
+ * then load - size sessions are always waiting, and as size of them are served per
+ * service time, the wait is service * (load - size) / size, plus one service time
+ * for what the mean leaves out.
+ *
+ * Either way no more wait than the most that were ever busy, less those served;
+ * unless the pool was the limit, when more may want to come.
+ */
+static double
+predict_wait(const PoRecommendation *out, const Demand *d)
+{
+	double		size = out->size;
+	double		wait;
+
+	if (out->load < size)
+		wait = po_queueing_mean_wait(out->size, out->load, d->service_us,
+									 d->arrival_cv2, d->service_cv2);
+	else
+		wait = d->service_us * (out->load - size) / size + d->service_us;
+	if (out->method != PO_METHOD_SATURATED && out->busy_max > 0)
+		wait = fmin(wait, d->service_us * fmax(out->busy_max - size, 0) / size);
+	return sane_number(wait, MOST_US);
+}
+
+static bool
+may_grow(const PoRecommendation *out, const Limits *l, const Demand *d, int previous)
+{
+	return out->method == PO_METHOD_SATURATED ||
+		out->load >= l->up_threshold * previous ||
+		po_queueing_mean_wait(previous, out->load, d->service_us, d->arrival_cv2,
+							  d->service_cv2) > l->target_us;
+}
+
+/* Thresholds and steps between the previous size, as far as allowed, and the target. */
+static void
+move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	int			previous = clamp(d->previous, l->lowest, l->highest);
+
+	out->size = out->target;
+	if (out->method <= PO_METHOD_TOO_LITTLE_DATA || d->previous <= 0 ||
+		out->target == previous)
+		return;
+	if (out->target > previous)
+	{
+		out->held = !may_grow(out, l, d, previous);
+		if (l->up_step > 0)
+			out->size = lesser(out->target, previous + l->up_step);
+	}
+	else
+	{
+		out->held = out->load > l->down_threshold * previous &&
+			previous - out->target <= 1;
+		if (l->down_step > 0)
+			out->size = greater(out->target, previous - l->down_step);
+	}
+	if (out->held)
+		out->size = previous;
+	out->stepped = !out->held && out->size != out->target;
+}
+
+/*
+ * Grows with the number of transactions and the time; half at 200 of them, and
+ * half at 30 s.
+ */
+static double
+confidence_of(const PoRecommendation *out, const Demand *d)
+{
+	double		by_number = d->transactions / (d->transactions + HALF_TRANSACTIONS);
+	double		by_time = d->observed_s / (d->observed_s + HALF_OBSERVED_S);
+	double		confidence = by_number * by_time;
+
+	switch (out->method)
+	{
+		case PO_METHOD_NONE:
+			return 0;
+		case PO_METHOD_TOO_LITTLE_DATA:
+			return fmin(confidence, MOST_CONFIDENCE_LITTLE_DATA);
+		case PO_METHOD_SATURATED:
+			return fmin(confidence, MOST_CONFIDENCE_SATURATED);
+		case PO_METHOD_BURST:
+			/* the farther bursts are from the mean, the less they are one load */
+			return confidence * (1 + d->mean_load / d->burst_load) / 2;
+		case PO_METHOD_IDLE:
+		case PO_METHOD_QUEUEING:
+			break;
+	}
+	return confidence;
+}
+
+static void
+set_bounds(PoRecommendation *out, const Limits *l, const Demand *d)
+{
+	out->max = clamp(greater(out->size, out->busy_max), l->lowest, l->highest);
+	if (out->method <= PO_METHOD_TOO_LITTLE_DATA)
+		out->min = out->size;
+	else
+		out->min = clamp(size_for_load(out, l, d, d->mean_load), l->lowest, out->size);
+}
+
+void
+po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
+				  PoRecommendation *out)
+{
+	Limits		limits;
+	Demand		demand;
+	int			wanted;
+
+	memset(out, 0, sizeof(*out));
+	read_policy(policy, &limits);
+	read_demand(in, out, &demand);
+
+	out->bottleneck = po_recommend_bottleneck(in->wait_share);
+	out->method = choose_method(out, &limits, &demand);
+	out->load = out->method == PO_METHOD_BURST ? demand.burst_load : demand.mean_load;
+
+	wanted = size_wanted(out, &limits, &demand);
+	out->target = clamp(wanted, limits.lowest, limits.highest);
+	out->clamped_min = out->target > wanted;
+	out->clamped_max = out->target < wanted;
+
+	move_to_target(out, &limits, &demand);
+	set_bounds(out, &limits, &demand);
+	out->predicted_wait_us = predict_wait(out, &demand);
+	out->confidence = confidence_of(out, &demand);
+}
+
+const char *
+po_method_name(PoMethod method)
+{
+	static const char *const names[] = {
+		"none", "too_little_data", "idle", "queueing", "burst", "saturated"
+	};
+
+	return (unsigned int) method <= PO_METHOD_SATURATED ? names[method] : "unknown";
+}
+
+const char *
+po_bottleneck_name(PoBottleneck bottleneck)
+{
+	static const char *const names[] = {"none", "cpu", "io", "lock", "client"};
+
+	return (unsigned int) bottleneck <= PO_BOTTLENECK_CLIENT ? names[bottleneck] : "unknown";
+}
+
+PoBottleneck
+po_recommend_bottleneck(const double wait_share[PO_N_WAITS])
+{
+	static const PoBottleneck bottlenecks[] = {
+		PO_BOTTLENECK_CPU, PO_BOTTLENECK_IO, PO_BOTTLENECK_LOCK, PO_BOTTLENECK_CLIENT
+	};
+	PoBottleneck found = PO_BOTTLENECK_NONE;
+	double		largest = 0;
+
+	for (int wait = PO_WAIT_CPU; wait <= PO_WAIT_CLIENT; wait++)
+	{
+		double		share = wait_share[wait];
+
+		if (share >= BOTTLENECK_SHARE && share > largest)
+		{
+			largest = share;
+			found = bottlenecks[wait];
+		}
+	}
+	return found;
+}
+
+/* A sentence under construction. */
+typedef struct Sentence
+{
+	char	   *text;
+	size_t		size;			/* > 0 */
+	size_t		used;
+} Sentence;
+
+static void
+say(Sentence *s, const char *format,...)
+__attribute__((format(printf, 2, 3)));
+
+static void
+say(Sentence *s, const char *format,...)
+{
+	va_list		args;
+	int			n;
+
+	va_start(args, format);
+	n = vsnprintf(s->text + s->used, s->size - s->used, format, args);
+	va_end(args);
+	if (n < 0)
+		s->text[s->used] = '\0';
+	else if ((size_t) n < s->size - s->used)
+		s->used += (size_t) n;
+	else
+		s->used = s->size - 1;
+}
+
+#define TIME_LEN	24
+
+/* A time as a DBA would write it. */
+static const char *
+time_text(double us, char text[TIME_LEN])
+{
+	double		ms = sane_number(us, MOST_US) / PO_US_PER_MS;
+	double		s = ms / 1000;
+
+	if (s >= 7200)
+		snprintf(text, TIME_LEN, "%.0f h", s / 3600);
+	else if (s >= 300)
+		snprintf(text, TIME_LEN, "%.0f min", s / 60);
+	else if (s >= 10)
+		snprintf(text, TIME_LEN, "%.0f s", s);
+	else if (ms >= 0.1 && fabs(ms - nearbyint(ms)) >= 0.05)
+		snprintf(text, TIME_LEN, "%.1f ms", ms);
+	else if (ms >= 0.1 || ms < 0.0005)
+		snprintf(text, TIME_LEN, "%.0f ms", ms);
+	else
+		snprintf(text, TIME_LEN, "%.3f ms", ms);
+	return text;
+}
+
+static const char *
+plural(int n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void
+say_too_little(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	char		observed[TIME_LEN];
+
+	if (r->method == PO_METHOD_NONE)
+		say(s, "nothing is known about this tenant yet");
+	else
+		say(s, "only %llu transaction%s in %s seen so far",
+			(unsigned long long) in->transactions, in->transactions == 1 ? "" : "s",
+			time_text((double) in->observed_us, observed));
+	say(s, ", which is too little to size a pool, so it stays at %d connection%s; "
+		"at least %d transactions and %d s are needed",
+		r->target, plural(r->target), LEAST_TRANSACTIONS,
+		(int) (LEAST_OBSERVED_US / PO_US_PER_S));
+}
+
+static void
+say_idle(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	char		observed[TIME_LEN];
+
+	say(s, "no session was busy in the last %s; %d connection%s %s enough",
+		time_text((double) in->observed_us, observed), r->target, plural(r->target),
+		r->target == 1 ? "is" : "are");
+}
+
+static void
+say_saturated(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	int			present = sane_count(in->sessions);
+
+	say(s, "%d of %d session%s %s busy at least half of the time, so the present pool is the "
+		"limit and what clients really need is not visible", r->busy_p50, present,
+		plural(present), r->busy_p50 == 1 ? "is" : "are");
+	if (r->bottleneck == PO_BOTTLENECK_LOCK)
+		say(s, "; most of that time goes to waiting for locks, where more connections do "
+			"not help: shorter transactions would");
+	else
+		say(s, "; %d connection%s would show whether more get more done", r->target,
+			plural(r->target));
+}
+
+static void
+say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
+{
+	bool		met = r->predicted_wait_us <= target_us;
+	char		service[TIME_LEN];
+	char		wait[TIME_LEN];
+	char		target[TIME_LEN];
+
+	say(s, "%.1f sessions busy on average (p95 %d, at most %d), %.1f transactions/s of %s",
+		sane_number(r->busy_mean, 1e9), r->busy_p95, r->busy_max,
+		sane_number(in->arrival_rate, 1e9), time_text(in->service_us, service));
+	if (r->method == PO_METHOD_BURST)
+		say(s, "; sized for its bursts, which are like a steady load of %.1f",
+			sane_number(r->load, 1e9));
+	if (met && r->size >= r->busy_max && r->busy_max > 0)
+		say(s, "; with %d connection%s there is one for every session that was ever busy at "
+			"once, so none has to wait", r->size, plural(r->size));
+	else
+		say(s, "; %d connection%s %s the mean wait at %s, %s the target of %s", r->size,
+			plural(r->size), r->size == 1 ? "keeps" : "keep",
+			time_text(r->predicted_wait_us, wait), met ? "within" : "above",
+			time_text(target_us, target));
+}
+
+/* What moved the size away from what the load asks for. */
+static void
+say_limits(Sentence *s, const PoRecommendation *r)
+{
+	if (r->clamped_min)
+		say(s, "; raised to min_size of the policy");
+	if (r->clamped_max)
+		say(s, "; cut to max_size of the policy");
+	if (r->held)
+		say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
+			r->target, r->size);
+	if (r->stepped)
+		say(s, "; this is one step of the policy on the way to %d", r->target);
+}
+
+static void
+say_bottleneck(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	if (r->method != PO_METHOD_QUEUEING && r->method != PO_METHOD_BURST)
+		return;
+	if (r->bottleneck == PO_BOTTLENECK_LOCK)
+		say(s, "; most busy time goes to waiting for locks, where more connections do not "
+			"help");
+	else if (r->bottleneck == PO_BOTTLENECK_CLIENT)
+		say(s, "; most busy time is spent waiting for the client inside transactions: with "
+			"shorter ones fewer connections would do");
+	else if (r->bottleneck == PO_BOTTLENECK_CPU && in->cores > 0 && r->load > in->cores)
+		say(s, "; most busy time is CPU time, and the server has %d core%s for it",
+			in->cores, plural(in->cores));
+}
+
+static void
+say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	double		short_of_number = HALF_TRANSACTIONS / fmax((double) in->transactions, 1);
+	double		short_of_time = HALF_OBSERVED_S * PO_US_PER_S /
+		fmax((double) in->observed_us, 1);
+
+	if (r->method <= PO_METHOD_TOO_LITTLE_DATA || r->confidence >= LOW_CONFIDENCE)
+		return;
+	if (r->method == PO_METHOD_SATURATED)
+		say(s, "; surer once the pool is larger than what is busy");
+	else if (short_of_number >= 1 && short_of_number >= short_of_time)
+		say(s, "; surer after more transactions");
+	else if (short_of_time >= 0.5 || r->method != PO_METHOD_BURST)
+		say(s, "; surer after watching for longer");
+	else
+		say(s, "; less sure, as bursts may differ");
+}
+
+void
+po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
+					const PoPolicyFields *policy, char *text, size_t size)
+{
+	Sentence	s = {text, size, 0};
+	Limits		limits;
+
+	if (size == 0)
+		return;
+	text[0] = '\0';
+	read_policy(policy, &limits);
+	switch (r->method)
+	{
+		case PO_METHOD_IDLE:
+			say_idle(&s, r, in);
+			break;
+		case PO_METHOD_QUEUEING:
+		case PO_METHOD_BURST:
+			say_load(&s, r, in, limits.target_us);
+			break;
+		case PO_METHOD_SATURATED:
+			say_saturated(&s, r, in);
+			break;
+		default:
+			say_too_little(&s, r, in);
+			break;
+	}
+	say_limits(&s, r);
+	say_bottleneck(&s, r, in);
+	say_confidence(&s, r, in);
+}

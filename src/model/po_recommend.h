@@ -1,0 +1,102 @@
+/*
+ * po_recommend.h
+ *		From what a tenant was seen to do to the size its pool should have.
+ *
+ * The size is the number of server connections that a transaction pooler should
+ * keep for the tenant.
+ */
+#ifndef PO_RECOMMEND_H
+#define PO_RECOMMEND_H
+
+#include "model/po_histogram.h"
+#include "model/po_policy.h"
+
+typedef enum PoMethod
+{
+	PO_METHOD_NONE,				/* nothing known: the present size */
+	PO_METHOD_TOO_LITTLE_DATA,	/* the present size */
+	PO_METHOD_IDLE,				/* no load */
+	PO_METHOD_QUEUEING,			/* Erlang C at the mean load */
+	PO_METHOD_BURST,			/* Erlang C at the load of its bursts */
+	PO_METHOD_SATURATED			/* the present pool is the limit: a step up */
+} PoMethod;
+
+typedef enum PoBottleneck
+{
+	PO_BOTTLENECK_NONE,
+	PO_BOTTLENECK_CPU,
+	PO_BOTTLENECK_IO,
+	PO_BOTTLENECK_LOCK,
+	PO_BOTTLENECK_CLIENT
+} PoBottleneck;
+
+typedef struct PoSizingInput
+{
+	PoLevels	busy;			/* concurrently busy sessions */
+	double		arrival_rate;	/* transactions per second */
+	double		service_us;		/* mean service time */
+	double		service_cv2;	/* squared coefficient of variation of it */
+	double		arrival_cv2;	/* of the time between arrivals; 1 when unknown */
+	double		wait_share[PO_N_WAITS]; /* of busy time; sums to 1 or all 0 */
+	int64_t		observed_us;	/* how long the tenant has been watched */
+	uint64_t	transactions;	/* that the numbers above rest on */
+	int			sessions;		/* now */
+	int			peak_busy;
+	int			previous;		/* last recommendation, 0 = none */
+	int			cores;
+} PoSizingInput;
+
+/* Lower limit of the middle that bounds a step: see po_recommend_size. */
+typedef struct PoRecommendation
+{
+	int			size;
+	int			min;			/* meets the wait target at the mean load */
+	int			max;			/* covers the most that was ever busy at once */
+	int			target;			/* before steps and thresholds */
+	double		busy_mean;
+	int			busy_p50;
+	int			busy_p95;
+	int			busy_max;
+	double		load;			/* Erlangs that were used */
+	double		predicted_wait_us;	/* mean, at size; finite */
+	double		confidence;		/* 0..1 */
+	PoMethod	method;
+	PoBottleneck bottleneck;
+	bool		clamped_min;	/* by the policy's min_size */
+	bool		clamped_max;
+	bool		held;			/* thresholds kept the previous size */
+	bool		stepped;		/* a step shortened the move */
+} PoRecommendation;
+
+/*
+ * The rules, in this order:
+ *	1. fewer than 100 transactions or 5 s observed: the present number of sessions
+ *	   (the previous recommendation if there is one), confidence at most 0.2;
+ *	2. busy sessions make up scale_up_threshold or more of the sessions at the
+ *	   median (the present pool is the limit): previous or present size + the step
+ *	   up (at least 1, default a quarter);
+ *	3. else the load is the mean busy level (Little), or, when larger, the load
+ *	   whose 95 % quantile is the one observed (bursts); size is the least with
+ *	   Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
+ *	   busy at once;
+ *	4. min_size and max_size;
+ *	5. hysteresis against the previous recommendation: grow when load / previous
+ *	   is at or above scale_up_threshold or the wait target is missed there, shrink
+ *	   when load / previous is at or below scale_down_threshold or the target is
+ *	   smaller by more than one; by at most a step.
+ * All results are finite and min <= size <= max.
+ */
+extern void po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
+							  PoRecommendation *out);
+
+extern const char *po_method_name(PoMethod method);
+extern const char *po_bottleneck_name(PoBottleneck bottleneck);
+
+/* The largest of cpu, io, lock and client if it has at least 40 % of busy time. */
+extern PoBottleneck po_recommend_bottleneck(const double wait_share[PO_N_WAITS]);
+
+/* Writes the reason, one sentence, into text (at most size - 1 bytes). */
+extern void po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
+								const PoPolicyFields *policy, char *text, size_t size);
+
+#endif							/* PO_RECOMMEND_H */

@@ -1,0 +1,122 @@
+/*
+ * po_compat.h
+ *		Every difference between the supported majors of PostgreSQL, 15 to 19.
+ *
+ * Code is written for the newest API, older majors adapt here; this is the only
+ * file with PG_VERSION_NUM.
+ */
+#ifndef PO_COMPAT_H
+#define PO_COMPAT_H
+
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/postmaster.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pool_optimizer needs PostgreSQL 15 or later"
+#endif
+
+/* 16: core declares _PG_init. */
+#if PG_VERSION_NUM < 160000
+extern PGDLLEXPORT void _PG_init(void);
+#endif
+
+/* 18: noreturn comes first. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* 19: pqsignal takes handlers of another type. */
+#if PG_VERSION_NUM < 190000
+#define PG_SIG_IGN SIG_IGN
+#endif
+
+/* 16: connections reserved for more than superusers. */
+static inline int
+po_compat_reserved_connections(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return SuperuserReservedConnections + ReservedConnections;
+#else
+	return ReservedBackends;
+#endif
+}
+
+/* 17: backend ids, from 1, become process numbers, from 0. */
+static inline int
+po_compat_my_slot(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyBackendId - 1;
+#endif
+}
+
+static inline int
+po_compat_my_procno(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return GetNumberFromPGProc(MyProc);
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+/* 18: STATE_STARTING. */
+static inline bool
+po_compat_is_starting(BackendState state)
+{
+#if PG_VERSION_NUM >= 180000
+	return state == STATE_STARTING;
+#else
+	(void) state;
+	return false;
+#endif
+}
+
+/* 17: named wait events; the name is looked up once per process. */
+#if PG_VERSION_NUM < 170000
+#include "utils/wait_event.h"
+#define po_compat_wait_event(name) PG_WAIT_EXTENSION
+#else
+#include "utils/wait_event.h"
+#define po_compat_wait_event(name) WaitEventExtensionNew(name)
+#endif
+
+/* 19: log_min_messages is an array by type of process. */
+static inline bool
+po_compat_errors_are_logged(void)
+{
+#if PG_VERSION_NUM >= 190000
+	return log_min_messages[MyBackendType] <= ERROR;
+#else
+	return log_min_messages <= ERROR;
+#endif
+}
+
+/* 16: SHM_QUEUE becomes dlist. */
+#if PG_VERSION_NUM >= 160000
+#define po_compat_foreach_proclock(proclock, proc, partition) \
+	for (dlist_node *po_n_ = (proc)->myProcLocks[partition].head.next; \
+		 po_n_ != NULL && po_n_ != &(proc)->myProcLocks[partition].head && \
+		 ((proclock) = dlist_container(PROCLOCK, procLink, po_n_)) != NULL; \
+		 po_n_ = po_n_->next)
+#else
+#include "storage/shmem.h"
+#define po_compat_foreach_proclock(proclock, proc, partition) \
+	for ((proclock) = (PROCLOCK *) \
+			SHMQueueNext(&(proc)->myProcLocks[partition], &(proc)->myProcLocks[partition], \
+						 offsetof(PROCLOCK, procLink)); \
+		 (proclock) != NULL; \
+		 (proclock) = (PROCLOCK *) \
+			SHMQueueNext(&(proc)->myProcLocks[partition], &(proclock)->procLink, \
+						 offsetof(PROCLOCK, procLink)))
+#endif
+
+#endif							/* PO_COMPAT_H */

@@ -1,0 +1,31 @@
+/*
+ * po_guc.h
+ *		The settings of pool_optimizer; docs/reference.md tells what they do.
+ */
+#ifndef PO_GUC_H
+#define PO_GUC_H
+
+#include "postgres.h"
+
+#include "model/po_types.h"
+
+extern int	po_guc_mode;		/* PoMode */
+extern char *po_guc_tenant;
+extern char *po_guc_database;
+extern char *po_guc_label;
+extern char *po_guc_exempt_roles;
+extern int	po_guc_sample_interval; /* ms */
+extern int	po_guc_max_tenants;
+extern int	po_guc_max_waiting; /* -1 = a tenth of max_connections */
+extern int	po_guc_history_events;
+extern int	po_guc_warning_threshold;	/* percent */
+extern int	po_guc_critical_threshold;	/* percent */
+extern int	po_guc_max_terminations_per_minute;
+extern bool po_guc_spare_stateful;
+
+extern void po_guc_define(void);
+
+/* Is the role named in pool_optimizer.exempt_roles? */
+extern bool po_guc_role_is_exempt(const char *role);
+
+#endif							/* PO_GUC_H */

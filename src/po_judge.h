@@ -1,0 +1,45 @@
+/*
+ * po_judge.h
+ *		What a session is and whether it may be ended: the same answer for the
+ *		sampler, for pool_stats_session and for pool_terminate_leaked.
+ */
+#ifndef PO_JUDGE_H
+#define PO_JUDGE_H
+
+#include "model/po_leak.h"
+#include "po_sample.h"
+#include "po_shmem.h"
+
+typedef struct PoJudgement
+{
+	PoFinding	finding;
+	double		leak_probability;
+	PoMode		mode;			/* in force for timeouts */
+	PoSessionFacts facts;
+	uint64		gaps;			/* the probability rests on so many */
+	double		gap_p99_us;
+} PoJudgement;
+
+/*
+ * Judges the session seen in a slot by its tenant's policy and habits.
+ */
+extern void po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields *policy,
+							 PoJudgement *judgement);
+
+/* Microseconds of the monotonic clock, the same in all processes. */
+extern int64 po_judge_monotonic_us(void);
+
+/*
+ * Why it must not be ended, PO_EXEMPT_NO if it may.  Fills holdings with what the
+ * last rung of the ladder looked at.
+ */
+extern PoExempt po_judge_exempt(int slot, const PoSeen *seen, PoHoldings *holdings);
+
+extern const char *po_judge_exempt_name(PoExempt exempt);	/* NULL for none */
+
+/* One sentence, and the evidence as a JSON object. */
+extern void po_judge_reason(const PoJudgement *judgement, char *reason, Size size);
+extern void po_judge_detail(int slot, const PoJudgement *judgement,
+							const PoHoldings *holdings, char *detail, Size size);
+
+#endif							/* PO_JUDGE_H */

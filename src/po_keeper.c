@@ -1,0 +1,293 @@
+/*
+ * po_keeper.c
+ *		The keeper: a short-lived worker that does what may block.
+ *
+ * The sampler starts it when a committed change waits to be read, and from time to
+ * time in any case, for changes that wake nobody (replay, COMMIT PREPARED, triggers
+ * that were disabled).  It reads the policy table, puts the policies in force and
+ * ends, so that it never holds up DROP DATABASE for long.  If it fails, what was in
+ * force stays in force.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "po_compat.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_keeper.h"
+#include "po_policy_row.h"
+#include "po_registry.h"
+
+#define PERIOD_US			(10 * PO_US_PER_S)
+#define BACKOFF_MIN_US		(PO_US_PER_S)
+#define BACKOFF_MAX_US		(60 * PO_US_PER_S)
+#define LOCK_TIMEOUT		"2s"
+
+/* ---------- in the sampler ---------- */
+
+static BackgroundWorkerHandle *handle = NULL;
+static TimestampTz not_before = 0;
+static TimestampTz last_start = 0;
+static int64 backoff_us = 0;
+static uint64 applied_at_start = 0;
+
+static bool
+start_keeper(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "po_keeper_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "pool_optimizer keeper", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "pool_optimizer keeper", sizeof(worker.bgw_type));
+	worker.bgw_notify_pid = MyProcPid;
+	return RegisterDynamicBackgroundWorker(&worker, &handle);
+}
+
+static void
+back_off(TimestampTz now)
+{
+	backoff_us = backoff_us == 0 ? BACKOFF_MIN_US : Min(backoff_us * 2, BACKOFF_MAX_US);
+	not_before = now + backoff_us;
+}
+
+/* Has the last one ended?  Then look how. */
+static bool
+keeper_ended(TimestampTz now)
+{
+	pid_t		pid;
+
+	if (handle == NULL)
+		return true;
+	if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
+		return false;
+	pfree(handle);
+	handle = NULL;
+	/* Success always applies something: the request counted before it started. */
+	if (pg_atomic_read_u64(&po_shared->changes_applied) > applied_at_start)
+		backoff_us = 0;
+	else
+		back_off(now);
+	return true;
+}
+
+void
+po_keeper_manage(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		pending;
+
+	if (!keeper_ended(now))
+		return;
+	pending = pg_atomic_read_u64(&po_shared->changes_requested) >
+		pg_atomic_read_u64(&po_shared->changes_applied);
+	if (backoff_us > 0 && now < not_before && not_before - now <= BACKOFF_MAX_US)
+		return;
+	if (!pending && now - last_start < PERIOD_US && now >= last_start)
+		return;
+	if (!pending)
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	applied_at_start = pg_atomic_read_u64(&po_shared->changes_applied);
+	last_start = now;
+	if (!start_keeper())
+	{
+		handle = NULL;
+		po_shmem_set_error("no background worker slot is free for the keeper: raise "
+						   "max_worker_processes");
+		back_off(now);
+	}
+}
+
+/* ---------- in the keeper ---------- */
+
+static emit_log_hook_type prev_emit_log_hook = NULL;
+static char failure[PO_ERROR_LEN];
+
+/* Remembers what the keeper dies of, be it while it connects. */
+static void
+remember_failure(ErrorData *edata)
+{
+	if (edata->elevel >= ERROR && edata->message != NULL)
+		snprintf(failure, sizeof(failure), "keeper: %s", edata->message);
+	if (prev_emit_log_hook)
+		prev_emit_log_hook(edata);
+}
+
+static void
+on_exit_keeper(int code, Datum arg)
+{
+	uint32		me = (uint32) MyProcPid;
+
+	(void) code;
+	(void) arg;
+	(void) pg_atomic_compare_exchange_u32(&po_shared->keeper_pid, &me, 0);
+	if (failure[0] != '\0')
+		po_shmem_set_error(failure);
+}
+
+/* One keeper at a time; one whose sampler has ended may still be at work. */
+static void
+claim_keeper(void)
+{
+	uint32		none = 0;
+
+	before_shmem_exit(on_exit_keeper, 0);
+	if (!pg_atomic_compare_exchange_u32(&po_shared->keeper_pid, &none, (uint32) MyProcPid))
+		proc_exit(1);
+}
+
+/* The schema of our extension in this database, InvalidOid without it. */
+static Oid
+extension_schema(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	Oid			schema = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("pool_optimizer"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+static void
+read_table(Oid relid, PoPolicySet *set, char *problem, Size size)
+{
+	Relation	table = table_open(relid, AccessShareLock);
+	const char *missing;
+	int			n_bad;
+
+	if (table->rd_rel->relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", PO_POLICY_TABLE)));
+	set->n = po_policy_row_read_all(table, GetActiveSnapshot(), set->policy,
+									po_shared->n_policies, &n_bad, problem, size);
+	missing = po_policy_row_missing_column(RelationGetDescr(table));
+	if (n_bad > 0)
+		ereport(LOG,
+				(errmsg("pool_optimizer leaves out %d policies: %s", n_bad, problem)));
+	else if (missing != NULL)
+		snprintf(problem, size, "column \"%s\" of table \"%s\" is missing", missing,
+				 PO_POLICY_TABLE);
+	table_close(table, AccessShareLock);
+}
+
+/* Fills the spare set with what is in the table; problem "" = all is well. */
+static void
+read_policies(char *problem, Size size)
+{
+	PoPolicySet *set = po_registry_spare_set();
+	Oid			schema;
+	Oid			relid;
+	uint32		found_before = pg_atomic_read_u32(&po_shared->extension_found);
+
+	set->n = 0;
+	problem[0] = '\0';
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	schema = extension_schema();
+	relid = OidIsValid(schema) ? get_relname_relid(PO_POLICY_TABLE, schema) : InvalidOid;
+	if (OidIsValid(relid))
+		read_table(relid, set, problem, size);
+	else
+	{
+		snprintf(problem, size, OidIsValid(schema) ?
+				 "table \"" PO_POLICY_TABLE "\" is missing in database \"%s\"" :
+				 "extension pool_optimizer is not in database \"%s\" "
+				 "(pool_optimizer.database): CREATE EXTENSION there to set policies",
+				 po_guc_database);
+		if (found_before != 1)
+			ereport(LOG, (errmsg("pool_optimizer works without policies: %s", problem)));
+	}
+	pg_atomic_write_u32(&po_shared->extension_found, OidIsValid(relid) ? 2 : 1);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+static void
+tell_published(const PoPublished *published, char *problem, Size size)
+{
+	char		reason[PO_REASON_LEN];
+
+	if (!published->changed)
+		return;
+	snprintf(reason, sizeof(reason), "%d policies are in force (generation %u)",
+			 published->n_policies, published->generation);
+	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
+	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+	if (published->guarantee_scale < 1.0)
+	{
+		snprintf(reason, sizeof(reason), "the guarantees together exceed the usable "
+				 "connections less max_waiting: all are scaled down to %.0f %%",
+				 published->guarantee_scale * 100);
+		po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
+		ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+		snprintf(problem, size, "%s", reason);
+	}
+	if (published->n_no_room > 0)
+		snprintf(problem, size, "%d tenants with policies do not fit in "
+				 "pool_optimizer.max_tenants", published->n_no_room);
+}
+
+void
+po_keeper_main(Datum arg)
+{
+	uint64		requested;
+	PoPublished published;
+	char		problem[PO_ERROR_LEN];
+
+	(void) arg;
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	prev_emit_log_hook = emit_log_hook;
+	emit_log_hook = remember_failure;
+	claim_keeper();
+
+	/* Read first: what is requested from now on may be missed. */
+	requested = pg_atomic_read_u64(&po_shared->changes_requested);
+	BackgroundWorkerInitializeConnection(po_guc_database, NULL, 0);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_activity(STATE_RUNNING, "reading " PO_POLICY_TABLE);
+
+	read_policies(problem, sizeof(problem));
+	po_registry_publish(&published);
+	tell_published(&published, problem, sizeof(problem));
+	po_shmem_set_error(problem);
+	pg_atomic_write_u64(&po_shared->changes_applied, requested);
+	po_shmem_wake_sampler();
+	proc_exit(0);
+}

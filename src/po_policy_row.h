@@ -1,0 +1,42 @@
+/*
+ * po_policy_row.h
+ *		Rows of the table pool_policies as policies.
+ */
+#ifndef PO_POLICY_ROW_H
+#define PO_POLICY_ROW_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+#include "model/po_policy.h"
+
+#define PO_POLICY_TABLE		"pool_policies"
+
+/*
+ * Reads a row by column names and checks it.  A column that is missing or of
+ * another type counts as not set.  False with the first problem; a policy in scope
+ * address gets its canonical name.
+ */
+extern bool po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy,
+							   PoPolicyError *error);
+
+/*
+ * Reads all rows that a snapshot sees with a plain heap scan: no operator, rule,
+ * trigger or row security has a part in it.  Returns how many went to policies (at
+ * most max); *n_bad counts those left out, and the first's problem is described in
+ * problem.
+ */
+extern int	po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies,
+								   int max, int *n_bad, char *problem, Size size);
+
+/* The column's name if the table lacks it or it has another type, else NULL. */
+extern const char *po_policy_row_missing_column(TupleDesc desc);
+
+/* Is there such a column that setters can set, other than the key? */
+extern bool po_policy_row_is_field(const char *column);
+
+#endif							/* PO_POLICY_ROW_H */

@@ -1,0 +1,997 @@
+/*
+ * po_publish.c
+ *		The functions behind the views, and those that act on sessions.
+ *
+ * Columns are declared by the install script; each function here fills an array in
+ * their order.  Whoever lacks pg_read_all_stats sees the rows of its own tenant.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inet.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "model/po_admission.h"
+#include "po_act.h"
+#include "po_compat.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_judge.h"
+#include "po_registry.h"
+#include "po_session.h"
+#include "po_stats.h"
+
+PG_FUNCTION_INFO_V1(pool_stats_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_cluster_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_session_1_0);
+PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
+PG_FUNCTION_INFO_V1(pool_events_1_0);
+PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
+PG_FUNCTION_INFO_V1(pool_sync_1_0);
+PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
+PG_FUNCTION_INFO_V1(pool_reset_stats_1_0);
+
+#define STALE_AFTER_US		(5 * PO_US_PER_S)
+#define ANSWER_WITHIN_MS	5000
+
+/* ---------- rows ---------- */
+
+#define MAX_COLUMNS		40
+
+/* One row being filled, column by column. */
+typedef struct Row
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	int			n;
+	Datum		values[MAX_COLUMNS];
+	bool		nulls[MAX_COLUMNS];
+} Row;
+
+static void
+begin_rows(FunctionCallInfo fcinfo, Row *row)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	po_shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	row->store = rsinfo->setResult;
+	row->desc = rsinfo->setDesc;
+	row->n = 0;
+}
+
+static void
+end_row(Row *row)
+{
+	/* The install script and this library must be of one mind. */
+	if (row->n != row->desc->natts)
+		elog(ERROR, "row has %d columns, the function declares %d", row->n, row->desc->natts);
+	tuplestore_putvalues(row->store, row->desc, row->values, row->nulls);
+	row->n = 0;
+}
+
+static void
+add(Row *row, Datum value, bool isnull)
+{
+	Assert(row->n < MAX_COLUMNS);
+	row->values[row->n] = value;
+	row->nulls[row->n++] = isnull;
+}
+
+static void
+add_null(Row *row)
+{
+	add(row, (Datum) 0, true);
+}
+
+static void
+add_int(Row *row, int value)
+{
+	add(row, Int32GetDatum(value), false);
+}
+
+static void
+add_count(Row *row, uint64 value)
+{
+	add(row, Int64GetDatum((int64) Min(value, (uint64) PG_INT64_MAX)), false);
+}
+
+static void
+add_double(Row *row, double value)
+{
+	add(row, Float8GetDatum(value), false);
+}
+
+static void
+add_bool(Row *row, bool value)
+{
+	add(row, BoolGetDatum(value), false);
+}
+
+/* 0 = never, NULL. */
+static void
+add_time(Row *row, TimestampTz value)
+{
+	add(row, TimestampTzGetDatum(value), value == 0);
+}
+
+/* Names come from other databases and from clients: what is not valid in this
+ * database's encoding is shown as '?'. */
+static char *
+printable(const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	if (pg_verify_mbstr(GetDatabaseEncoding(), copy, (int) strlen(copy), true))
+		return copy;
+	for (char *c = copy; *c != '\0'; c++)
+	{
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	}
+	return copy;
+}
+
+static void
+add_text(Row *row, const char *text)
+{
+	if (text == NULL)
+		add_null(row);
+	else
+		add(row, CStringGetTextDatum(printable(text)), false);
+}
+
+/* ---------- who may see what ---------- */
+
+static bool
+sees_all(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
+
+static bool
+sees_tenant(int tenant)
+{
+	return sees_all() || (tenant >= 0 && tenant == po_session_my_tenant());
+}
+
+static void
+deny_other_tenant(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for another tenant"),
+			 errdetail("Only roles with privileges of pg_read_all_stats may look at tenants "
+					   "other than their own.")));
+}
+
+static void
+bad_argument(const char *name, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" %s", name, problem)));
+}
+
+/* ---------- pool_stats ---------- */
+
+static double
+utilization(int used, int limit)
+{
+	if (limit < 0)
+		limit = po_shared->usable;
+	if (limit == 0)
+		return used > 0 ? 1.0 : 0.0;
+	return Min((double) used / limit, 1.0);
+}
+
+static void
+add_times(Row *row, const PoTenantStats *s)
+{
+	static const double quantiles[] = {0.50, 0.95, 0.99};
+
+	if (s->transactions == 0)
+	{
+		for (int i = 0; i < 4; i++)
+			add_null(row);
+	}
+	else
+	{
+		add_double(row, s->service_us / s->transactions / PO_US_PER_MS);
+		for (int i = 0; i < lengthof(quantiles); i++)
+			add_double(row, po_histogram_quantile(&s->service, quantiles[i]) / PO_US_PER_MS);
+	}
+	if (po_histogram_total(&s->waits) == 0)
+		add_null(row);
+	else
+		add_double(row, po_histogram_quantile(&s->waits, 0.99) / PO_US_PER_MS);
+}
+
+static void
+put_tenant(Row *row, const PoTenant *t, const PoTenantStats *s)
+{
+	bool		current = s->counts_tick >= pg_atomic_read_u64(&po_shared->samples);
+	int			active = current ? s->active : 0;
+	int			in_transaction = current ? s->idle_in_transaction : 0;
+	int			sessions = t->used + t->exempt;
+
+	add_text(row, t->name);
+	add_int(row, sessions);
+	add_int(row, active);
+	add_int(row, Max(sessions - active - in_transaction, 0));
+	add_int(row, in_transaction);
+	add_int(row, t->waiting);
+	add_int(row, t->fields.max_connections);
+	add_int(row, t->fields.guaranteed);
+	add_double(row, utilization(t->used, t->fields.max_connections));
+	add_int(row, t->peak_sessions);
+	add_int(row, s->peak_busy);
+	add_count(row, t->admitted);
+	add_count(row, t->rejected);
+	add_count(row, t->would_reject);
+	add_count(row, s->terminated);
+	add_count(row, s->would_terminate);
+	add_count(row, s->transactions);
+	add_count(row, s->rollbacks);
+	add_count(row, t->rejected + s->terminated + t->failed_logins + s->xact_errors);
+	add_text(row, sees_all() && s->last_error_at != 0 ? s->last_error : NULL);
+	add_time(row, s->last_error_at);
+	add_times(row, s);
+	if (s->recommendation.size > 0)
+		add_int(row, s->recommendation.size);
+	else
+		add_null(row);
+	add_time(row, t->first_seen);
+	add_time(row, t->last_used);
+	add_text(row, po_mode_name(po_mode_lower((PoMode) po_guc_mode, t->fields.quota_mode)));
+	add_int(row, t->exempt);
+	add_bool(row, (t->fields.set & PO_SET_DRAIN) != 0);
+	end_row(row);
+}
+
+/* The last place that may hold a tenant: what comes later is not shown. */
+static int
+tenant_count(void)
+{
+	PoRegistry	totals;
+
+	po_registry_copy_totals(&totals);
+	return totals.n_tenants;
+}
+
+/* (other) is of interest only once somebody is in it. */
+static bool
+is_shown(int i, const PoTenant *t)
+{
+	return i != PO_TENANT_OTHER || t->admitted + t->rejected > 0;
+}
+
+Datum
+pool_stats_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	n = tenant_count();
+	for (int i = 0; i < n; i++)
+	{
+		PoTenant	t;
+		PoTenantStats s;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !is_shown(i, &t))
+			continue;
+		po_stats_copy(i, &s);
+		put_tenant(&row, &t, &s);
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_stats_cluster ---------- */
+
+static const char *
+health(double used_ratio, TimestampTz last_sample)
+{
+	int64		stale = Max(STALE_AFTER_US,
+							20 * (int64) po_guc_sample_interval * PO_US_PER_MS);
+
+	if (used_ratio * 100 >= po_guc_critical_threshold ||
+		pg_atomic_read_u32(&po_shared->sampler_pid) == 0 ||
+		GetCurrentTimestamp() - last_sample > stale)
+		return "critical";
+	return used_ratio * 100 >= po_guc_warning_threshold ? "warning" : "healthy";
+}
+
+static void
+add_pid(Row *row, pg_atomic_uint32 *pid)
+{
+	uint32		value = pg_atomic_read_u32(pid);
+
+	add(row, Int32GetDatum((int32) value), value == 0);
+}
+
+Datum
+pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoRegistry	r;
+	char		error[PO_ERROR_LEN];
+	TimestampTz error_at;
+	TimestampTz last_sample;
+	uint64		samples;
+	double		used_ratio;
+
+	begin_rows(fcinfo, &row);
+	po_registry_copy_totals(&r);
+	po_shmem_get_error(error, sizeof(error), &error_at);
+	samples = pg_atomic_read_u64(&po_shared->samples);
+	last_sample = (TimestampTz) pg_atomic_read_u64(&po_shared->last_sample);
+	used_ratio = utilization(r.admitted + r.exempt + r.waiting, po_shared->usable);
+
+	add_text(&row, po_mode_name((PoMode) po_guc_mode));
+	add_int(&row, po_shared->usable);
+	add_int(&row, r.admitted + r.exempt);
+	add_int(&row, r.waiting);
+	add_double(&row, used_ratio);
+	add_text(&row, health(used_ratio, last_sample));
+	add_int(&row, r.n_tenants - 1);
+	add_int(&row, r.guaranteed_total);
+	add_pid(&row, &po_shared->sampler_pid);
+	add_pid(&row, &po_shared->keeper_pid);
+	add_time(&row, last_sample);
+	add_count(&row, samples);
+	add_count(&row, pg_atomic_read_u64(&po_shared->missed_samples));
+	if (samples == 0)
+		add_null(&row);
+	else
+		add_double(&row, pg_atomic_read_u64(&po_shared->sample_ns) / 1000.0 / samples);
+	add_count(&row, r.generation);
+	add_count(&row, r.overflow_logins);
+	add_count(&row, r.unready);
+	add_count(&row, pg_atomic_read_u64(&po_shared->worker_errors));
+	add_text(&row, sees_all() && error[0] != '\0' ? error : NULL);
+	if (sees_all())
+		add_time(&row, error_at);
+	else
+		add_null(&row);
+	add_count(&row, po_shared->size);
+	end_row(&row);
+	return (Datum) 0;
+}
+
+/* ---------- pool_stats_session ---------- */
+
+static const char *
+verdict_name(PoVerdict verdict)
+{
+	switch (verdict)
+	{
+		case PO_VERDICT_KEEP:
+			return "keep";
+		case PO_VERDICT_EXEMPT:
+			return "exempt";
+		case PO_VERDICT_WOULD_TERMINATE:
+			return "would_terminate";
+		case PO_VERDICT_TERMINATE:
+			return "terminate";
+		case PO_VERDICT_RATE_LIMITED:
+			return "rate_limited";
+		case PO_VERDICT_BREAKER_OPEN:
+			return "breaker_open";
+	}
+	return "unknown";
+}
+
+/* The sampler's finding if it is about the state seen now. */
+static bool
+sampler_finding(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict)
+{
+	PoWatch    *w = &po_watches[slot];
+	uint32		finding;
+
+	if (w->pid != seen->pid ||
+		pg_atomic_read_u64(&w->state_change) != (uint64) seen->state_change)
+		return false;
+	finding = pg_atomic_read_u32(&w->finding);
+	*class = PO_FINDING_CLASS(finding);
+	*verdict = PO_FINDING_VERDICT(finding);
+	return pg_atomic_read_u64(&w->state_change) == (uint64) seen->state_change;
+}
+
+/* As the role may see it in pg_stat_activity. */
+static bool
+sees_detail(const PoIdentityCopy *who)
+{
+	Oid			role;
+
+	if (sees_all())
+		return true;
+	role = get_role_oid(who->role, true);
+	return OidIsValid(role) && has_privs_of_role(GetUserId(), role);
+}
+
+static void
+add_address(Row *row, const char *address)
+{
+	if (strcmp(address, "[local]") == 0)
+		add_null(row);
+	else
+		add(row, DirectFunctionCall1(inet_in, CStringGetDatum(address)), false);
+}
+
+static void
+put_session(Row *row, int slot, const PoIdentityCopy *who, const PoSeen *seen)
+{
+	PoTenant	t;
+	PoJudgement j;
+	PoHoldings	holdings;
+	PoExempt	exempt;
+	PoVerdict	verdict = PO_VERDICT_KEEP;
+	PoClass		class;
+	char		application[NAMEDATALEN];
+	bool		detail = sees_detail(who);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!po_registry_copy_tenant(who->tenant, &t))
+		return;
+	po_judge_session(slot, seen, &t.fields, &j);
+	exempt = po_judge_exempt(slot, seen, &holdings);
+	if (exempt == PO_EXEMPT_SELF)
+		exempt = PO_EXEMPT_NO;	/* true of the caller only */
+	class = j.finding.class;
+	(void) sampler_finding(slot, seen, &class, &verdict);
+	po_sample_application(slot, application, sizeof(application));
+
+	add_int(row, seen->pid);
+	add_text(row, t.name);
+	if (!detail)
+	{
+		while (row->n < row->desc->natts)
+			add_null(row);
+		row->n = row->desc->natts;
+		row->values[11] = CStringGetTextDatum(po_class_name(class));
+		row->nulls[11] = false;
+		end_row(row);
+		return;
+	}
+	add_text(row, who->database);
+	add_text(row, who->role);
+	add_text(row, application);
+	add_address(row, who->address);
+	add_time(row, seen->backend_start);
+	add_text(row, seen->state == PO_STATE_UNKNOWN ? NULL : po_state_name(seen->state));
+	add_double(row, (double) j.facts.state_us / PO_US_PER_MS);
+	if (seen->xact_start == 0)
+		add_null(row);
+	else
+		add_double(row, (double) Max(now - seen->xact_start, 0) / PO_US_PER_MS);
+	add_count(row, j.facts.transactions);
+	add_text(row, po_class_name(class));
+	add_double(row, j.leak_probability);
+	add_text(row, po_judge_exempt_name(exempt));
+	add_text(row, verdict_name(exempt != PO_EXEMPT_NO ? PO_VERDICT_EXEMPT : verdict));
+	end_row(row);
+}
+
+Datum
+pool_stats_session_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+
+	begin_rows(fcinfo, &row);
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		PoIdentityCopy who;
+		PoSeen		seen;
+
+		CHECK_FOR_INTERRUPTS();
+		if (po_registry_copy_session(i, &who) && sees_tenant(who.tenant) &&
+			po_sample_read(i, &seen) && seen.pid == who.pid)
+			put_session(&row, i, &who, &seen);
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_recommendations ---------- */
+
+static void
+put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
+{
+	const PoRecommendation *r = &s->recommendation;
+	char		reason[512];
+	int			sessions = t->used + t->exempt;
+	bool		computed = s->evaluated_at != 0;
+
+	po_recommend_reason(r, &s->input, &t->fields, reason, sizeof(reason));
+	add_text(row, t->name);
+	add_int(row, sessions);
+	add_int(row, computed ? r->min : sessions);
+	add_int(row, computed ? r->size : sessions);
+	add_int(row, computed ? r->max : sessions);
+	add_int(row, r->busy_p50);
+	add_int(row, r->busy_p95);
+	add_int(row, r->busy_max);
+	add_double(row, s->input.arrival_rate);
+	add_double(row, s->input.service_us / PO_US_PER_MS);
+	add_text(row, po_bottleneck_name(r->bottleneck));
+	add_double(row, r->predicted_wait_us / PO_US_PER_MS);
+	add_double(row, r->confidence);
+	add_text(row, po_method_name(r->method));
+	add_text(row, reason);
+	add_time(row, s->evaluated_at);
+	add_double(row, r->busy_mean);
+	add_int(row, r->target);
+	end_row(row);
+}
+
+Datum
+pool_recommendations_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	n = tenant_count();
+	for (int i = 0; i < n; i++)
+	{
+		PoTenant	t;
+		PoTenantStats s;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !is_shown(i, &t))
+			continue;
+		po_stats_copy(i, &s);
+		put_recommendation(&row, &t, &s);
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_events ---------- */
+
+static Datum
+event_detail(const PoEvent *event)
+{
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(event->detail[0] == '\0' ? "{}" :
+											   printable(event->detail)));
+}
+
+static void
+put_event(Row *row, const PoEvent *event, const char *my_tenant)
+{
+	if (my_tenant != NULL && strcmp(event->tenant, my_tenant) != 0)
+		return;
+	add_time(row, event->at);
+	add_text(row, po_events_kind_name(event->kind));
+	add_text(row, event->tenant[0] == '\0' ? NULL : event->tenant);
+	add(row, Int32GetDatum(event->pid), event->pid == 0);
+	add_text(row, event->reason);
+	add(row, event_detail(event), false);
+	end_row(row);
+}
+
+Datum
+pool_events_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoTenant	mine;
+	PoEvent		event;
+	const char *my_tenant = NULL;
+
+	begin_rows(fcinfo, &row);
+	if (!sees_all())
+	{
+		if (!po_registry_copy_tenant(po_session_my_tenant(), &mine))
+			return (Datum) 0;
+		my_tenant = mine.name;
+	}
+	for (int ring = 0; ring < PO_N_RINGS; ring++)
+	{
+		for (int i = 0; i < po_shared->n_events && po_events_copy(ring, i, &event); i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			put_event(&row, &event, my_tenant);
+		}
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_explain_admission ---------- */
+
+typedef struct Explanation
+{
+	PoIdentity	who;
+	char		address[PO_PART_LEN];
+	char		tenant[PO_NAME_LEN];
+} Explanation;
+
+/* Text of an argument, clipped like the real thing; fallback when NULL. */
+static char *
+part_argument(FunctionCallInfo fcinfo, int i, const char *fallback)
+{
+	const char *given = PG_ARGISNULL(i) ? fallback :
+		text_to_cstring(PG_GETARG_TEXT_PP(i));
+	char	   *part = palloc(PO_PART_LEN);
+
+	po_name_copy(part, given, PO_PART_LEN);
+	return part;
+}
+
+static void
+address_argument(FunctionCallInfo fcinfo, int i, char *address)
+{
+	PoCidr		cidr;
+	char	   *text;
+
+	strlcpy(address, "[local]", PO_PART_LEN);
+	if (PG_ARGISNULL(i))
+		return;
+	text = DatumGetCString(DirectFunctionCall1(inet_out, PG_GETARG_DATUM(i)));
+	if (!po_cidr_parse(text, &cidr) || (cidr.family == 4 && cidr.bits != 32) ||
+		(cidr.family == 6 && cidr.bits != 128))
+		bad_argument("address", "must be one address, without a netmask");
+	po_cidr_print(&cidr, address, PO_PART_LEN);
+}
+
+static void
+read_explanation(FunctionCallInfo fcinfo, Explanation *e)
+{
+	const PoSlot *mine = po_session_my_slot() < 0 ? NULL : &po_slots[po_session_my_slot()];
+
+	e->who.database = part_argument(fcinfo, 0, get_database_name(MyDatabaseId));
+	e->who.role = part_argument(fcinfo, 1, GetUserNameFromId(GetSessionUserId(), false));
+	e->who.application = part_argument(fcinfo, 2, mine == NULL ? "" : mine->application);
+	if (e->who.application[0] == '\0')
+		e->who.application = "[unknown]";
+	address_argument(fcinfo, 3, e->address);
+	e->who.address = e->address;
+	e->who.label = part_argument(fcinfo, 4, mine == NULL ? "" : mine->label);
+	po_template_expand(po_guc_tenant, &e->who, e->tenant, sizeof(e->tenant));
+}
+
+/* Why a role is exempt, NULL if it is not; an error if there is no such role. */
+static const char *
+exemption_of(const char *role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(role));
+	bool		superuser;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" does not exist", role)));
+	superuser = ((Form_pg_authid) GETSTRUCT(tuple))->rolsuper;
+	ReleaseSysCache(tuple);
+	if (superuser)
+		return "superusers are exempt: admitted without taking quota";
+	if (po_guc_role_is_exempt(role))
+		return "the role is in pool_optimizer.exempt_roles: admitted without taking quota";
+	return NULL;
+}
+
+static const char *
+rule_reason(PoRule rule, const PoRuleResult *r, const PoExplained *x)
+{
+	if (rule == PO_RULE_DRAIN)
+		return "the tenant is being drained";
+	if (r->limit < 0)
+		return "no quota is set";
+	if (r->mode == PO_MODE_OFF)
+		return "the mode is off: the quota is not looked at";
+	if (rule == PO_RULE_BURST)
+	{
+		if (r->passes && r->used < x->guaranteed)
+			return psprintf("%d of %d guaranteed connections are in use", r->used,
+							x->guaranteed);
+		return r->passes ?
+			psprintf("beyond its guarantee of %d, but there is room besides the unused "
+					 "guarantees of others", x->guaranteed) :
+			psprintf("beyond its guarantee of %d, and what is left is guaranteed to others",
+					 x->guaranteed);
+	}
+	if (r->passes)
+		return psprintf("%d of %d connections are in use", r->used, r->limit);
+	if (r->mode == PO_MODE_OBSERVE)
+		return psprintf("the quota of %d is used up; mode is observe, so it is let in and "
+						"counted", r->limit);
+	return psprintf("the quota of %d is used up", r->limit);
+}
+
+/* The tenant and the cluster are always told, the others when they have a rule. */
+static bool
+rule_is_told(PoRule rule, const PoRuleResult *r)
+{
+	return r->checked || rule == PO_RULE_TENANT || rule == PO_RULE_CLUSTER;
+}
+
+static void
+put_rule(Row *row, PoRule rule, const PoExplained *x)
+{
+	static const char *const scopes[PO_N_RULES] = {
+		"drain", "tenant", "database", "role", "address", "application", "cluster",
+		"guarantees"
+	};
+	PoRuleResult r = x->admission.result[rule];
+
+	if (!rule_is_told(rule, &r))
+		return;
+	if (!r.checked)
+	{
+		r.limit = PO_UNLIMITED;
+		r.passes = true;
+		r.outcome = PO_OUTCOME_ADMIT;
+	}
+	if (x->queue_full && (r.outcome == PO_OUTCOME_WAIT || r.outcome == PO_OUTCOME_EVICT_IDLE))
+		r.outcome = PO_OUTCOME_REJECT;
+	add_text(row, scopes[rule]);
+	add_text(row, x->key[rule]);
+	add_int(row, r.used);
+	add_int(row, r.limit);
+	if (rule == PO_RULE_TENANT || rule == PO_RULE_BURST)
+		add_int(row, x->guaranteed);
+	else
+		add_null(row);
+	add_bool(row, r.passes);
+	add_text(row, po_outcome_name(r.outcome));
+	add_text(row, rule_reason(rule, &r, x));
+	end_row(row);
+}
+
+static void
+put_exempt(Row *row, const Explanation *e, const char *reason)
+{
+	add_text(row, "exempt");
+	add_text(row, e->tenant);
+	add_null(row);
+	add_null(row);
+	add_null(row);
+	add_bool(row, true);
+	add_text(row, po_outcome_name(PO_OUTCOME_ADMIT));
+	add_text(row, reason);
+	end_row(row);
+}
+
+Datum
+pool_explain_admission_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	Explanation e;
+	PoExplained x;
+	const char *exempt;
+
+	begin_rows(fcinfo, &row);
+	read_explanation(fcinfo, &e);
+	if (!sees_all() && (po_session_my_tenant() < 0 ||
+						po_registry_find_tenant(e.tenant) != po_session_my_tenant()))
+		deny_other_tenant();
+	exempt = exemption_of(e.who.role);
+	if (exempt != NULL)
+	{
+		put_exempt(&row, &e, exempt);
+		return (Datum) 0;
+	}
+	po_registry_explain(&e.who, e.tenant, &x);
+	for (int i = 0; i < PO_N_RULES; i++)
+		put_rule(&row, (PoRule) i, &x);
+	return (Datum) 0;
+}
+
+/* ---------- pool_sync ---------- */
+
+Datum
+pool_sync_1_0(PG_FUNCTION_ARGS)
+{
+	Interval   *timeout;
+	int64		timeout_us;
+	uint64		wanted;
+	TimestampTz deadline;
+
+	po_shmem_require();
+	if (PG_ARGISNULL(0))
+		bad_argument("timeout", "must not be null");
+	timeout = PG_GETARG_INTERVAL_P(0);
+	timeout_us = timeout->time + (int64) timeout->day * USECS_PER_DAY +
+		(int64) timeout->month * 30 * USECS_PER_DAY;
+	if (timeout_us < 0)
+		bad_argument("timeout", "must not be negative");
+	deadline = GetCurrentTimestamp() + Min(timeout_us, USECS_PER_DAY);
+	wanted = pg_atomic_add_fetch_u64(&po_shared->changes_requested, 1);
+	for (;;)
+	{
+		long		left;
+
+		if (pg_atomic_read_u64(&po_shared->changes_applied) >= wanted)
+			PG_RETURN_BOOL(true);
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		if (left <= 0)
+			PG_RETURN_BOOL(false);
+		po_shmem_wake_sampler();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, 10), po_compat_wait_event("PoolOptimizerSync"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* ---------- pool_terminate_leaked ---------- */
+
+/* A leaked session that the function found. */
+typedef struct Leaked
+{
+	int			slot;
+	PoSeen		seen;
+	PoClass		class;
+	bool		exempt;
+	bool		ordered;
+	bool		ended;
+	char		reason[PO_REASON_LEN];
+	char		detail[PO_DETAIL_LEN];
+} Leaked;
+
+/* Fills in a session's entry; false if it is no leak. */
+static bool
+judge_leak(int slot, const char *pattern, Leaked *leaked)
+{
+	PoIdentityCopy who;
+	PoTenant	t;
+	PoJudgement j;
+	PoHoldings	holdings;
+	PoExempt	exempt;
+
+	if (!po_registry_copy_session(slot, &who) || !po_registry_copy_tenant(who.tenant, &t) ||
+		!po_pattern_matches(pattern, t.name) || !po_sample_read(slot, &leaked->seen) ||
+		leaked->seen.pid != who.pid)
+		return false;
+	po_judge_session(slot, &leaked->seen, &t.fields, &j);
+	if (!PO_CLASS_IS_LEAK(j.finding.class))
+		return false;
+	exempt = po_judge_exempt(slot, &leaked->seen, &holdings);
+	leaked->slot = slot;
+	leaked->class = j.finding.class;
+	leaked->exempt = exempt != PO_EXEMPT_NO;
+	leaked->ordered = leaked->ended = false;
+	po_judge_reason(&j, leaked->reason, sizeof(leaked->reason));
+	po_judge_detail(slot, &j, &holdings, leaked->detail, sizeof(leaked->detail));
+	if (leaked->exempt)
+		snprintf(leaked->reason + strlen(leaked->reason),
+				 sizeof(leaked->reason) - strlen(leaked->reason), "; exempt: %s",
+				 po_judge_exempt_name(exempt));
+	return true;
+}
+
+static void
+end_leaked(Leaked *leaked)
+{
+	PoTarget	target;
+
+	if (leaked->exempt)
+		return;
+	if (!po_stats_take_termination(GetCurrentTimestamp()))
+	{
+		strlcat(leaked->reason, "; spared: max_terminations_per_minute reached",
+				sizeof(leaked->reason));
+		return;
+	}
+	memset(&target, 0, sizeof(target));
+	target.slot = leaked->slot;
+	target.pid = leaked->seen.pid;
+	target.backend_start = leaked->seen.backend_start;
+	target.state_change = leaked->seen.state_change;
+	target.in_client_read = leaked->class == PO_CLASS_STUCK_IN_CLIENT_READ;
+	target.class = leaked->class;
+	target.reason = leaked->reason;
+	target.detail = leaked->detail;
+	leaked->ordered = po_act_order(&target);
+}
+
+/* Has it gone, or accepted to?  NULL-safe against a new session in the slot. */
+static bool
+has_ended(const Leaked *leaked)
+{
+	PoSeen		seen;
+
+	return po_act_order_phase(leaked->slot) == PO_ORDER_ACCEPTED ||
+		!po_sample_read(leaked->slot, &seen) || seen.pid != leaked->seen.pid ||
+		seen.backend_start != leaked->seen.backend_start;
+}
+
+/* Every order is answered in a moment, unless its session is stopped. */
+static void
+await_answers(Leaked *leaked, int n)
+{
+	TimestampTz deadline = GetCurrentTimestamp() + ANSWER_WITHIN_MS * PO_US_PER_MS;
+
+	for (int i = 0; i < n; i++)
+	{
+		while (leaked[i].ordered && !leaked[i].ended)
+		{
+			leaked[i].ended = has_ended(&leaked[i]);
+			if (leaked[i].ended || GetCurrentTimestamp() > deadline ||
+				po_act_order_phase(leaked[i].slot) == PO_ORDER_DECLINED)
+				break;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,
+							 po_compat_wait_event("PoolOptimizerTerminate"));
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+}
+
+Datum
+pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	Leaked	   *leaked;
+	int			n = 0;
+	char	   *pattern;
+	bool		dry_run = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+
+	begin_rows(fcinfo, &row);
+	if (PG_ARGISNULL(0))
+		bad_argument("tenant", "must not be null; '*' means every tenant");
+	pattern = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!po_pattern_is(pattern) && po_registry_find_tenant(pattern) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" does not exist", pattern),
+				 errhint("The names are in pool_stats.")));
+	leaked = palloc(po_shared->n_slots * sizeof(Leaked));
+	for (int i = 0; i < po_shared->n_slots; i++)
+		n += judge_leak(i, pattern, &leaked[n]) ? 1 : 0;
+	for (int i = 0; i < n && !dry_run; i++)
+		end_leaked(&leaked[i]);
+	await_answers(leaked, n);
+	for (int i = 0; i < n; i++)
+	{
+		add_int(&row, leaked[i].seen.pid);
+		add_text(&row, po_class_name(leaked[i].class));
+		add_text(&row, leaked[i].reason);
+		add_bool(&row, leaked[i].ended);
+		end_row(&row);
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_reset_stats ---------- */
+
+Datum
+pool_reset_stats_1_0(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	int			tenant;
+	int			n;
+
+	po_shmem_require();
+	if (PG_ARGISNULL(0))
+	{
+		n = tenant_count();
+		for (int i = 0; i < n; i++)
+		{
+			po_registry_reset_tenant(i);
+			po_stats_reset(i);
+		}
+		PG_RETURN_VOID();
+	}
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	tenant = po_registry_find_tenant(name);
+	if (tenant < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" does not exist", name),
+				 errhint("The names are in pool_stats.")));
+	po_registry_reset_tenant(tenant);
+	po_stats_reset(tenant);
+	PG_RETURN_VOID();
+}

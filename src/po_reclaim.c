@@ -1,0 +1,443 @@
+/*
+ * po_reclaim.c
+ *		Carrying out what the sampler found: leaks, surplus, evictions.
+ *
+ * Every session is judged again by itself before it ends (po_act.h); what is
+ * counted and logged as ended is what did end.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "po_act.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_reclaim.h"
+#include "po_registry.h"
+#include "po_stats.h"
+
+#define MAX_EXCESS			256
+
+/* While draining, a session between two transactions of one request is left alone. */
+#define DRAIN_IDLE_US		PO_US_PER_S
+
+/* An idle session that may be surplus. */
+typedef struct IdleSession
+{
+	int			slot;
+	PoSeen		seen;
+	bool		ordered;		/* on its way out already */
+} IdleSession;
+
+static IdleSession *idle = NULL;
+static PoExcess *excess = NULL;
+static int *called_back = NULL; /* per tenant, in this pass */
+static bool scan_again = false;
+static int64 scan_at = 0;
+
+void
+po_reclaim_attach(void)
+{
+	idle = MemoryContextAllocZero(TopMemoryContext,
+								  po_shared->n_slots * sizeof(IdleSession));
+	excess = MemoryContextAllocZero(TopMemoryContext, MAX_EXCESS * sizeof(PoExcess));
+	called_back = MemoryContextAllocExtended(TopMemoryContext,
+											 po_shared->n_tenants * sizeof(int),
+											 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+static void
+publish(int slot, PoClass class, PoVerdict verdict)
+{
+	pg_atomic_write_u32(&po_watches[slot].finding, PO_FINDING(class, verdict));
+}
+
+static const char *
+tenant_name(int slot, PoTenant *copy)
+{
+	if (!po_registry_copy_tenant(po_slots[slot].tenant, copy))
+		return "";
+	return copy->name;
+}
+
+/* ---------- one session ---------- */
+
+/* Tells once per state of a session what would have been done. */
+static void
+report_would_terminate(int slot, const PoSeen *seen, PoClass class, const char *reason,
+					   const char *detail)
+{
+	PoWatch    *w = &po_watches[slot];
+	PoTenant	tenant;
+
+	publish(slot, class, PO_VERDICT_WOULD_TERMINATE);
+	if (w->reported_for == seen->state_change && w->reported_class == class)
+		return;
+	w->reported_for = seen->state_change;
+	w->reported_class = class;
+	po_stats_note_would_terminate(po_slots[slot].tenant);
+	po_events_add(PO_EVENT_WOULD_TERMINATE, tenant_name(slot, &tenant), seen->pid, reason,
+				  detail);
+	ereport(LOG,
+			(errmsg("pool_optimizer would end session %d of tenant \"%s\": %s",
+					seen->pid, tenant.name, reason),
+			 errdetail_log("%s", detail)));
+}
+
+/* False if the order could not be given, now or at all. */
+static bool
+order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
+		  const char *reason, const char *detail)
+{
+	PoTarget	target;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!po_stats_take_termination(now))
+	{
+		publish(slot, class, PO_VERDICT_RATE_LIMITED);
+		return false;
+	}
+	memset(&target, 0, sizeof(target));
+	target.slot = slot;
+	target.pid = seen->pid;
+	target.backend_start = seen->backend_start;
+	target.state_change = whatever_it_does ? 0 : seen->state_change;
+	target.in_client_read = class == PO_CLASS_STUCK_IN_CLIENT_READ;
+	target.class = class;
+	target.reason = reason;
+	target.detail = detail;
+	publish(slot, class, PO_VERDICT_TERMINATE);
+	return po_act_order(&target);
+}
+
+/* Has it an order that it has not answered, or accepted? */
+static bool
+is_ordered(int slot)
+{
+	PoOrderPhase phase = po_act_order_phase(slot);
+
+	return phase == PO_ORDER_ARMED || phase == PO_ORDER_ACCEPTED;
+}
+
+/* ---------- leaks ---------- */
+
+static void
+tell_breaker(const PoTenant *tenant, PoBreakerEvent event)
+{
+	char		reason[PO_REASON_LEN];
+
+	if (event == PO_BREAKER_NOTHING)
+		return;
+	if (event == PO_BREAKER_OPENED)
+		snprintf(reason, sizeof(reason), "ending sessions has not lowered their number "
+				 "(%d now): leaks of this tenant are left alone for %d s", tenant->used,
+				 (int) (PO_BREAKER_OPEN_US / PO_US_PER_S));
+	else
+		snprintf(reason, sizeof(reason), "leaked sessions are ended again");
+	po_events_add(PO_EVENT_ALERT, tenant->name, 0, reason, "");
+	ereport(LOG,
+			(errmsg("pool_optimizer, tenant \"%s\": %s", tenant->name, reason)));
+}
+
+static void
+end_leak(PoCandidate *c, const char *reason, const char *detail)
+{
+	int			tenant = po_slots[c->slot].tenant;
+	PoClass		class = c->judgement.finding.class;
+	TimestampTz now = GetCurrentTimestamp();
+	PoTenant	copy;
+
+	if (is_ordered(c->slot) || !po_registry_copy_tenant(tenant, &copy))
+		return;
+	tell_breaker(&copy, po_stats_breaker_check(tenant, now, copy.used + copy.exempt));
+	if (!po_stats_breaker_allows(tenant, now))
+		publish(c->slot, class, PO_VERDICT_BREAKER_OPEN);
+	else if (order_end(c->slot, &c->seen, class, false, reason, detail))
+		po_stats_breaker_note(tenant, now, copy.used + copy.exempt);
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	return po_damage_compare(&((const PoCandidate *) a)->damage,
+							 &((const PoCandidate *) b)->damage);
+}
+
+/* Leaves out the exempt; returns how many are left. */
+static int
+sort_out_exempt(PoCandidate *candidates, int n)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		PoCandidate *c = &candidates[i];
+
+		if (po_judge_exempt(c->slot, &c->seen, &c->holdings) != PO_EXEMPT_NO)
+		{
+			publish(c->slot, c->judgement.finding.class, PO_VERDICT_EXEMPT);
+			continue;
+		}
+		c->damage.waiting_behind = c->holdings.waiting_behind;
+		c->damage.xmin_age = c->holdings.xmin_age;
+		c->damage.locks = c->holdings.locks;
+		c->damage.state_us = c->judgement.facts.state_us;
+		if (kept != i)
+			candidates[kept] = *c;
+		kept++;
+	}
+	return kept;
+}
+
+void
+po_reclaim_leaks(PoCandidate *candidates, int n)
+{
+	char		reason[PO_REASON_LEN];
+	char		detail[PO_DETAIL_LEN];
+
+	n = sort_out_exempt(candidates, n);
+	if (n > 1)
+		qsort(candidates, n, sizeof(PoCandidate), compare_candidates);
+	for (int i = 0; i < n; i++)
+	{
+		PoCandidate *c = &candidates[i];
+
+		po_judge_reason(&c->judgement, reason, sizeof(reason));
+		po_judge_detail(c->slot, &c->judgement, &c->holdings, detail, sizeof(detail));
+		if (c->judgement.mode == PO_MODE_ENFORCE)
+			end_leak(c, reason, detail);
+		else
+			report_would_terminate(c->slot, &c->seen, c->judgement.finding.class, reason,
+								   detail);
+	}
+}
+
+/* ---------- surplus ---------- */
+
+static int
+compare_idle(const void *a, const void *b)
+{
+	TimestampTz since_a = ((const IdleSession *) a)->seen.state_change;
+	TimestampTz since_b = ((const IdleSession *) b)->seen.state_change;
+
+	return since_a < since_b ? -1 : since_a > since_b ? 1 : 0;
+}
+
+/* Gathers sessions that take quota, the longest idle first, with_busy at the end. */
+static int
+gather_sessions(bool with_busy)
+{
+	int			n = 0;
+	int			n_idle;
+
+	for (int pass = 0; pass < (with_busy ? 2 : 1); pass++)
+	{
+		n_idle = n;
+		for (int i = 0; i < po_shared->n_slots; i++)
+		{
+			PoSeen		seen;
+
+			if (pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_ADMITTED ||
+				!po_sample_read(i, &seen) ||
+				(seen.state == PO_STATE_IDLE) != (pass == 0) || n >= po_shared->n_slots)
+				continue;
+			idle[n].slot = i;
+			idle[n].seen = seen;
+			idle[n].ordered = is_ordered(i);
+			n++;
+		}
+		qsort(idle + n_idle, n - n_idle, sizeof(IdleSession), compare_idle);
+	}
+	return n;
+}
+
+static bool
+counts_in(const IdleSession *s, const PoExcess *e)
+{
+	const PoSlot *slot = &po_slots[s->slot];
+
+	switch (e->scope)
+	{
+		case PO_SCOPE_TENANT:
+			return slot->tenant == e->index;
+		case PO_SCOPE_CLUSTER:
+			return true;
+		default:
+			return slot->counter[PO_COUNTED(e->scope)] == e->index;
+	}
+}
+
+static void
+surplus_reason(const PoExcess *e, bool forced, char *reason, Size size)
+{
+	switch (e->kind)
+	{
+		case PO_EXCESS_QUOTA:
+			snprintf(reason, size, "surplus: %s \"%s\" has %d more than its max_connections "
+					 "of %d, and this one was idle for longest", po_scope_name(e->scope),
+					 e->name, e->count, e->limit);
+			break;
+		case PO_EXCESS_DRAIN:
+			snprintf(reason, size, "tenant \"%s\" is being drained%s", e->name,
+					 forced ? " and its grace is over" : "");
+			break;
+		case PO_EXCESS_EVICTION:
+			snprintf(reason, size, "longest idle when a login of tenant \"%s\" needed a "
+					 "place (on_full is evict_idle)", e->name);
+			break;
+	}
+}
+
+/* Ends or reports one surplus session; true if it (will have) ended. */
+static bool
+end_surplus_session(IdleSession *s, PoMode mode, bool whatever_it_does, const char *reason)
+{
+	PoHoldings	holdings;
+	PoJudgement judgement;
+	char		detail[PO_DETAIL_LEN];
+
+	if (po_judge_exempt(s->slot, &s->seen, &holdings) != PO_EXEMPT_NO)
+	{
+		publish(s->slot, PO_CLASS_SURPLUS, PO_VERDICT_EXEMPT);
+		return false;
+	}
+	memset(&judgement, 0, sizeof(judgement));
+	judgement.finding.class = PO_CLASS_SURPLUS;
+	judgement.facts.state_us = Max(GetCurrentTimestamp() - s->seen.state_change, 0);
+	judgement.facts.transactions =
+		pg_atomic_read_u64(&po_slots[s->slot].account.transactions);
+	po_judge_detail(s->slot, &judgement, &holdings, detail, sizeof(detail));
+	if (mode != PO_MODE_ENFORCE)
+	{
+		report_would_terminate(s->slot, &s->seen, PO_CLASS_SURPLUS, reason, detail);
+		return true;
+	}
+	s->ordered = order_end(s->slot, &s->seen, PO_CLASS_SURPLUS, whatever_it_does, reason,
+						   detail);
+	return s->ordered;
+}
+
+/* Every excess that this session is part of has one less to end. */
+static void
+settle(const IdleSession *s, int n_excess)
+{
+	for (int i = 0; i < n_excess; i++)
+	{
+		if (counts_in(s, &excess[i]))
+			excess[i].count--;
+	}
+}
+
+/* Why this session should go, NULL if it may stay. */
+static const PoExcess *
+excess_of(const IdleSession *s, int n_excess, TimestampTz now, bool *forced)
+{
+	bool		is_idle = s->seen.state == PO_STATE_IDLE;
+
+	for (int i = 0; i < n_excess; i++)
+	{
+		const PoExcess *e = &excess[i];
+		bool		drain = e->kind == PO_EXCESS_DRAIN;
+
+		if (e->count <= 0 || !counts_in(s, e))
+			continue;
+		*forced = drain && now >= e->drain_deadline;
+		if (*forced || (is_idle && (!drain || now - s->seen.state_change >= DRAIN_IDLE_US)))
+			return e;
+	}
+	return NULL;
+}
+
+static void
+end_excess(int n_excess)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		with_busy = false;
+	int			n;
+	char		reason[PO_REASON_LEN];
+
+	for (int i = 0; i < n_excess; i++)
+		with_busy = with_busy || (excess[i].kind == PO_EXCESS_DRAIN &&
+								  now >= excess[i].drain_deadline);
+	n = gather_sessions(with_busy);
+	for (int i = 0; i < n; i++)
+	{
+		if (idle[i].ordered)
+			settle(&idle[i], n_excess);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		bool		forced = false;
+		const PoExcess *e;
+
+		if (idle[i].ordered)
+			continue;
+		e = excess_of(&idle[i], n_excess, now, &forced);
+		if (e == NULL)
+			continue;
+		surplus_reason(e, forced, reason, sizeof(reason));
+		if (end_surplus_session(&idle[i], e->mode, forced, reason))
+			settle(&idle[i], n_excess);
+	}
+}
+
+/* Under pressure, sessions beyond their tenants' guarantees go, the longest idle first. */
+static void
+call_back(int count)
+{
+	int			n = gather_sessions(false);
+
+	for (int i = 0; i < n; i++)
+		count -= idle[i].ordered ? 1 : 0;
+	for (int i = 0; i < n && count > 0; i++)
+	{
+		int			tenant = po_slots[idle[i].slot].tenant;
+		PoMode		mode;
+
+		if (tenant < 0 || idle[i].ordered ||
+			po_registry_lent(tenant, &mode) - called_back[tenant] <= 0 ||
+			mode == PO_MODE_OFF)
+			continue;
+		if (end_surplus_session(&idle[i], mode, false,
+								"lent connection called back: unused guarantees of other "
+								"tenants need the room"))
+		{
+			called_back[tenant]++;
+			count--;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (po_slots[idle[i].slot].tenant >= 0)
+			called_back[po_slots[idle[i].slot].tenant] = 0;
+	}
+}
+
+void
+po_reclaim_surplus(bool scan)
+{
+	int64		ticks = po_judge_monotonic_us();
+	int			n = po_registry_evictions(excess, MAX_EXCESS);
+	int			count;
+
+	/* What only would be done is looked for once a second. */
+	if (scan || (scan_again && ticks >= scan_at))
+	{
+		int			n_before = n;
+		bool		enforce = false;
+
+		n += po_registry_excess(excess + n, MAX_EXCESS - n);
+		for (int i = n_before; i < n; i++)
+			enforce = enforce || excess[i].mode == PO_MODE_ENFORCE;
+		scan_again = n > n_before;
+		scan_at = enforce ? 0 : ticks + PO_US_PER_S;
+	}
+	if (n > 0)
+		end_excess(n);
+	count = po_registry_called_back();
+	if (count > 0)
+		call_back(count);
+}

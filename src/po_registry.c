@@ -1,0 +1,1241 @@
+/*
+ * po_registry.c
+ *		Who is in: tenants, counters, the queue and the policies in force.
+ *
+ * PO_LOCK_ADMISSION is taken here and nowhere else.  Static functions expect it to
+ * be held exclusively; those that are not static take it.  A place that becomes
+ * free is handed to the first in the queue that may have it before the lock is
+ * let go, so whoever finds a free place has overtaken nobody.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
+
+#include "po_compat.h"
+#include "po_guc.h"
+#include "po_registry.h"
+
+#define GRANT_BATCH		64
+
+static inline void
+lock_admission(void)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_ADMISSION), LW_EXCLUSIVE);
+}
+
+static inline void
+unlock_admission(void)
+{
+	LWLockRelease(po_shmem_lock(PO_LOCK_ADMISSION));
+}
+
+static inline PoRegistry *
+registry(void)
+{
+	return &po_shared->registry;
+}
+
+static inline PoSlotPhase
+phase_of(const PoSlot *slot)
+{
+	return (PoSlotPhase) pg_atomic_read_u32((pg_atomic_uint32 *) &slot->phase);
+}
+
+static inline void
+set_phase(PoSlot *slot, PoSlotPhase phase)
+{
+	pg_atomic_write_u32(&slot->phase, phase);
+}
+
+static inline PoMode
+mode_in_force(PoMode policy_mode)
+{
+	return po_mode_lower((PoMode) po_guc_mode, policy_mode);
+}
+
+/* ---------- which policy applies ---------- */
+
+static const PoPolicySet *
+set_in_force(void)
+{
+	return po_shmem_policy_set(registry()->current_set);
+}
+
+static const PoPolicy *
+find_exact(const PoPolicySet *set, PoScope scope, const char *name)
+{
+	PoPolicy	key;
+
+	memset(&key, 0, sizeof(key));
+	key.scope = scope;
+	strlcpy(key.name, name, sizeof(key.name));
+	return bsearch(&key, set->policy + set->first[scope], set->n_exact[scope],
+				   sizeof(PoPolicy), po_policy_compare);
+}
+
+/* Fields for a name in any scope but address. */
+static void
+resolve_name(PoScope scope, const char *name, PoPolicyFields *fields)
+{
+	const PoPolicySet *set = set_in_force();
+	const PoPolicy *exact;
+	int			first = set->first[scope];
+
+	po_policy_defaults(fields);
+	/* A pattern is not a name, even if somebody is called like one. */
+	exact = po_pattern_is(name) && scope != PO_SCOPE_CLUSTER ? NULL :
+		find_exact(set, scope, name);
+	if (exact != NULL)
+		po_policy_inherit(fields, &exact->fields);
+	for (int i = first + set->n_exact[scope]; i < first + set->n_scope[scope]; i++)
+	{
+		if (po_pattern_matches(set->policy[i].name, name))
+			po_policy_inherit(fields, &set->policy[i].fields);
+	}
+}
+
+/* Does an address policy hold for all of a CIDR? */
+static bool
+address_policy_matches(const PoPolicy *policy, const PoCidr *cidr)
+{
+	PoCidr		of_policy;
+
+	if (strcmp(policy->name, "*") == 0)
+		return true;
+	return po_cidr_parse(policy->name, &of_policy) &&
+		of_policy.bits <= cidr->bits && po_cidr_contains(&of_policy, cidr);
+}
+
+static void
+resolve_address(const char *key, PoPolicyFields *fields)
+{
+	const PoPolicySet *set = set_in_force();
+	int			first = set->first[PO_SCOPE_ADDRESS];
+	PoCidr		cidr;
+
+	po_policy_defaults(fields);
+	if (!po_cidr_parse(key, &cidr))
+		return;
+	for (int i = first; i < first + set->n_scope[PO_SCOPE_ADDRESS]; i++)
+	{
+		if (address_policy_matches(&set->policy[i], &cidr))
+			po_policy_inherit(fields, &set->policy[i].fields);
+	}
+}
+
+/*
+ * What an address is counted as: the CIDR of the policy that sets its limit, else
+ * itself.
+ */
+static void
+address_key(const char *address, const PoCidr *cidr, char *key)
+{
+	const PoPolicySet *set = set_in_force();
+	int			first = set->first[PO_SCOPE_ADDRESS];
+
+	for (int i = first; i < first + set->n_scope[PO_SCOPE_ADDRESS]; i++)
+	{
+		const PoPolicy *policy = &set->policy[i];
+
+		if ((policy->fields.set & PO_SET_MAX_CONNECTIONS) == 0 ||
+			!address_policy_matches(policy, cidr))
+			continue;
+		if (strcmp(policy->name, "*") != 0)
+			address = policy->name;
+		break;
+	}
+	strlcpy(key, address, PO_PART_LEN);
+}
+
+/* ---------- tenants ---------- */
+
+/* Brings the sums of unused guarantees up to date with one tenant. */
+static void
+count_guarantee(PoTenant *t)
+{
+	PoRegistry *r = registry();
+	int			guaranteed = (int) (t->fields.guaranteed * r->guarantee_scale);
+	int			unused = po_admission_unused(guaranteed, t->used);
+
+	if (t->guarantee_mode == PO_MODE_ENFORCE)
+		r->unused_enforce -= t->guarantee_counted;
+	else if (t->guarantee_mode == PO_MODE_OBSERVE)
+		r->unused_observe -= t->guarantee_counted;
+	t->guarantee_mode = t->fields.quota_mode;
+	t->guarantee_counted = unused;
+	if (t->guarantee_mode == PO_MODE_ENFORCE)
+		r->unused_enforce += unused;
+	else if (t->guarantee_mode == PO_MODE_OBSERVE)
+		r->unused_observe += unused;
+}
+
+static void
+resolve_tenant(PoTenant *t)
+{
+	if (t->generation == registry()->generation)
+		return;
+	resolve_name(PO_SCOPE_TENANT, t->name, &t->fields);
+	t->generation = registry()->generation;
+	count_guarantee(t);
+}
+
+static PoTenant *
+find_tenant(const char *name, uint32 hash)
+{
+	int			i = po_tenant_buckets[hash & (po_shared->n_buckets - 1)];
+
+	for (; i >= 0; i = po_tenants[i].next)
+	{
+		if (po_tenants[i].hash == hash && strcmp(po_tenants[i].name, name) == 0)
+			return &po_tenants[i];
+	}
+	return NULL;
+}
+
+static uint32
+hash_name(const char *name)
+{
+	return hash_bytes((const unsigned char *) name, (int) strlen(name));
+}
+
+/* NULL when max_tenants is reached. */
+static PoTenant *
+find_or_add_tenant(const char *name, TimestampTz now)
+{
+	PoRegistry *r = registry();
+	uint32		hash = hash_name(name);
+	PoTenant   *t = find_tenant(name, hash);
+	int		   *bucket = &po_tenant_buckets[hash & (po_shared->n_buckets - 1)];
+
+	if (t != NULL)
+		return t;
+	if (r->n_tenants >= po_shared->n_tenants)
+		return NULL;
+	t = &po_tenants[r->n_tenants];
+	memset(t, 0, sizeof(*t));
+	strlcpy(t->name, name, sizeof(t->name));
+	t->hash = hash;
+	t->in_use = true;
+	t->first_seen = now;
+	t->next = *bucket;
+	*bucket = r->n_tenants++;
+	return t;
+}
+
+/* ---------- counters of the other scopes ---------- */
+
+static PoCounter *
+find_counter(PoScope scope, const char *name, uint32 hash)
+{
+	int			i = po_counter_buckets[hash & (po_shared->n_buckets - 1)];
+
+	for (; i >= 0; i = po_counters[i].next)
+	{
+		if (po_counters[i].hash == hash && po_counters[i].scope == scope &&
+			strcmp(po_counters[i].name, name) == 0)
+			return &po_counters[i];
+	}
+	return NULL;
+}
+
+static uint32
+hash_counter(PoScope scope, const char *name)
+{
+	return hash_combine(hash_name(name), (uint32) scope);
+}
+
+static void
+resolve_counter(PoCounter *c)
+{
+	if (c->generation == registry()->generation)
+		return;
+	if (c->scope == PO_SCOPE_ADDRESS)
+		resolve_address(c->name, &c->fields);
+	else
+		resolve_name(c->scope, c->name, &c->fields);
+	c->generation = registry()->generation;
+}
+
+/* Never NULL: there are as many as all slots together can hold. */
+static PoCounter *
+find_or_add_counter(PoScope scope, const char *name)
+{
+	PoRegistry *r = registry();
+	uint32		hash = hash_counter(scope, name);
+	int		   *bucket = &po_counter_buckets[hash & (po_shared->n_buckets - 1)];
+	PoCounter  *c = find_counter(scope, name, hash);
+
+	if (c == NULL)
+	{
+		int			i = r->free_counter;
+
+		Assert(i >= 0);
+		c = &po_counters[i];
+		r->free_counter = c->next;
+		memset(c, 0, sizeof(*c));
+		c->scope = scope;
+		strlcpy(c->name, name, sizeof(c->name));
+		c->hash = hash;
+		c->next = *bucket;
+		*bucket = i;
+	}
+	resolve_counter(c);
+	return c;
+}
+
+static void
+free_counter(PoCounter *c)
+{
+	int			me = (int) (c - po_counters);
+	int		   *link = &po_counter_buckets[c->hash & (po_shared->n_buckets - 1)];
+
+	while (*link != me)
+		link = &po_counters[*link].next;
+	*link = c->next;
+	c->next = registry()->free_counter;
+	registry()->free_counter = me;
+}
+
+static void
+counter_key(const PoSlot *slot, PoScope scope, char *key)
+{
+	switch (scope)
+	{
+		case PO_SCOPE_DATABASE:
+			strlcpy(key, slot->database, PO_PART_LEN);
+			break;
+		case PO_SCOPE_ROLE:
+			strlcpy(key, slot->role, PO_PART_LEN);
+			break;
+		case PO_SCOPE_APPLICATION:
+			strlcpy(key, slot->application, PO_PART_LEN);
+			break;
+		case PO_SCOPE_ADDRESS:
+			address_key(slot->address, &slot->cidr, key);
+			break;
+		case PO_SCOPE_TENANT:
+		case PO_SCOPE_CLUSTER:
+			key[0] = '\0';
+			break;
+	}
+}
+
+static void
+release_counters(PoSlot *slot)
+{
+	for (int i = 0; i < PO_N_COUNTED; i++)
+	{
+		if (slot->counter[i] >= 0)
+		{
+			PoCounter  *c = &po_counters[slot->counter[i]];
+
+			if (--c->used <= 0)
+				free_counter(c);
+			slot->counter[i] = -1;
+		}
+	}
+}
+
+static void
+hold_counters(PoSlot *slot)
+{
+	char		key[PO_PART_LEN];
+
+	for (int i = 0; i < PO_N_COUNTED; i++)
+	{
+		PoScope		scope = (PoScope) (PO_SCOPE_DATABASE + i);
+		PoCounter  *c;
+
+		counter_key(slot, scope, key);
+		c = find_or_add_counter(scope, key);
+		c->used++;
+		slot->counter[i] = (int) (c - po_counters);
+	}
+}
+
+/* ---------- deciding ---------- */
+
+static void
+fill_quota(PoQuota *quota, int used, const PoPolicyFields *fields)
+{
+	quota->used = used;
+	quota->max_connections = fields->max_connections;
+	quota->mode = mode_in_force(fields->quota_mode);
+	quota->on_full = fields->on_full;
+	quota->wait_timeout_us = fields->wait_timeout_us;
+}
+
+/* Connections that are neither taken nor promised to others than t. */
+static void
+fill_room(const PoTenant *t, bool is_waiting, PoAdmissionInput *in)
+{
+	const PoRegistry *r = registry();
+	int			waiting = r->waiting - (is_waiting ? 1 : 0);
+	int			own_enforce = t->guarantee_mode == PO_MODE_ENFORCE ? t->guarantee_counted : 0;
+	int			own_observe = t->guarantee_mode == PO_MODE_OBSERVE ? t->guarantee_counted : 0;
+	int			room;
+
+	/* Those in the queue sit on connections, too; keep as many as may come. */
+	if (r->any_queueing && r->guaranteed_total > 0)
+		waiting = Max(waiting, po_shared->max_waiting);
+	room = po_shared->usable - r->admitted - r->exempt - waiting;
+	in->any_guarantee = r->guaranteed_total > 0;
+	in->room_enforced = room;
+	in->room_observed = room;
+	if (po_guc_mode >= PO_MODE_OBSERVE)
+		in->room_observed -= r->unused_enforce - own_enforce + r->unused_observe - own_observe;
+	if (po_guc_mode >= PO_MODE_ENFORCE)
+		in->room_enforced -= r->unused_enforce - own_enforce;
+}
+
+/* counters[i] may be NULL: nobody is counted there yet. */
+static void
+decide(const PoTenant *t, const PoCounter *const counters[PO_N_COUNTED], bool is_waiting,
+	   PoAdmission *out)
+{
+	PoAdmissionInput in;
+
+	memset(&in, 0, sizeof(in));
+	fill_quota(&in.quota[PO_SCOPE_TENANT], t->used, &t->fields);
+	fill_quota(&in.quota[PO_SCOPE_CLUSTER], registry()->admitted, &registry()->cluster);
+	for (int i = 0; i < PO_N_COUNTED; i++)
+		fill_quota(&in.quota[PO_SCOPE_DATABASE + i], counters[i]->used, &counters[i]->fields);
+	in.draining = (t->fields.set & PO_SET_DRAIN) != 0 &&
+		mode_in_force(t->fields.quota_mode) != PO_MODE_OFF;
+	in.guaranteed = (int) (t->fields.guaranteed * registry()->guarantee_scale);
+	fill_room(t, is_waiting, &in);
+	po_admission_decide(&in, out);
+}
+
+static void
+decide_slot(PoSlot *slot, bool is_waiting, PoAdmission *out)
+{
+	PoTenant   *t = &po_tenants[slot->tenant];
+	PoCounter	absent[PO_N_COUNTED];
+	const PoCounter *counters[PO_N_COUNTED];
+	char		key[PO_PART_LEN];
+
+	resolve_tenant(t);
+	for (int i = 0; i < PO_N_COUNTED; i++)
+	{
+		PoScope		scope = (PoScope) (PO_SCOPE_DATABASE + i);
+		PoCounter  *c;
+
+		counter_key(slot, scope, key);
+		c = find_counter(scope, key, hash_counter(scope, key));
+		if (c == NULL)
+		{
+			c = &absent[i];
+			memset(c, 0, sizeof(*c));
+			c->scope = scope;
+			strlcpy(c->name, key, sizeof(c->name));
+		}
+		resolve_counter(c);
+		counters[i] = c;
+	}
+	decide(t, counters, is_waiting, out);
+}
+
+/* ---------- taking and giving back ---------- */
+
+static void
+take(PoSlot *slot, TimestampTz now)
+{
+	PoTenant   *t = &po_tenants[slot->tenant];
+
+	hold_counters(slot);
+	t->used++;
+	t->admitted++;
+	t->last_used = now;
+	t->peak_sessions = Max(t->peak_sessions, t->used + t->exempt);
+	registry()->admitted++;
+	count_guarantee(t);
+	set_phase(slot, PO_SLOT_ADMITTED);
+}
+
+static void
+take_exempt(PoSlot *slot, TimestampTz now)
+{
+	PoTenant   *t = &po_tenants[slot->tenant];
+
+	t->exempt++;
+	t->admitted++;
+	t->last_used = now;
+	t->peak_sessions = Max(t->peak_sessions, t->used + t->exempt);
+	registry()->exempt++;
+	set_phase(slot, PO_SLOT_EXEMPT);
+}
+
+/* ---------- the queue ---------- */
+
+static void
+enqueue(PoSlot *slot, const PoAdmission *admission)
+{
+	PoRegistry *r = registry();
+	int			me = (int) (slot - po_slots);
+
+	slot->queue_next = -1;
+	slot->queue_previous = r->queue_tail;
+	if (r->queue_tail >= 0)
+		po_slots[r->queue_tail].queue_next = me;
+	else
+		r->queue_head = me;
+	r->queue_tail = me;
+	slot->queue_rule = admission->rule;
+	slot->wants_eviction = admission->outcome == PO_OUTCOME_EVICT_IDLE;
+	r->waiting++;
+	po_tenants[slot->tenant].waiting++;
+	set_phase(slot, PO_SLOT_QUEUED);
+}
+
+static void
+dequeue(PoSlot *slot, PoSlotPhase next_phase)
+{
+	PoRegistry *r = registry();
+
+	if (slot->queue_previous >= 0)
+		po_slots[slot->queue_previous].queue_next = slot->queue_next;
+	else
+		r->queue_head = slot->queue_next;
+	if (slot->queue_next >= 0)
+		po_slots[slot->queue_next].queue_previous = slot->queue_previous;
+	else
+		r->queue_tail = slot->queue_previous;
+	slot->queue_next = slot->queue_previous = -1;
+	r->waiting--;
+	po_tenants[slot->tenant].waiting--;
+	set_phase(slot, next_phase);
+}
+
+/*
+ * Serves the queue in order; whom it let in or sent away goes to procnos, to be
+ * woken once the lock is free.
+ */
+static int
+serve_queue(int *procnos, int max, TimestampTz now)
+{
+	int			n = 0;
+	int			i = registry()->queue_head;
+
+	while (i >= 0 && n < max)
+	{
+		PoSlot	   *slot = &po_slots[i];
+		PoAdmission admission;
+
+		i = slot->queue_next;
+		decide_slot(slot, true, &admission);
+		if (admission.outcome <= PO_OUTCOME_WOULD_REJECT)
+		{
+			dequeue(slot, PO_SLOT_QUEUED);
+			take(slot, now);
+		}
+		else if (admission.outcome == PO_OUTCOME_REJECT)
+			dequeue(slot, PO_SLOT_REFUSED);
+		else
+			continue;
+		procnos[n++] = slot->procno;
+	}
+	return n;
+}
+
+static void
+wake(const int *procnos, int n)
+{
+	for (int i = 0; i < n; i++)
+		SetLatch(&GetPGProcByNumber(procnos[i])->procLatch);
+}
+
+void
+po_registry_serve_queue(void)
+{
+	int			procnos[GRANT_BATCH];
+	int			n;
+
+	do
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		lock_admission();
+		n = registry()->queue_head < 0 ? 0 : serve_queue(procnos, GRANT_BATCH, now);
+		unlock_admission();
+		wake(procnos, n);
+	} while (n == GRANT_BATCH);
+}
+
+/* ---------- coming in and leaving ---------- */
+
+/* Admits, queues or rejects a session that is not exempt. */
+static void
+enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
+{
+	PoTenant   *t = &po_tenants[slot->tenant];
+	PoOutcome	outcome;
+
+	decide_slot(slot, false, &ticket->admission);
+	outcome = ticket->admission.outcome;
+	if (outcome == PO_OUTCOME_WOULD_REJECT)
+	{
+		t->would_reject++;
+		t->last_refused_at = now;
+	}
+	if (outcome <= PO_OUTCOME_WOULD_REJECT)
+	{
+		take(slot, now);
+		ticket->entry = PO_ENTRY_ADMITTED;
+		return;
+	}
+	if (outcome != PO_OUTCOME_REJECT && ticket->admission.wait_timeout_us > 0)
+	{
+		if (registry()->waiting < po_shared->max_waiting)
+		{
+			enqueue(slot, &ticket->admission);
+			ticket->entry = PO_ENTRY_QUEUED;
+			return;
+		}
+		ticket->entry = PO_ENTRY_QUEUE_FULL;
+	}
+	else
+		ticket->entry = PO_ENTRY_REJECTED;
+	t->rejected++;
+	t->last_refused_at = now;
+}
+
+void
+po_registry_enter(int slot_index, const char *tenant_name, PoTicket *ticket)
+{
+	PoSlot	   *slot = &po_slots[slot_index];
+	TimestampTz now = GetCurrentTimestamp();
+	PoTenant   *t;
+
+	memset(ticket, 0, sizeof(*ticket));
+	lock_admission();
+	t = find_or_add_tenant(tenant_name, now);
+	if (t == NULL)
+	{
+		t = &po_tenants[PO_TENANT_OTHER];
+		registry()->overflow_logins++;
+		ticket->overflowed = !registry()->overflow_logged;
+		registry()->overflow_logged = true;
+	}
+	resolve_tenant(t);
+	slot->tenant = (int) (t - po_tenants);
+	if (slot->exempt != PO_EXEMPT_NO)
+	{
+		take_exempt(slot, now);
+		ticket->entry = PO_ENTRY_ADMITTED;
+	}
+	else
+		enter_admission(slot, ticket, now);
+	ticket->tenant = slot->tenant;
+	strlcpy(ticket->tenant_name, t->name, sizeof(ticket->tenant_name));
+	unlock_admission();
+}
+
+bool
+po_registry_leave_queue(int slot_index)
+{
+	PoSlot	   *slot = &po_slots[slot_index];
+	bool		left;
+
+	lock_admission();
+	left = phase_of(slot) != PO_SLOT_ADMITTED;
+	if (phase_of(slot) == PO_SLOT_QUEUED)
+		dequeue(slot, PO_SLOT_REFUSED);
+	unlock_admission();
+	return left;
+}
+
+void
+po_registry_count_rejection(int tenant)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	lock_admission();
+	po_tenants[tenant].rejected++;
+	po_tenants[tenant].last_refused_at = now;
+	unlock_admission();
+}
+
+void
+po_registry_release(int slot_index, bool failed)
+{
+	PoSlot	   *slot = &po_slots[slot_index];
+	PoTenant   *t;
+	TimestampTz now = GetCurrentTimestamp();
+
+	lock_admission();
+	t = slot->tenant >= 0 ? &po_tenants[slot->tenant] : NULL;
+	switch (phase_of(slot))
+	{
+		case PO_SLOT_FREE:
+		case PO_SLOT_REFUSED:
+			break;
+		case PO_SLOT_QUEUED:
+			dequeue(slot, PO_SLOT_FREE);
+			break;
+		case PO_SLOT_EXEMPT:
+			t->exempt--;
+			registry()->exempt--;
+			break;
+		case PO_SLOT_ADMITTED:
+			release_counters(slot);
+			t->used--;
+			registry()->admitted--;
+			count_guarantee(t);
+			break;
+	}
+	if (t != NULL)
+	{
+		t->last_used = now;
+		t->failed_logins += failed ? 1 : 0;
+	}
+	set_phase(slot, PO_SLOT_FREE);
+	slot->tenant = -1;
+	unlock_admission();
+	po_registry_serve_queue();
+}
+
+void
+po_registry_count_unready(void)
+{
+	lock_admission();
+	registry()->unready++;
+	unlock_admission();
+}
+
+/* ---------- publishing policies ---------- */
+
+PoPolicySet *
+po_registry_spare_set(void)
+{
+	return po_shmem_policy_set(1 - registry()->current_set);
+}
+
+static void
+index_set(PoPolicySet *set)
+{
+	memset(set->first, 0, sizeof(set->first));
+	memset(set->n_exact, 0, sizeof(set->n_exact));
+	memset(set->n_scope, 0, sizeof(set->n_scope));
+	for (int i = set->n - 1; i >= 0; i--)
+	{
+		PoScope		scope = set->policy[i].scope;
+
+		set->first[scope] = i;
+		set->n_scope[scope]++;
+		if (!po_pattern_is(set->policy[i].name) || scope == PO_SCOPE_CLUSTER)
+			set->n_exact[scope]++;
+	}
+}
+
+static bool
+same_set(const PoPolicySet *a, const PoPolicySet *b)
+{
+	return a->n == b->n && memcmp(a->policy, b->policy, a->n * sizeof(PoPolicy)) == 0;
+}
+
+/* Tenants named in policies get their places before strangers fill the table. */
+static int
+add_named_tenants(const PoPolicySet *set, TimestampTz now)
+{
+	int			first = set->first[PO_SCOPE_TENANT];
+	int			n_no_room = 0;
+
+	for (int i = first; i < first + set->n_exact[PO_SCOPE_TENANT]; i++)
+	{
+		/* "(other)" has its place. */
+		if (strcmp(set->policy[i].name, PO_TENANT_OTHER_NAME) != 0 &&
+			find_or_add_tenant(set->policy[i].name, now) == NULL)
+			n_no_room++;
+	}
+	return n_no_room;
+}
+
+/* Sums the guarantees anew, scaled down if they do not fit any more. */
+static void
+sum_guarantees(void)
+{
+	PoRegistry *r = registry();
+	int			available = Max(po_shared->usable - po_shared->max_waiting, 0);
+	int64		total = 0;
+
+	for (int i = 0; i < r->n_tenants; i++)
+	{
+		resolve_tenant(&po_tenants[i]);
+		total += po_tenants[i].fields.quota_mode == PO_MODE_OFF ? 0 :
+			po_tenants[i].fields.guaranteed;
+	}
+	r->guarantee_scale = total > available ? (double) available / (double) total : 1.0;
+	r->guaranteed_total = (int) Min(total, available);
+	for (int i = 0; i < r->n_tenants; i++)
+		count_guarantee(&po_tenants[i]);
+}
+
+/* A CIDR may have come or gone: count addresses as the new policies have it. */
+static void
+recount_addresses(void)
+{
+	char		key[PO_PART_LEN];
+
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		PoSlot	   *slot = &po_slots[i];
+		int		   *held = &slot->counter[PO_COUNTED(PO_SCOPE_ADDRESS)];
+		PoCounter  *c;
+
+		if (phase_of(slot) != PO_SLOT_ADMITTED)
+			continue;
+		counter_key(slot, PO_SCOPE_ADDRESS, key);
+		if (strcmp(po_counters[*held].name, key) == 0)
+			continue;
+		/* Give back first, so that there is always a free one. */
+		if (--po_counters[*held].used <= 0)
+			free_counter(&po_counters[*held]);
+		c = find_or_add_counter(PO_SCOPE_ADDRESS, key);
+		c->used++;
+		*held = (int) (c - po_counters);
+	}
+}
+
+static void
+put_in_force(PoPublished *result, TimestampTz now)
+{
+	PoRegistry *r = registry();
+	const PoPolicySet *set;
+
+	r->current_set = 1 - r->current_set;
+	r->generation++;
+	set = set_in_force();
+	resolve_name(PO_SCOPE_CLUSTER, "*", &r->cluster);
+	r->any_queueing = false;
+	for (int i = 0; i < set->n; i++)
+	{
+		if ((set->policy[i].fields.set & PO_SET_ON_FULL) != 0 &&
+			set->policy[i].fields.on_full != PO_ON_FULL_REJECT)
+			r->any_queueing = true;
+	}
+	result->n_no_room = add_named_tenants(set, now);
+	sum_guarantees();
+	recount_addresses();
+}
+
+void
+po_registry_publish(PoPublished *result)
+{
+	PoPolicySet *spare = po_registry_spare_set();
+	TimestampTz now = GetCurrentTimestamp();
+
+	qsort(spare->policy, spare->n, sizeof(PoPolicy), po_policy_compare);
+	index_set(spare);
+
+	memset(result, 0, sizeof(*result));
+	lock_admission();
+	if (!same_set(spare, set_in_force()))
+	{
+		result->changed = true;
+		put_in_force(result, now);
+	}
+	result->n_policies = spare->n;
+	result->generation = registry()->generation;
+	result->guarantee_scale = registry()->guarantee_scale;
+	unlock_admission();
+	if (result->changed)
+		po_registry_serve_queue();
+}
+
+int
+po_registry_copy_policies(PoPolicy *to, int max)
+{
+	const PoPolicySet *set;
+	int			n;
+
+	lock_admission();
+	set = set_in_force();
+	n = Min(set->n, max);
+	memcpy(to, set->policy, n * sizeof(PoPolicy));
+	unlock_admission();
+	return n;
+}
+
+void
+po_registry_resolve_tenant(const char *name, PoPolicyFields *fields)
+{
+	lock_admission();
+	resolve_name(PO_SCOPE_TENANT, name, fields);
+	unlock_admission();
+}
+
+/* ---------- looking ---------- */
+
+void
+po_registry_copy_totals(PoRegistry *totals)
+{
+	lock_admission();
+	memcpy(totals, registry(), sizeof(*totals));
+	unlock_admission();
+}
+
+bool
+po_registry_copy_tenant(int i, PoTenant *tenant)
+{
+	bool		found;
+
+	lock_admission();
+	found = i >= 0 && i < registry()->n_tenants && po_tenants[i].in_use;
+	if (found)
+	{
+		resolve_tenant(&po_tenants[i]);
+		memcpy(tenant, &po_tenants[i], sizeof(*tenant));
+	}
+	unlock_admission();
+	return found;
+}
+
+int
+po_registry_find_tenant(const char *name)
+{
+	PoTenant   *t;
+	int			i = -1;
+
+	lock_admission();
+	t = find_tenant(name, hash_name(name));
+	if (t != NULL)
+		i = (int) (t - po_tenants);
+	else if (strcmp(name, PO_TENANT_OTHER_NAME) == 0)
+		i = PO_TENANT_OTHER;
+	unlock_admission();
+	return i;
+}
+
+bool
+po_registry_copy_session(int slot_index, PoIdentityCopy *copy)
+{
+	const PoSlot *slot = &po_slots[slot_index];
+	bool		found;
+
+	lock_admission();
+	copy->phase = phase_of(slot);
+	found = copy->phase != PO_SLOT_FREE && slot->tenant >= 0;
+	if (found)
+	{
+		copy->pid = slot->pid;
+		copy->procno = slot->procno;
+		copy->backend_start = slot->backend_start;
+		copy->exempt = slot->exempt;
+		copy->tenant = slot->tenant;
+		memcpy(copy->counter, slot->counter, sizeof(copy->counter));
+		memcpy(copy->role, slot->role, PO_PART_LEN);
+		memcpy(copy->database, slot->database, PO_PART_LEN);
+		memcpy(copy->application, slot->application, PO_PART_LEN);
+		memcpy(copy->address, slot->address, PO_PART_LEN);
+	}
+	unlock_admission();
+	return found;
+}
+
+/* The tenant as it is, or as it would be created. */
+static void
+imagine_tenant(const char *name, PoTenant *imagined)
+{
+	const PoTenant *t = find_tenant(name, hash_name(name));
+
+	if (t == NULL && registry()->n_tenants >= po_shared->n_tenants)
+		t = &po_tenants[PO_TENANT_OTHER];
+	if (t != NULL)
+	{
+		resolve_tenant(&po_tenants[t - po_tenants]);
+		memcpy(imagined, t, sizeof(*imagined));
+		return;
+	}
+	memset(imagined, 0, sizeof(*imagined));
+	strlcpy(imagined->name, name, sizeof(imagined->name));
+	resolve_name(PO_SCOPE_TENANT, name, &imagined->fields);
+}
+
+void
+po_registry_explain(const PoIdentity *who, const char *tenant_name, PoExplained *out)
+{
+	PoSlot	   *slot = palloc0(sizeof(PoSlot));
+	PoTenant   *tenant = palloc0(sizeof(PoTenant));
+	PoCounter	counter[PO_N_COUNTED];
+	const PoCounter *counters[PO_N_COUNTED];
+
+	po_name_copy(slot->role, who->role, PO_PART_LEN);
+	po_name_copy(slot->database, who->database, PO_PART_LEN);
+	po_name_copy(slot->application, who->application, PO_PART_LEN);
+	po_name_copy(slot->address, who->address, PO_PART_LEN);
+	if (!po_cidr_parse(slot->address, &slot->cidr))
+		memset(&slot->cidr, 0, sizeof(slot->cidr));
+	memset(out, 0, sizeof(*out));
+	memset(counter, 0, sizeof(counter));
+
+	lock_admission();
+	imagine_tenant(tenant_name, tenant);
+	for (int i = 0; i < PO_N_COUNTED; i++)
+	{
+		PoScope		scope = (PoScope) (PO_SCOPE_DATABASE + i);
+		const PoCounter *c;
+
+		counter_key(slot, scope, counter[i].name);
+		counter[i].scope = scope;
+		c = find_counter(scope, counter[i].name, hash_counter(scope, counter[i].name));
+		counter[i].used = c != NULL ? c->used : 0;
+		resolve_counter(&counter[i]);
+		counters[i] = &counter[i];
+		strlcpy(out->key[po_rule_of_scope(scope)], counter[i].name, PO_NAME_LEN);
+	}
+	decide(tenant, counters, false, &out->admission);
+	out->guaranteed = (int) (tenant->fields.guaranteed * registry()->guarantee_scale);
+	out->queue_full = registry()->waiting >= po_shared->max_waiting;
+	unlock_admission();
+
+	strlcpy(out->key[PO_RULE_DRAIN], tenant->name, PO_NAME_LEN);
+	strlcpy(out->key[PO_RULE_TENANT], tenant->name, PO_NAME_LEN);
+	strlcpy(out->key[PO_RULE_CLUSTER], "*", PO_NAME_LEN);
+	strlcpy(out->key[PO_RULE_BURST], tenant->name, PO_NAME_LEN);
+	pfree(slot);
+	pfree(tenant);
+}
+
+/* ---------- for the sampler ---------- */
+
+/* Fills e and returns 1 if there is something to end, else 0. */
+static int
+find_excess(PoScope scope, int index, int used, const char *name,
+			const PoPolicyFields *fields, PoExcess *e)
+{
+	bool		draining = scope == PO_SCOPE_TENANT && (fields->set & PO_SET_DRAIN) != 0;
+	bool		over = fields->max_connections >= 0 && used > fields->max_connections;
+
+	if (used <= 0 || !(draining || over))
+		return 0;
+	memset(e, 0, sizeof(*e));
+	e->mode = mode_in_force(fields->quota_mode);
+	e->kind = draining ? PO_EXCESS_DRAIN : PO_EXCESS_QUOTA;
+	e->scope = scope;
+	e->index = index;
+	e->limit = draining ? 0 : fields->max_connections;
+	e->count = used - e->limit;
+	e->drain_deadline = fields->drain_started_us + fields->drain_grace_us;
+	strlcpy(e->name, name, sizeof(e->name));
+	return e->mode != PO_MODE_OFF ? 1 : 0;
+}
+
+int
+po_registry_excess(PoExcess *to, int max)
+{
+	PoRegistry *r = registry();
+	int			n = 0;
+
+	lock_admission();
+	for (int i = 0; i < r->n_tenants && n < max; i++)
+	{
+		PoTenant   *t = &po_tenants[i];
+
+		resolve_tenant(t);
+		n += find_excess(PO_SCOPE_TENANT, i, t->used, t->name, &t->fields, &to[n]);
+	}
+	for (int i = 0; i < po_shared->n_counters && n < max; i++)
+	{
+		PoCounter  *c = &po_counters[i];
+
+		if (c->used <= 0)
+			continue;
+		resolve_counter(c);
+		n += find_excess(c->scope, i, c->used, c->name, &c->fields, &to[n]);
+	}
+	if (n < max)
+		n += find_excess(PO_SCOPE_CLUSTER, 0, r->admitted, "*", &r->cluster, &to[n]);
+	unlock_admission();
+	return n;
+}
+
+int
+po_registry_called_back(void)
+{
+	PoRegistry *r = registry();
+	int			in_use;
+	int			room;
+	int			critical = po_shared->usable * po_guc_critical_threshold / 100;
+	int			count = 0;
+
+	lock_admission();
+	in_use = r->admitted + r->exempt + r->waiting;
+	room = po_shared->usable - in_use - r->unused_enforce - r->unused_observe;
+	if (r->guaranteed_total > 0)
+	{
+		if (room < 0)
+			count = -room;
+		if (in_use >= critical && r->unused_enforce + r->unused_observe > 0)
+			count = Max(count, in_use - critical + 1);
+	}
+	unlock_admission();
+	return count;
+}
+
+int
+po_registry_lent(int tenant, PoMode *mode)
+{
+	PoTenant   *t = &po_tenants[tenant];
+	int			lent;
+
+	lock_admission();
+	resolve_tenant(t);
+	lent = t->used - Min((int) (t->fields.guaranteed * registry()->guarantee_scale), t->used);
+	*mode = mode_in_force(t->fields.quota_mode);
+	unlock_admission();
+	return lent;
+}
+
+/* What a queued login waits for, as an index to compare sessions with. */
+static int
+waited_for(const PoSlot *slot, PoScope scope)
+{
+	char		key[PO_PART_LEN];
+	const PoCounter *c;
+
+	if (scope == PO_SCOPE_TENANT || scope == PO_SCOPE_CLUSTER)
+		return slot->tenant;
+	counter_key(slot, scope, key);
+	c = find_counter(scope, key, hash_counter(scope, key));
+	return c == NULL ? -1 : (int) (c - po_counters);
+}
+
+/* One more eviction for what this login waits for; returns how many entries. */
+static int
+add_eviction(PoExcess *to, int n, int max, const PoSlot *slot, PoRule rule)
+{
+	/* Room beyond guarantees is made by the tenant that wants it. */
+	PoScope		scope = rule == PO_RULE_BURST ? PO_SCOPE_TENANT :
+		(PoScope) (rule - PO_RULE_TENANT);
+	int			index = waited_for(slot, scope);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (to[i].scope == scope && to[i].index == index)
+		{
+			to[i].count++;
+			return n;
+		}
+	}
+	if (index < 0 || n >= max)
+		return n;
+	memset(&to[n], 0, sizeof(to[n]));
+	to[n].kind = PO_EXCESS_EVICTION;
+	to[n].scope = scope;
+	to[n].index = index;
+	to[n].count = 1;
+	to[n].mode = PO_MODE_ENFORCE;
+	strlcpy(to[n].name, po_tenants[slot->tenant].name, sizeof(to[n].name));
+	return n + 1;
+}
+
+int
+po_registry_evictions(PoExcess *to, int max)
+{
+	int			n = 0;
+
+	/* An unlocked look: a queue that fills now wakes the sampler again. */
+	if (registry()->queue_head < 0)
+		return 0;
+	lock_admission();
+	for (int i = registry()->queue_head; i >= 0; i = po_slots[i].queue_next)
+	{
+		PoAdmission admission;
+
+		if (!po_slots[i].wants_eviction)
+			continue;
+		decide_slot(&po_slots[i], true, &admission);
+		if (admission.outcome == PO_OUTCOME_EVICT_IDLE)
+			n = add_eviction(to, n, max, &po_slots[i], admission.rule);
+	}
+	unlock_admission();
+	return n;
+}
+
+/* Counts the slots anew into the tenants and totals; true if a total was off. */
+static bool
+recount(void)
+{
+	PoRegistry *r = registry();
+	int			admitted = 0;
+	int			exempt = 0;
+
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		admitted += phase_of(&po_slots[i]) == PO_SLOT_ADMITTED;
+		exempt += phase_of(&po_slots[i]) == PO_SLOT_EXEMPT;
+	}
+	if (admitted == r->admitted && exempt == r->exempt)
+		return false;
+	for (int i = 0; i < r->n_tenants; i++)
+		po_tenants[i].used = po_tenants[i].exempt = 0;
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		if (phase_of(&po_slots[i]) == PO_SLOT_ADMITTED)
+			po_tenants[po_slots[i].tenant].used++;
+		else if (phase_of(&po_slots[i]) == PO_SLOT_EXEMPT)
+			po_tenants[po_slots[i].tenant].exempt++;
+	}
+	r->admitted = admitted;
+	r->exempt = exempt;
+	for (int i = 0; i < r->n_tenants; i++)
+		count_guarantee(&po_tenants[i]);
+	return true;
+}
+
+bool
+po_registry_reconcile(void)
+{
+	bool		mended;
+
+	lock_admission();
+	mended = recount();
+	unlock_admission();
+	if (mended)
+		po_registry_serve_queue();
+	return mended;
+}
+
+/* ---------- state file, reset ---------- */
+
+int
+po_registry_restore_tenant(const PoTenant *saved)
+{
+	PoTenant   *t;
+	int			i = -1;
+	TimestampTz now = GetCurrentTimestamp();
+
+	lock_admission();
+	t = strcmp(saved->name, PO_TENANT_OTHER_NAME) == 0 ? &po_tenants[PO_TENANT_OTHER] :
+		find_or_add_tenant(saved->name, now);
+	if (t != NULL)
+	{
+		t->peak_sessions = saved->peak_sessions;
+		t->admitted = saved->admitted;
+		t->rejected = saved->rejected;
+		t->would_reject = saved->would_reject;
+		t->failed_logins = saved->failed_logins;
+		t->first_seen = saved->first_seen;
+		t->last_used = saved->last_used;
+		t->last_refused_at = saved->last_refused_at;
+		i = (int) (t - po_tenants);
+	}
+	unlock_admission();
+	return i;
+}
+
+void
+po_registry_reset_tenant(int i)
+{
+	PoTenant   *t = &po_tenants[i];
+
+	lock_admission();
+	t->peak_sessions = t->used + t->exempt;
+	t->admitted = t->rejected = t->would_reject = t->failed_logins = 0;
+	t->last_refused_at = 0;
+	unlock_admission();
+}

@@ -1,0 +1,170 @@
+/*
+ * po_registry.h
+ *		Who is in: tenants, counters, the queue and the policies in force.
+ *
+ * Every function takes PO_LOCK_ADMISSION for itself and copies in and out; no
+ * pointer into the registry leaves it.  All that happens at login and exit is
+ * O(1) in sessions and tenants; a change of the policies is not.
+ */
+#ifndef PO_REGISTRY_H
+#define PO_REGISTRY_H
+
+#include "model/po_admission.h"
+#include "po_shmem.h"
+
+/* What became of a login. */
+typedef enum PoEntry
+{
+	PO_ENTRY_ADMITTED,
+	PO_ENTRY_QUEUED,
+	PO_ENTRY_QUEUE_FULL,		/* had to wait, but max_waiting do already */
+	PO_ENTRY_REJECTED
+} PoEntry;
+
+typedef struct PoTicket
+{
+	PoEntry		entry;
+	PoAdmission admission;
+	int			tenant;
+	char		tenant_name[PO_NAME_LEN];	/* "(other)" when it did not fit */
+	bool		overflowed;		/* first login that found max_tenants reached */
+} PoTicket;
+
+/*
+ * Asks for a place for the session of a slot whose identity is filled in; exempt
+ * ones are let in without.  Takes all counters or none.
+ */
+extern void po_registry_enter(int slot, const char *tenant_name, PoTicket *ticket);
+
+/*
+ * Leaves the queue after a timeout or because the client left.  False if the place
+ * was handed over in this moment: the session is in.
+ */
+extern bool po_registry_leave_queue(int slot);
+
+/* Counts a login that was queued and not let in. */
+extern void po_registry_count_rejection(int tenant);
+
+/* Gives back all that a slot holds; failed: core refused after we had admitted. */
+extern void po_registry_release(int slot, bool failed);
+
+/* Hands places to those in the queue that may have one (after a reload, say). */
+extern void po_registry_serve_queue(void);
+
+/* Was let in because something failed in the hook. */
+extern void po_registry_count_unready(void);
+
+/* ---------- policies ---------- */
+
+typedef struct PoPublished
+{
+	bool		changed;
+	int			n_policies;
+	uint32		generation;
+	int			n_no_room;		/* exact names that found no place as tenants */
+	double		guarantee_scale;
+} PoPublished;
+
+/* The set to fill before publishing; only the keeper (or the state file) may. */
+extern PoPolicySet *po_registry_spare_set(void);
+
+/* Sorts the spare set and puts it in force, unless it is what already is. */
+extern void po_registry_publish(PoPublished *result);
+
+/* Copies the policies in force for the state file; returns their number. */
+extern int	po_registry_copy_policies(PoPolicy *to, int max);
+
+/* The fields that hold for a name in scope tenant. */
+extern void po_registry_resolve_tenant(const char *name, PoPolicyFields *fields);
+
+/* ---------- looking ---------- */
+
+extern void po_registry_copy_totals(PoRegistry *totals);
+
+/* Copies a tenant with its fields resolved; false when there is none at i. */
+extern bool po_registry_copy_tenant(int i, PoTenant *tenant);
+
+/* Its index, -1 when unknown. */
+extern int	po_registry_find_tenant(const char *name);
+
+typedef struct PoIdentityCopy
+{
+	PoSlotPhase phase;
+	int			pid;
+	int			procno;
+	TimestampTz backend_start;
+	PoExempt	exempt;
+	int			tenant;
+	int			counter[PO_N_COUNTED];
+	char		role[PO_PART_LEN];
+	char		database[PO_PART_LEN];
+	char		application[PO_PART_LEN];
+	char		address[PO_PART_LEN];
+} PoIdentityCopy;
+
+/* The session of a slot; false when it holds none. */
+extern bool po_registry_copy_session(int slot, PoIdentityCopy *copy);
+
+/* What a login of this identity would meet; fills all of ticket but entry. */
+typedef struct PoExplained
+{
+	PoAdmission admission;
+	char		key[PO_N_RULES][PO_NAME_LEN];	/* what each rule counts */
+	int			guaranteed;
+	bool		queue_full;
+} PoExplained;
+
+extern void po_registry_explain(const PoIdentity *who, const char *tenant_name,
+								PoExplained *out);
+
+/* ---------- for the sampler ---------- */
+
+/* Why sessions that share a counter are to end. */
+typedef enum PoExcessKind
+{
+	PO_EXCESS_QUOTA,			/* more than max_connections */
+	PO_EXCESS_DRAIN,
+	PO_EXCESS_EVICTION			/* logins wait for idle ones to go */
+} PoExcessKind;
+
+typedef struct PoExcess
+{
+	PoExcessKind kind;
+	PoScope		scope;
+	int			index;			/* tenant, or counter; unused for cluster */
+	int			limit;
+	int			count;			/* to end */
+	PoMode		mode;
+	TimestampTz drain_deadline;
+	char		name[PO_NAME_LEN];
+} PoExcess;
+
+/*
+ * Finds what is over its quota or draining; returns how many (at most max).
+ * Reads every tenant and counter.
+ */
+extern int	po_registry_excess(PoExcess *to, int max);
+
+/* Queued logins that want idle sessions ended, summed by what they wait for. */
+extern int	po_registry_evictions(PoExcess *to, int max);
+
+/*
+ * Lent connections to call back: how many sessions are to end, 0 without pressure.
+ * Pressure is room below 0 beyond unused guarantees, or usage at or above the
+ * critical threshold while a guarantee is unused.
+ */
+extern int	po_registry_called_back(void);
+
+/* How many more than its guarantee a tenant has; with what mode. */
+extern int	po_registry_lent(int tenant, PoMode *mode);
+
+/* Compares the counters with the slots and mends them; true if it had to. */
+extern bool po_registry_reconcile(void);
+
+/* ---------- state file, reset ---------- */
+
+/* Puts a tenant back as it was saved; its index, -1 when there is no room. */
+extern int	po_registry_restore_tenant(const PoTenant *saved);
+extern void po_registry_reset_tenant(int i);
+
+#endif							/* PO_REGISTRY_H */

@@ -1,0 +1,190 @@
+/*
+ * po_sample.c
+ *		Reads what core publishes of a session.
+ *
+ * The status array is read in place with core's changecount protocol, only the
+ * fields needed: pgstat_fetch_stat_local_beentry copies all of every entry, which
+ * costs 30 times as much (docs/benchmarks.md).
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "utils/backend_status.h"
+#include "utils/wait_event.h"
+
+#include "po_compat.h"
+#include "po_sample.h"
+
+/* Entries of client backends are indexed like our slots. */
+static inline volatile PgBackendStatus *
+entry_of(int slot)
+{
+	return MyBEEntry - po_compat_my_slot() + slot;
+}
+
+static PoState
+state_of(BackendState state)
+{
+	switch (state)
+	{
+		case STATE_IDLE:
+			return PO_STATE_IDLE;
+		case STATE_RUNNING:
+		case STATE_FASTPATH:
+			return PO_STATE_ACTIVE;
+		case STATE_IDLEINTRANSACTION:
+			return PO_STATE_IDLE_IN_TRANSACTION;
+		case STATE_IDLEINTRANSACTION_ABORTED:
+			return PO_STATE_ABORTED_IN_TRANSACTION;
+		default:
+			return PO_STATE_UNKNOWN;
+	}
+}
+
+bool
+po_sample_read(int slot, PoSeen *seen)
+{
+	volatile PgBackendStatus *entry = entry_of(slot);
+	BackendState state;
+	BackendType type;
+
+	for (;;)
+	{
+		int			before;
+		int			after;
+
+		pgstat_begin_read_activity(entry, before);
+		seen->pid = entry->st_procpid;
+		type = entry->st_backendType;
+		seen->backend_start = entry->st_proc_start_timestamp;
+		seen->xact_start = entry->st_xact_start_timestamp;
+		seen->state_change = entry->st_state_start_timestamp;
+		state = entry->st_state;
+		pgstat_end_read_activity(entry, after);
+		if (pgstat_read_activity_complete(before, after))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (seen->pid <= 0 || type != B_BACKEND || po_compat_is_starting(state))
+		return false;
+	seen->state = state_of(state);
+	return true;
+}
+
+void
+po_sample_application(int slot, char *application, Size size)
+{
+	volatile PgBackendStatus *entry = entry_of(slot);
+
+	for (;;)
+	{
+		int			before;
+		int			after;
+
+		pgstat_begin_read_activity(entry, before);
+		strlcpy(application, (char *) entry->st_appname, Min(size, NAMEDATALEN));
+		pgstat_end_read_activity(entry, after);
+		if (pgstat_read_activity_complete(before, after))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+int64
+po_sample_copy_progress(int slot)
+{
+	volatile PgBackendStatus *entry = entry_of(slot);
+	int64		bytes;
+
+	for (;;)
+	{
+		int			before;
+		int			after;
+
+		pgstat_begin_read_activity(entry, before);
+		bytes = entry->st_progress_command == PROGRESS_COMMAND_COPY ?
+			entry->st_progress_param[PROGRESS_COPY_BYTES_PROCESSED] : -1;
+		pgstat_end_read_activity(entry, after);
+		if (pgstat_read_activity_complete(before, after))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return bytes;
+}
+
+/* One aligned word, read without a lock as pg_stat_activity does. */
+static inline uint32
+wait_event_info(int procno)
+{
+	return ((volatile PGPROC *) GetPGProcByNumber(procno))->wait_event_info;
+}
+
+PoWait
+po_sample_wait(int procno)
+{
+	uint32		info = wait_event_info(procno);
+
+	if (info == 0)
+		return PO_WAIT_CPU;
+	switch (info & 0xFF000000)
+	{
+		case PG_WAIT_LWLOCK:
+		case PG_WAIT_LOCK:
+		case PG_WAIT_BUFFER_PIN:
+			return PO_WAIT_LOCK;
+		case PG_WAIT_IO:
+			return PO_WAIT_IO;
+		case PG_WAIT_CLIENT:
+			return PO_WAIT_CLIENT;
+		default:
+			return PO_WAIT_OTHER;
+	}
+}
+
+bool
+po_sample_in_client_read(int procno)
+{
+	return wait_event_info(procno) == WAIT_EVENT_CLIENT_READ;
+}
+
+static void
+add_proclock(const PROCLOCK *proclock, PoHoldings *holdings)
+{
+	const LOCK *lock = proclock->tag.myLock;
+
+	if (proclock->holdMask == 0)
+		return;
+	holdings->locks++;
+	holdings->waiting_behind += Max(lock->nRequested - lock->nGranted, 0);
+	if (lock->tag.locktag_type == LOCKTAG_ADVISORY)
+		holdings->advisory_locks++;
+}
+
+void
+po_sample_holdings(int procno, int pid, PoHoldings *holdings)
+{
+	PGPROC	   *proc = GetPGProcByNumber(procno);
+	TransactionId xmin;
+
+	memset(holdings, 0, sizeof(*holdings));
+	for (int i = 0; i < NUM_LOCK_PARTITIONS; i++)
+	{
+		LWLock	   *partition = LockHashPartitionLockByIndex(i);
+		PROCLOCK   *proclock;
+
+		LWLockAcquire(partition, LW_SHARED);
+		po_compat_foreach_proclock(proclock, proc, i)
+			add_proclock(proclock, holdings);
+		LWLockRelease(partition);
+	}
+	holdings->temp_namespace = OidIsValid(proc->tempNamespaceId);
+	xmin = ((volatile PGPROC *) proc)->xmin;
+	if (TransactionIdIsNormal(xmin))
+		holdings->xmin_age = (int64) (int32) (ReadNextTransactionId() - xmin);
+	holdings->valid = proc->pid == pid;
+}

@@ -1,0 +1,54 @@
+/*
+ * po_sample.h
+ *		Reads what core publishes of a session: its entry in the backend status
+ *		array, and its PGPROC.
+ */
+#ifndef PO_SAMPLE_H
+#define PO_SAMPLE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "model/po_types.h"
+
+typedef struct PoSeen
+{
+	int			pid;
+	PoState		state;
+	TimestampTz backend_start;
+	TimestampTz state_change;
+	TimestampTz xact_start;		/* 0 = in no transaction */
+} PoSeen;
+
+/*
+ * Reads the status of the client backend in a slot; false if there is none (or it
+ * is still logging in).  For any process that has MyBEEntry.
+ */
+extern bool po_sample_read(int slot, PoSeen *seen);
+
+/* Its present application_name. */
+extern void po_sample_application(int slot, char *application, Size size);
+
+/* Bytes that its COPY has processed, -1 when it runs none. */
+extern int64 po_sample_copy_progress(int slot);
+
+/* What the session waits for, by the index of its PGPROC. */
+extern PoWait po_sample_wait(int procno);
+extern bool po_sample_in_client_read(int procno);
+
+/* What it holds that others, or it itself, would miss. */
+typedef struct PoHoldings
+{
+	bool		valid;			/* the PGPROC is still that of pid */
+	bool		temp_namespace; /* has used temporary tables */
+	int			locks;
+	int			advisory_locks;
+	int			waiting_behind; /* requests that wait for locks it holds */
+	int64		xmin_age;		/* transactions; 0 = holds none */
+} PoHoldings;
+
+/* Takes each lock manager partition's lock for a moment, shared. */
+extern void po_sample_holdings(int procno, int pid, PoHoldings *holdings);
+
+#endif							/* PO_SAMPLE_H */

@@ -1,0 +1,689 @@
+/*
+ * po_sampler.c
+ *		The sampler: the worker that looks at all sessions, on from the start.
+ *
+ * It is attached to no database and runs no transaction and no SQL, so neither a
+ * stuck lock nor a broken table stops it.  One round is the data flow of
+ * docs/architecture.md; each step catches its own errors.
+ *
+ * A pass costs two cache lines per idle session: what has not changed since the
+ * last pass and is not due (PoWatch.check_at) is not looked at further.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/sinval.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "po_act.h"
+#include "po_compat.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_judge.h"
+#include "po_keeper.h"
+#include "po_reclaim.h"
+#include "po_registry.h"
+#include "po_sample.h"
+#include "po_sampler.h"
+#include "po_state.h"
+#include "po_stats.h"
+
+#define RESTART_AFTER_S		1
+#define STATE_EVERY_US		(60 * PO_US_PER_S)
+#define RECONCILE_EVERY_US	(60 * PO_US_PER_S)
+#define EVALUATE_PER_PASS	256
+#define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
+#define EXEMPT_RECHECK_US	PO_US_PER_S
+
+/* Groups of sessions that are watched for growth. */
+#define N_GROUPS			1024
+#define GROUP_WINDOWS		8
+#define GROUP_WINDOW_PASSES 50
+#define GROUP_ALERT			0.96	/* five windows in a row */
+
+typedef struct SessionGroup
+{
+	uint64		key;			/* 0 = free */
+	int			counts[GROUP_WINDOWS];
+	int			count;			/* in the window that is open */
+	int			tenant;
+	double		probability;
+	bool		alerted;
+} SessionGroup;
+
+/* A tenant's policy as of a generation. */
+typedef struct CachedPolicy
+{
+	uint32		generation;
+	PoPolicyFields fields;
+} CachedPolicy;
+
+/* One pass. */
+static int64 ticks;				/* monotonic us */
+static TimestampTz now;
+static bool is_tick;			/* a sample, not only a wake-up */
+static int64 dt_us;				/* that the sample stands for */
+
+/* Private memory; all of it sized at start. */
+static CachedPolicy *policies;
+static PoObservation *tally;	/* per tenant */
+static int *touched;			/* tenants in tally */
+static int	n_touched;
+static int *was_busy;			/* tenants busy at the last sample */
+static int	n_was_busy;
+static int64 *evaluate_at;		/* per tenant; 0 = never busy yet */
+static int	evaluate_cursor = 0;
+static PoCandidate *candidates;
+static int	n_candidates;
+static SessionGroup *groups;
+static int64 group_window_end = 0;
+static MemoryContext round_context;
+
+/* Schedule, monotonic us. */
+static int64 next_tick = 0;
+static int64 last_tick = 0;
+static int64 state_due = 0;
+static int64 reconcile_due = 0;
+static uint32 seen_generation = 0;
+static bool rescan = true;
+
+/* ---------- looking at one session ---------- */
+
+static const PoPolicyFields *
+policy_of(int tenant)
+{
+	CachedPolicy *c = &policies[tenant];
+	PoTenant	copy;
+
+	if (c->generation != seen_generation && po_registry_copy_tenant(tenant, &copy))
+	{
+		c->fields = copy.fields;
+		c->generation = seen_generation;
+	}
+	return &c->fields;
+}
+
+static void
+start_watch(PoWatch *w, const PoSeen *seen)
+{
+	w->pid = seen->pid;
+	w->backend_start = seen->backend_start;
+	w->seen = true;
+	w->start_seen_at = ticks;
+	w->start_before = Max(now - seen->backend_start, 0);
+	w->reported_for = 0;
+	w->growth_probability = 0;
+}
+
+static void
+start_state(int slot, PoWatch *w, const PoSeen *seen)
+{
+	w->state = seen->state;
+	w->state_seen_at = ticks;
+	w->state_before = Max(now - seen->state_change, 0);
+	w->client_read_since = 0;
+	w->growth_probability = 0;
+	pg_atomic_write_u64(&w->state_change, (uint64) seen->state_change);
+	pg_atomic_write_u32(&w->finding,
+						PO_FINDING(seen->state == PO_STATE_IDLE ? PO_CLASS_IDLE :
+								   seen->state == PO_STATE_UNKNOWN ? PO_CLASS_UNKNOWN :
+								   PO_CLASS_BUSY, PO_VERDICT_KEEP));
+	po_act_forget_declined(slot);
+}
+
+/* A statement that waits for its client: since when without progress? */
+static void
+watch_client_read(int slot, PoWatch *w)
+{
+	int64		progress;
+
+	if (!po_sample_in_client_read(po_slots[slot].procno))
+	{
+		w->client_read_since = 0;
+		return;
+	}
+	progress = po_sample_copy_progress(slot);
+	if (w->client_read_since == 0 || progress != w->progress)
+	{
+		w->client_read_since = ticks;
+		w->progress = progress;
+	}
+}
+
+static void
+count_busy(int slot, int tenant, const PoSeen *seen)
+{
+	PoObservation *o = &tally[tenant];
+	bool		in_transaction = seen->state != PO_STATE_ACTIVE;
+	PoWait		wait = in_transaction ? PO_WAIT_CLIENT :
+		po_sample_wait(po_slots[slot].procno);
+
+	if (o->active + o->idle_in_transaction == 0)
+	{
+		touched[n_touched++] = tenant;
+		memset(o, 0, sizeof(*o));
+		o->tenant = tenant;
+	}
+	if (in_transaction)
+		o->idle_in_transaction++;
+	else
+		o->active++;
+	o->waits[wait]++;
+}
+
+/* Nothing can be found before a young gap reaches this (us since its start). */
+static int64
+quiet_time(const PoPolicyFields *policy)
+{
+	int64		quiet = QUIET_US;
+
+	if (policy->idle_us > 0)
+		quiet = Min(quiet, policy->idle_us);
+	if (policy->never_used_us > 0)
+		quiet = Min(quiet, policy->never_used_us);
+	return policy->lifetime_us > 0 ? 0 : quiet;
+}
+
+static void
+judge(int slot, PoWatch *w, const PoSeen *seen)
+{
+	const PoPolicyFields *policy = policy_of(po_slots[slot].tenant);
+	int64		in_state = w->state_before + ticks - w->state_seen_at;
+	int64		quiet = quiet_time(policy);
+	PoCandidate *c;
+
+	if (seen->state == PO_STATE_IDLE && in_state < quiet)
+	{
+		w->check_at = ticks + quiet - in_state;
+		return;
+	}
+	c = &candidates[n_candidates];
+	c->slot = slot;
+	c->seen = *seen;
+	po_judge_session(slot, seen, policy, &c->judgement);
+	if (!PO_CLASS_IS_LEAK(c->judgement.finding.class) || c->judgement.mode == PO_MODE_OFF)
+	{
+		pg_atomic_write_u32(&w->finding,
+							PO_FINDING(c->judgement.finding.class, PO_VERDICT_KEEP));
+		/* A client that is waited for is not known in advance. */
+		w->check_at = seen->state == PO_STATE_ACTIVE ? 0 :
+			ticks + Max(c->judgement.finding.next_check_us, 0);
+		return;
+	}
+	n_candidates++;
+	w->check_at = c->judgement.mode == PO_MODE_ENFORCE ? 0 : ticks + EXEMPT_RECHECK_US;
+}
+
+static void
+look_at(int slot)
+{
+	PoWatch    *w = &po_watches[slot];
+	PoSeen		seen;
+	bool		same;
+	bool		unchanged;
+	int			tenant;
+
+	if (!po_sample_read(slot, &seen))
+	{
+		w->seen = false;
+		return;
+	}
+	same = w->seen && w->pid == seen.pid && w->backend_start == seen.backend_start;
+	unchanged = same && w->state == seen.state &&
+		pg_atomic_read_u64(&w->state_change) == (uint64) seen.state_change;
+	if (unchanged && seen.state == PO_STATE_IDLE && ticks < w->check_at)
+		return;
+
+	tenant = po_slots[slot].tenant;
+	if (tenant < 0 || po_slots[slot].pid != seen.pid)
+		return;					/* not one that we let in */
+	if (!same)
+		start_watch(w, &seen);
+	if (!unchanged)
+	{
+		start_state(slot, w, &seen);
+		w->check_at = 0;
+	}
+	if (seen.state == PO_STATE_ACTIVE)
+		watch_client_read(slot, w);
+	if (!unchanged || seen.state == PO_STATE_ACTIVE)
+		po_stats_merge(slot);
+	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
+		count_busy(slot, tenant, &seen);
+	if (ticks >= w->check_at)
+		judge(slot, w, &seen);
+}
+
+/* ---------- steps of a round ---------- */
+
+/* Policies or settings have changed: judge everybody anew. */
+static void
+notice_changes(void)
+{
+	uint32		generation = po_shared->registry.generation;
+
+	if (generation == seen_generation && !rescan)
+		return;
+	rescan = true;
+	seen_generation = generation;
+	for (int i = 0; i < po_shared->n_slots; i++)
+		po_watches[i].check_at = 0;
+}
+
+static void
+step_collect(void)
+{
+	notice_changes();
+	n_touched = 0;
+	n_candidates = 0;
+	for (int i = 0; i < po_shared->n_slots; i++)
+		look_at(i);
+}
+
+static void
+step_reclaim(void)
+{
+	bool		scan = rescan;
+
+	rescan = false;
+	if (n_candidates > 0)
+		po_reclaim_leaks(candidates, n_candidates);
+	po_reclaim_surplus(scan);
+}
+
+/* Tenants that were busy and are not any more must not look busy. */
+static void
+observe_quiet(uint64 tick)
+{
+	for (int i = 0; i < n_was_busy; i++)
+	{
+		PoObservation *o = &tally[was_busy[i]];
+
+		if (o->active + o->idle_in_transaction > 0)
+			continue;
+		memset(o, 0, sizeof(*o));
+		o->tenant = was_busy[i];
+		po_stats_observe(o, now, dt_us, tick);
+	}
+}
+
+static void
+step_account(void)
+{
+	uint64		tick = pg_atomic_read_u64(&po_shared->samples) + 1;
+
+	if (is_tick)
+	{
+		observe_quiet(tick);
+		for (int i = 0; i < n_touched; i++)
+		{
+			po_stats_observe(&tally[touched[i]], now, dt_us, tick);
+			was_busy[i] = touched[i];
+			if (evaluate_at[touched[i]] == 0)
+				evaluate_at[touched[i]] = ticks;
+		}
+		n_was_busy = n_touched;
+	}
+	for (int i = 0; i < n_touched; i++)
+		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
+}
+
+/* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
+static void
+step_recommend(void)
+{
+	int			n = Min(EVALUATE_PER_PASS, po_shared->n_tenants);
+
+	for (int i = 0; is_tick && i < n; i++)
+	{
+		int			tenant = evaluate_cursor;
+		PoTenant	copy;
+
+		evaluate_cursor = (evaluate_cursor + 1) % po_shared->n_tenants;
+		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
+			!po_registry_copy_tenant(tenant, &copy))
+			continue;
+		po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, now);
+		evaluate_at[tenant] = ticks + copy.fields.evaluation_interval_us;
+	}
+}
+
+/* ---------- groups ---------- */
+
+/* The place of a key, NULL when the table is full. */
+static SessionGroup *
+find_group(uint64 key)
+{
+	for (int i = 0; i < N_GROUPS; i++)
+	{
+		SessionGroup	   *g = &groups[(key + i) % N_GROUPS];
+
+		if (g->key == key)
+			return g;
+		if (g->key == 0)
+		{
+			memset(g, 0, sizeof(*g));
+			g->key = key;
+			return g;
+		}
+	}
+	return NULL;
+}
+
+static uint64
+group_key(const PoSlot *slot)
+{
+	uint64		key = hash_bytes_extended((const unsigned char *) slot->application,
+										  (int) strlen(slot->application),
+										  (uint64) slot->tenant);
+
+	key = hash_bytes_extended((const unsigned char *) slot->address,
+							  (int) strlen(slot->address), key);
+	return key == 0 ? 1 : key;
+}
+
+/* Idle for all of the window that ends now? */
+static bool
+counts_for_group(int slot, int64 window)
+{
+	const PoWatch *w = &po_watches[slot];
+
+	return w->seen && w->state == PO_STATE_IDLE && po_slots[slot].tenant >= 0 &&
+		pg_atomic_read_u32(&po_slots[slot].phase) == PO_SLOT_ADMITTED &&
+		w->state_before + ticks - w->state_seen_at >= window;
+}
+
+static void
+tell_growth(SessionGroup *g, const PoSlot *slot)
+{
+	PoTenant	tenant;
+	char		reason[PO_REASON_LEN];
+
+	if (g->probability < GROUP_ALERT)
+	{
+		g->alerted = false;
+		return;
+	}
+	if (g->alerted || !po_registry_copy_tenant(slot->tenant, &tenant))
+		return;
+	g->alerted = true;
+	snprintf(reason, sizeof(reason), "growth: application \"%s\" from %s opens sessions that "
+			 "are not reused, %d by now (probability of a leak %.2f)", slot->application,
+			 slot->address, g->counts[GROUP_WINDOWS - 1], g->probability);
+	po_events_add(PO_EVENT_ALERT, tenant.name, 0, reason, "");
+	ereport(LOG, (errmsg("pool_optimizer, tenant \"%s\": %s", tenant.name, reason)));
+}
+
+static void
+close_windows(void)
+{
+	/* Linear probing has no holes: rebuild with those that are still in use. */
+	SessionGroup	   *old = palloc(N_GROUPS * sizeof(SessionGroup));
+
+	memcpy(old, groups, N_GROUPS * sizeof(SessionGroup));
+	memset(groups, 0, N_GROUPS * sizeof(SessionGroup));
+	for (int i = 0; i < N_GROUPS; i++)
+	{
+		SessionGroup	   *g;
+
+		if (old[i].key == 0 || (old[i].count == 0 && old[i].counts[GROUP_WINDOWS - 1] == 0))
+			continue;
+		g = find_group(old[i].key);
+		*g = old[i];
+		memmove(g->counts, g->counts + 1, (GROUP_WINDOWS - 1) * sizeof(int));
+		g->counts[GROUP_WINDOWS - 1] = g->count;
+		g->count = 0;
+		g->probability = po_leak_growth_probability(g->counts, GROUP_WINDOWS);
+	}
+	pfree(old);
+}
+
+static void
+step_groups(void)
+{
+	int64		window = Max((int64) po_guc_sample_interval * PO_US_PER_MS *
+							 GROUP_WINDOW_PASSES, PO_US_PER_S);
+
+	if (!is_tick || ticks < group_window_end)
+		return;
+	group_window_end = ticks + window;
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		SessionGroup	   *g = counts_for_group(i, window) ? find_group(group_key(&po_slots[i])) : NULL;
+
+		if (g != NULL)
+			g->count++;
+	}
+	close_windows();
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		SessionGroup	   *g = counts_for_group(i, window) ? find_group(group_key(&po_slots[i])) : NULL;
+
+		if (g == NULL)
+			continue;
+		tell_growth(g, &po_slots[i]);
+		if (g->probability > po_watches[i].growth_probability)
+			po_watches[i].check_at = 0;
+		po_watches[i].growth_probability = g->probability;
+	}
+}
+
+/* ---------- housekeeping ---------- */
+
+static void
+step_keeper(void)
+{
+	po_keeper_manage();
+}
+
+static void
+step_state(void)
+{
+	if (ticks < state_due)
+		return;
+	state_due = ticks + STATE_EVERY_US;
+	(void) po_state_write();
+}
+
+static void
+step_reconcile(void)
+{
+	if (ticks < reconcile_due)
+		return;
+	reconcile_due = ticks + RECONCILE_EVERY_US;
+	if (po_registry_reconcile())
+		ereport(LOG,
+				(errmsg("pool_optimizer has corrected its count of sessions")));
+}
+
+/* Runs a step; whatever goes wrong in it stays in it. */
+static void
+run_step(void (*step) (void))
+{
+	MemoryContext before = MemoryContextSwitchTo(round_context);
+
+	PG_TRY();
+	{
+		step();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(round_context);
+		LWLockReleaseAll();
+		pgstat_report_wait_end();
+		EmitErrorReport();
+		error = CopyErrorData();
+		FlushErrorState();
+		pg_atomic_fetch_add_u64(&po_shared->worker_errors, 1);
+		po_shmem_set_error(error->message == NULL ? "an error without a message" :
+						   error->message);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(round_context);
+}
+
+/* How long a sample stands for, and whether any was missed before it. */
+static void
+begin_round(void)
+{
+	int64		interval = (int64) po_guc_sample_interval * PO_US_PER_MS;
+
+	ticks = po_judge_monotonic_us();
+	now = GetCurrentTimestamp();
+	is_tick = ticks >= next_tick;
+	if (!is_tick)
+		return;
+	dt_us = last_tick == 0 ? interval : Min(ticks - last_tick, 10 * interval);
+	if (last_tick != 0 && ticks - next_tick >= interval)
+		pg_atomic_fetch_add_u64(&po_shared->missed_samples,
+								(ticks - next_tick) / interval);
+	last_tick = ticks;
+	next_tick = Max(next_tick + interval, ticks + interval / 2);
+}
+
+/* The parts whose cost is told as sample_us, then those that are done rarely. */
+static void
+run_round(void)
+{
+	instr_time	start;
+	instr_time	end;
+
+	begin_round();
+	INSTR_TIME_SET_CURRENT(start);
+	run_step(step_collect);
+	run_step(step_reclaim);
+	run_step(step_account);
+	run_step(step_recommend);
+	INSTR_TIME_SET_CURRENT(end);
+	if (is_tick)
+	{
+		INSTR_TIME_SUBTRACT(end, start);
+		pg_atomic_fetch_add_u64(&po_shared->sample_ns,
+								(int64) (INSTR_TIME_GET_DOUBLE(end) * 1e9));
+		pg_atomic_write_u64(&po_shared->last_sample, (uint64) now);
+		pg_atomic_fetch_add_u64(&po_shared->samples, 1);
+	}
+	run_step(step_groups);
+	run_step(step_keeper);
+	run_step(step_state);
+	run_step(step_reconcile);
+}
+
+static void
+wait_for_next(uint32 wait_event)
+{
+	int64		left_us = next_tick - po_judge_monotonic_us();
+	long		left_ms = (long) Max((left_us + 999) / 1000, 0);
+
+	if (left_ms > 0)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 left_ms, wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	/* Without this the invalidation queue of everybody else would fill up. */
+	AcceptInvalidationMessages();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		rescan = true;
+		next_tick = Min(next_tick, po_judge_monotonic_us() +
+						(int64) po_guc_sample_interval * PO_US_PER_MS);
+		po_registry_serve_queue();
+	}
+}
+
+static void
+on_exit_sampler(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	pg_atomic_write_u32(&po_shared->sampler_pid, 0);
+	pg_atomic_write_u32(&po_shared->sampler_procno, 0);
+}
+
+static void *
+allocate(Size n, Size size)
+{
+	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+static void
+attach(void)
+{
+	int			n_tenants = po_shared->n_tenants;
+	int			n_slots = po_shared->n_slots;
+
+	policies = allocate(n_tenants, sizeof(CachedPolicy));
+	tally = allocate(n_tenants, sizeof(PoObservation));
+	evaluate_at = allocate(n_tenants, sizeof(int64));
+	touched = allocate(n_slots, sizeof(int));
+	was_busy = allocate(n_slots, sizeof(int));
+	candidates = allocate(n_slots + 1, sizeof(PoCandidate));
+	groups = allocate(N_GROUPS, sizeof(SessionGroup));
+	round_context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer round",
+										  ALLOCSET_DEFAULT_SIZES);
+	po_reclaim_attach();
+	/* Those that were busy before a restart go on being evaluated. */
+	for (int i = 0; i < n_tenants; i++)
+		evaluate_at[i] = po_tenant_stats[i].busy_at != 0 ? 1 : 0;
+	state_due = po_judge_monotonic_us() + STATE_EVERY_US;
+
+	on_shmem_exit(on_exit_sampler, 0);
+	pg_atomic_write_u32(&po_shared->sampler_procno, (uint32) po_compat_my_procno() + 1);
+	pg_atomic_write_u32(&po_shared->sampler_pid, (uint32) MyProcPid);
+}
+
+void
+po_sampler_main(Datum arg)
+{
+	uint32		wait_event;
+
+	(void) arg;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	/* Exit with 1, which makes the postmaster start us again. */
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	wait_event = po_compat_wait_event("PoolOptimizerSampler");
+	attach();
+	for (;;)
+	{
+		run_round();
+		wait_for_next(wait_event);
+	}
+}
+
+void
+po_sampler_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = RESTART_AFTER_S;
+	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "po_sampler_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "pool_optimizer sampler", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "pool_optimizer sampler", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}

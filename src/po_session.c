@@ -1,0 +1,663 @@
+/*
+ * po_session.c
+ *		What runs in client backends: admission at login, accounting at the end of
+ *		each transaction, release at exit.
+ *
+ * The login hook reads shared memory and one row of pg_authid; whatever fails in
+ * it lets the session in, uncounted.  Nothing in the query path takes a lock.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "common/ip.h"
+#include "lib/stringinfo.h"
+#include "libpq/auth.h"
+#include "libpq/libpq.h"
+#include "libpq/libpq-be.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "postmaster/postmaster.h"
+#include "replication/walsender.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "model/po_admission.h"
+#include "po_act.h"
+#include "po_compat.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_registry.h"
+#include "po_session.h"
+#include "po_stats.h"
+
+#define MAX_HELD_CURSORS	8
+
+static ClientAuthentication_hook_type prev_ClientAuthentication_hook = NULL;
+static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
+static emit_log_hook_type prev_emit_log_hook = NULL;
+
+/* Set while this backend is a session that we know. */
+static PoSlot *my_slot = NULL;
+
+/* Of the query path. */
+static TimestampTz last_end = 0;
+static bool user_rollback = false;
+static int	pending_sqlstate = 0;
+
+/* State that transaction pooling and reclaiming must not break. */
+static bool unlisten_pending = false;
+static int	n_held_cursors = 0;
+static bool held_overflow = false;
+static char held_cursor[MAX_HELD_CURSORS][NAMEDATALEN];
+
+int
+po_session_my_slot(void)
+{
+	return my_slot == NULL ? -1 : (int) (my_slot - po_slots);
+}
+
+int
+po_session_my_tenant(void)
+{
+	return my_slot == NULL ? -1 : my_slot->tenant;
+}
+
+/* ---------- who is it ---------- */
+
+/* Finds pool_optimizer.label among "name=value" words; the last one wins. */
+static void
+label_from_word(const char *word, const char **label)
+{
+	static const char name[] = "pool_optimizer.label=";
+
+	if (pg_strncasecmp(word, name, sizeof(name) - 1) == 0)
+		*label = word + sizeof(name) - 1;
+}
+
+/* The label given at connect, NULL without one; the string lives in the Port's
+ * memory or the current context. */
+static const char *
+connect_label(const Port *port)
+{
+	const char *label = NULL;
+	ListCell   *cell;
+
+	if (port->cmdline_options != NULL)
+	{
+		char	  **argv = palloc((strlen(port->cmdline_options) + 3) * sizeof(char *));
+		int			argc = 0;
+
+		pg_split_opts(argv, &argc, port->cmdline_options);
+		for (int i = 0; i < argc; i++)
+		{
+			if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+				label_from_word(argv[++i], &label);
+			else if (strncmp(argv[i], "-c", 2) == 0 || strncmp(argv[i], "--", 2) == 0)
+				label_from_word(argv[i] + 2, &label);
+		}
+	}
+	/* A list of names and values in turn; core applies them after the options. */
+	foreach(cell, port->guc_options)
+	{
+		const char *name = lfirst(cell);
+
+		cell = lnext(port->guc_options, cell);
+		if (cell == NULL)
+			break;
+		if (pg_strcasecmp(name, "pool_optimizer.label") == 0)
+			label = lfirst(cell);
+	}
+	return label;
+}
+
+/* The numeric address, "[local]" for a socket; never a name look-up. */
+static void
+connect_address(const Port *port, PoSlot *slot)
+{
+	char		host[NI_MAXHOST] = "";
+	char	   *zone;
+
+	memset(&slot->cidr, 0, sizeof(slot->cidr));
+	strlcpy(slot->address, "[local]", sizeof(slot->address));
+	if (port->raddr.addr.ss_family == AF_UNIX ||
+		pg_getnameinfo_all(&port->raddr.addr, port->raddr.salen, host, sizeof(host),
+						   NULL, 0, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return;
+	zone = strchr(host, '%');
+	if (zone != NULL)
+		*zone = '\0';
+	if (po_cidr_parse(host, &slot->cidr))
+		po_cidr_print(&slot->cidr, slot->address, sizeof(slot->address));
+}
+
+/* False if there is no such role: core will refuse. */
+static bool
+role_exemption(const char *role, PoExempt *exempt)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(role));
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (((Form_pg_authid) GETSTRUCT(tuple))->rolsuper)
+		*exempt = PO_EXEMPT_SUPERUSER;
+	else if (po_guc_role_is_exempt(role))
+		*exempt = PO_EXEMPT_ROLE;
+	else
+		*exempt = PO_EXEMPT_NO;
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* Fills in the slot and the tenant's name; false if core will refuse anyway. */
+static bool
+identify(const Port *port, PoSlot *slot, char *tenant_name)
+{
+	const char *application = port->application_name;
+	PoIdentity	who;
+
+	if (!role_exemption(port->user_name, &slot->exempt))
+		return false;
+	slot->pid = MyProcPid;
+	slot->procno = po_compat_my_procno();
+	slot->backend_start = MyStartTimestamp;
+	po_name_copy(slot->role, port->user_name, PO_PART_LEN);
+	po_name_copy(slot->database, port->database_name, PO_PART_LEN);
+	if (application == NULL || application[0] == '\0')
+		application = "[unknown]";
+	po_name_copy(slot->application, application, PO_PART_LEN);
+	po_name_copy(slot->label, connect_label(port), PO_PART_LEN);
+	connect_address(port, slot);
+	pg_atomic_write_u32(&slot->keeps, 0);
+	pg_atomic_write_u32(&slot->order.phase, PO_ORDER_NONE);
+
+	who.role = slot->role;
+	who.database = slot->database;
+	who.application = slot->application;
+	who.address = slot->address;
+	who.label = slot->label;
+	po_template_expand(po_guc_tenant, &who, tenant_name, PO_NAME_LEN);
+	return true;
+}
+
+/* ---------- leaving ---------- */
+
+/* The session ends because it was ordered to: tell why. */
+static void
+report_end(int tenant)
+{
+	PoTenant	copy;
+
+	if (!po_registry_copy_tenant(tenant, &copy))
+		return;
+	po_events_add(PO_EVENT_TERMINATE, copy.name, MyProcPid, my_slot->order.reason,
+				  my_slot->order.detail);
+	po_stats_note_terminated(tenant);
+	po_stats_note_error(tenant, my_slot->order.reason, GetCurrentTimestamp());
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("pool_optimizer ended a session of tenant \"%s\": %s",
+					copy.name, my_slot->order.reason),
+			 errdetail_log("%s", my_slot->order.detail)));
+}
+
+/* on_shmem_exit, so that the last transaction's abort has been accounted. */
+static void
+on_exit_session(int code, Datum arg)
+{
+	int			slot = po_session_my_slot();
+	PoSlotPhase phase;
+	bool		failed;
+	int			tenant;
+
+	(void) code;
+	(void) arg;
+	if (slot < 0)
+		return;
+	tenant = my_slot->tenant;
+	phase = (PoSlotPhase) pg_atomic_read_u32(&my_slot->phase);
+	failed = !IsNormalProcessingMode() &&
+		(phase == PO_SLOT_ADMITTED || phase == PO_SLOT_EXEMPT);
+	po_stats_merge(slot);
+	if (po_act_was_ordered() && tenant >= 0)
+		report_end(tenant);
+	else if (failed && tenant >= 0)
+		po_stats_note_error(tenant, "login refused by the server after admission",
+							GetCurrentTimestamp());
+	my_slot = NULL;
+	po_registry_release(slot, failed);
+}
+
+/* ---------- refusing ---------- */
+
+static void
+rejection_detail(const PoTicket *ticket, int64 waited_ms, StringInfo detail)
+{
+	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
+	static const char *const rule_names[PO_N_RULES] = {
+		"drain", "tenant", "database", "role", "address", "application", "cluster",
+		"guarantees"
+	};
+
+	appendStringInfoChar(detail, '{');
+	po_events_json_string(detail, "rule", rule_names[ticket->admission.rule]);
+	appendStringInfo(detail, ", \"used\": %d, \"limit\": %d, \"waited_ms\": " INT64_FORMAT,
+					 r->used, r->limit, waited_ms);
+	po_events_json_string(detail, "role", my_slot->role);
+	po_events_json_string(detail, "database", my_slot->database);
+	po_events_json_string(detail, "application", my_slot->application);
+	po_events_json_string(detail, "address", my_slot->address);
+	appendStringInfoChar(detail, '}');
+}
+
+/* One line that names the rule, in core's wording. */
+static void
+rejection_message(const PoTicket *ticket, char *text, size_t size)
+{
+	switch (ticket->admission.rule)
+	{
+		case PO_RULE_DRAIN:
+			snprintf(text, size, "tenant \"%s\" is being drained", ticket->tenant_name);
+			break;
+		case PO_RULE_TENANT:
+		case PO_RULE_BURST:
+			snprintf(text, size, "too many connections for tenant \"%s\"", ticket->tenant_name);
+			break;
+		case PO_RULE_DATABASE:
+			snprintf(text, size, "too many connections for database \"%s\"", my_slot->database);
+			break;
+		case PO_RULE_ROLE:
+			snprintf(text, size, "too many connections for role \"%s\"", my_slot->role);
+			break;
+		case PO_RULE_ADDRESS:
+			snprintf(text, size, "too many connections from address %s", my_slot->address);
+			break;
+		case PO_RULE_APPLICATION:
+			snprintf(text, size, "too many connections for application \"%s\"",
+					 my_slot->application);
+			break;
+		case PO_RULE_CLUSTER:
+			snprintf(text, size, "sorry, too many clients already");
+			break;
+	}
+}
+
+static void
+note_rejection(PoEventKind kind, const PoTicket *ticket, const char *message, int64 waited_ms)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	rejection_detail(ticket, waited_ms, &detail);
+	po_events_add(kind, ticket->tenant_name, MyProcPid, message, detail.data);
+	if (kind == PO_EVENT_REJECT)
+		po_stats_note_error(ticket->tenant, message, GetCurrentTimestamp());
+	pfree(detail.data);
+}
+
+/* Never comes back. */
+static void
+refuse(const PoTicket *ticket, int64 waited_ms)
+{
+	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
+	PoRule		rule = ticket->admission.rule;
+	char		message[PO_REASON_LEN];
+	char		waited[64] = "";
+
+	rejection_message(ticket, message, sizeof(message));
+	note_rejection(PO_EVENT_REJECT, ticket, message, waited_ms);
+	if (waited_ms > 0)
+		snprintf(waited, sizeof(waited), " after waiting " INT64_FORMAT " ms", waited_ms);
+	else if (ticket->entry == PO_ENTRY_QUEUE_FULL)
+		snprintf(waited, sizeof(waited), ", and %d logins wait already",
+				 po_shared->max_waiting);
+
+	if (rule == PO_RULE_DRAIN)
+		ereport(FATAL,
+				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+				 errmsg("%s", message),
+				 errdetail("New connections are refused until pool_resume is called."),
+				 errhint("Connect elsewhere, or retry after the maintenance.")));
+	if (rule == PO_RULE_BURST)
+		ereport(FATAL,
+				(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+				 errmsg("%s", message),
+				 errdetail("%d connections are in use%s; what is left is guaranteed "
+						   "to other tenants.", r->used, waited),
+				 errhint("Close idle connections, or retry after some seconds.")));
+	ereport(FATAL,
+			(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+			 errmsg("%s", message),
+			 errdetail("%d of %d connections are in use%s.", r->used, r->limit, waited),
+			 r->limit == 0 ?
+			 errhint("The quota is 0: no connection is allowed until an administrator "
+					 "raises max_connections with pool_set_quota.") :
+			 errhint("Close idle connections or use a smaller pool, and retry after some "
+					 "seconds; an administrator can raise max_connections with "
+					 "pool_set_quota.")));
+}
+
+/* ---------- waiting ---------- */
+
+/* A login that waits must not hold back vacuum. */
+static void
+let_go_of_snapshot(void)
+{
+	(void) GetCatalogSnapshot(AuthIdRelationId);
+	InvalidateCatalogSnapshot();
+}
+
+/* Core gives up on logins after authentication_timeout; be done before. */
+static TimestampTz
+wait_deadline(TimestampTz now, int64 wait_timeout_us)
+{
+	int64		core_us = (int64) AuthenticationTimeout * PO_US_PER_S;
+	TimestampTz latest = MyStartTimestamp + core_us - Min(core_us / 4, PO_US_PER_S);
+
+	return Min(now + wait_timeout_us, latest);
+}
+
+/* Waits until the place is handed over; false when it was not. */
+static bool
+wait_for_place(TimestampTz deadline)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = po_compat_wait_event("PoolOptimizerQueue");
+	for (;;)
+	{
+		PoSlotPhase phase = (PoSlotPhase) pg_atomic_read_u32(&my_slot->phase);
+		long		remaining;
+
+		if (phase != PO_SLOT_QUEUED)
+			return phase == PO_SLOT_ADMITTED;
+		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		if (remaining <= 0)
+			return !po_registry_leave_queue(po_session_my_slot());
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(remaining, 500), wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		/* The exit callback gives back what is held. */
+		if (WaitEventSetCanReportClosed() && !pq_check_connection())
+			ereport(FATAL,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("connection to client lost")));
+	}
+}
+
+static void
+queue(PoTicket *ticket)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	int64		waited_us;
+	bool		admitted;
+
+	let_go_of_snapshot();
+	if (ticket->admission.outcome == PO_OUTCOME_EVICT_IDLE)
+		po_shmem_wake_sampler();
+	admitted = wait_for_place(wait_deadline(start, ticket->admission.wait_timeout_us));
+	waited_us = GetCurrentTimestamp() - start;
+	po_stats_note_wait(ticket->tenant, waited_us);
+	if (!admitted)
+	{
+		po_registry_count_rejection(ticket->tenant);
+		refuse(ticket, Max(waited_us / PO_US_PER_MS, 1));
+	}
+}
+
+/* ---------- login ---------- */
+
+/* Fills the slot; false means let in without us. */
+static bool
+prepare(const Port *port, char *tenant_name)
+{
+	PoSlot	   *slot = &po_slots[po_compat_my_slot()];
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = false;
+
+	PG_TRY();
+	{
+		ok = identify(port, slot, tenant_name);
+	}
+	PG_CATCH();
+	{
+		/* Our trouble is not the client's: note it and let the client in. */
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		po_registry_count_unready();
+		ok = false;
+	}
+	PG_END_TRY();
+	if (ok)
+		my_slot = slot;
+	return ok;
+}
+
+static void
+log_first_overflow(void)
+{
+	ereport(LOG,
+			(errmsg("pool_optimizer knows %d tenants, further ones are accounted as \"%s\"",
+					po_shared->n_tenants - 1, PO_TENANT_OTHER_NAME),
+			 errhint("Raise pool_optimizer.max_tenants (needs a restart), or use a template "
+					 "in pool_optimizer.tenant with fewer different results.")));
+}
+
+static void
+log_would_reject(const PoTicket *ticket)
+{
+	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
+	char		message[PO_REASON_LEN];
+
+	rejection_message(ticket, message, sizeof(message));
+	note_rejection(PO_EVENT_WOULD_REJECT, ticket, message, 0);
+	ereport(LOG,
+			(errmsg("pool_optimizer would refuse this login: %s", message),
+			 errdetail_log("%d in use, limit %d; the mode is observe.", r->used, r->limit)));
+}
+
+static void
+login(const Port *port)
+{
+	PoTicket	ticket;
+	char		tenant_name[PO_NAME_LEN];
+	int			slot;
+
+	if (!prepare(port, tenant_name))
+		return;
+	slot = po_session_my_slot();
+	on_shmem_exit(on_exit_session, 0);
+	po_stats_begin(slot);
+	po_act_install_handler(my_slot);
+	po_registry_enter(slot, tenant_name, &ticket);
+	if (ticket.overflowed)
+		log_first_overflow();
+	switch (ticket.entry)
+	{
+		case PO_ENTRY_ADMITTED:
+			if (ticket.admission.outcome == PO_OUTCOME_WOULD_REJECT)
+				log_would_reject(&ticket);
+			break;
+		case PO_ENTRY_QUEUED:
+			queue(&ticket);
+			break;
+		case PO_ENTRY_QUEUE_FULL:
+		case PO_ENTRY_REJECTED:
+			refuse(&ticket, 0);
+			break;
+	}
+}
+
+static void
+on_authentication(Port *port, int status)
+{
+	if (prev_ClientAuthentication_hook)
+		prev_ClientAuthentication_hook(port, status);
+	if (status == STATUS_OK && po_shared != NULL && !am_walsender)
+		login(port);
+}
+
+/* ---------- accounting ---------- */
+
+/* Which of the noted cursors are still there? */
+static void
+recheck_held_cursors(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n_held_cursors; i++)
+	{
+		if (GetPortalByName(held_cursor[i]) == NULL)
+			continue;
+		if (kept != i)
+			memcpy(held_cursor[kept], held_cursor[i], NAMEDATALEN);
+		kept++;
+	}
+	n_held_cursors = kept;
+	if (kept == 0 && !held_overflow)
+		pg_atomic_fetch_and_u32(&my_slot->keeps, ~PO_KEEPS_HELD_CURSOR);
+}
+
+static void
+recheck_kept_state(bool committed)
+{
+	if (n_held_cursors > 0 || (pg_atomic_read_u32(&my_slot->keeps) & PO_KEEPS_HELD_CURSOR))
+		recheck_held_cursors();
+	if (unlisten_pending && committed)
+		pg_atomic_fetch_and_u32(&my_slot->keeps, ~PO_KEEPS_LISTEN);
+	unlisten_pending = false;
+}
+
+static void
+account_error(TimestampTz at)
+{
+	bool		is_error = !user_rollback && !proc_exit_inprogress &&
+		(pending_sqlstate != 0 || !po_compat_errors_are_logged());
+
+	if (is_error)
+		po_stats_error(&my_slot->account, pending_sqlstate, at);
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	TimestampTz start;
+	TimestampTz end;
+	bool		aborted = event == XACT_EVENT_ABORT;
+
+	(void) arg;
+	/* The transaction of the login itself does not count. */
+	if (my_slot == NULL || !IsNormalProcessingMode())
+		return;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && !aborted)
+		return;
+	start = GetCurrentTransactionStartTimestamp();
+	end = GetCurrentTransactionStopTimestamp();
+	po_stats_transaction(&my_slot->account, end - start,
+						 last_end == 0 ? -1 : Max(start - last_end, 0), aborted);
+	if (aborted)
+		account_error(end);
+	if (pg_atomic_read_u32(&my_slot->keeps) != 0 || unlisten_pending)
+		recheck_kept_state(!aborted);
+	last_end = end;
+	user_rollback = false;
+	pending_sqlstate = 0;
+}
+
+static void
+note_declared_cursor(const DeclareCursorStmt *stmt)
+{
+	if ((stmt->options & CURSOR_OPT_HOLD) == 0)
+		return;
+	pg_atomic_fetch_or_u32(&my_slot->keeps, PO_KEEPS_HELD_CURSOR);
+	if (n_held_cursors < MAX_HELD_CURSORS)
+		strlcpy(held_cursor[n_held_cursors++], stmt->portalname, NAMEDATALEN);
+	else
+		held_overflow = true;
+}
+
+/* Before it runs: the session may hold this state from now on. */
+static void
+note_statement(Node *stmt)
+{
+	if (IsA(stmt, TransactionStmt))
+		user_rollback = ((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK &&
+			!IsAbortedTransactionBlockState();
+	else if (IsA(stmt, ListenStmt))
+	{
+		pg_atomic_fetch_or_u32(&my_slot->keeps, PO_KEEPS_LISTEN);
+		unlisten_pending = false;
+	}
+	else if (IsA(stmt, DeclareCursorStmt))
+		note_declared_cursor((DeclareCursorStmt *) stmt);
+}
+
+/* What the session lets go of when this statement succeeds: PO_KEEPS_* bits. */
+static uint32
+let_go_by(Node *stmt)
+{
+	if (IsA(stmt, UnlistenStmt) && ((UnlistenStmt *) stmt)->conditionname == NULL)
+		return PO_KEEPS_LISTEN;
+	if (IsA(stmt, ClosePortalStmt) && ((ClosePortalStmt *) stmt)->portalname == NULL)
+		return PO_KEEPS_HELD_CURSOR;
+	if (IsA(stmt, DiscardStmt) && ((DiscardStmt *) stmt)->target == DISCARD_ALL)
+		return PO_KEEPS_LISTEN | PO_KEEPS_HELD_CURSOR;
+	return 0;
+}
+
+static void
+on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	uint32		let_go = 0;
+
+	if (my_slot != NULL)
+	{
+		note_statement(pstmt->utilityStmt);
+		/* Asked before it runs, which may free the statement. */
+		let_go = let_go_by(pstmt->utilityStmt);
+	}
+	if (prev_ProcessUtility_hook)
+		prev_ProcessUtility_hook(pstmt, queryString, readOnlyTree, context, params,
+								 queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+								queryEnv, dest, qc);
+	/* Takes effect at COMMIT, see recheck_kept_state. */
+	if (let_go & PO_KEEPS_LISTEN)
+		unlisten_pending = true;
+	if (let_go & PO_KEEPS_HELD_CURSOR)
+		held_overflow = false;
+}
+
+/* The only place that knows which error ends the transaction. */
+static void
+on_log(ErrorData *edata)
+{
+	if (my_slot != NULL && edata->elevel >= ERROR)
+		pending_sqlstate = edata->sqlerrcode;
+	if (prev_emit_log_hook)
+		prev_emit_log_hook(edata);
+}
+
+void
+po_session_install(void)
+{
+	prev_ClientAuthentication_hook = ClientAuthentication_hook;
+	ClientAuthentication_hook = on_authentication;
+	prev_ProcessUtility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
+	prev_emit_log_hook = emit_log_hook;
+	emit_log_hook = on_log;
+	RegisterXactCallback(on_transaction_end, NULL);
+}

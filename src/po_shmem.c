@@ -1,0 +1,268 @@
+/*
+ * po_shmem.c
+ *		Lays out the shared memory; see po_shmem.h for what is in it.
+ *
+ * One segment, cut into arrays whose sizes depend on settings that need a restart.
+ * The pointers below are set by each process (or inherited from the postmaster).
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "po_compat.h"
+#include "po_guc.h"
+#include "po_shmem.h"
+
+#define TRANCHE		"pool_optimizer"
+
+PoShared   *po_shared = NULL;
+PoSlot	   *po_slots = NULL;
+PoWatch    *po_watches = NULL;
+PoTenant   *po_tenants = NULL;
+PoTenantStats *po_tenant_stats = NULL;
+PoCounter  *po_counters = NULL;
+int		   *po_tenant_buckets = NULL;
+int		   *po_counter_buckets = NULL;
+PoEvent    *po_events = NULL;
+
+static PoPolicySet *policy_sets[2];
+static LWLockPadded *locks = NULL;
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+static void (*run_after_startup) (void) = NULL;
+
+/* Sizes as the settings have them; MaxBackends must be known. */
+static void
+set_sizes(PoShared *s)
+{
+	s->n_slots = MaxBackends;
+	s->n_tenants = po_guc_max_tenants + 1;
+	s->n_counters = MaxBackends * PO_N_COUNTED;
+	s->n_policies = po_guc_max_tenants + 256;
+	s->n_events = po_guc_history_events;
+	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
+		s->n_buckets *= 2;
+	s->usable = Max(MaxConnections - po_compat_reserved_connections(), 0);
+	s->max_waiting = po_guc_max_waiting >= 0 ? po_guc_max_waiting : MaxConnections / 10;
+}
+
+static Size
+policy_set_size(const PoShared *s)
+{
+	return MAXALIGN(add_size(offsetof(PoPolicySet, policy),
+							 mul_size(s->n_policies, sizeof(PoPolicy))));
+}
+
+/*
+ * Cuts the segment that starts at base.  With base NULL only counts; the pointers
+ * are then not meant to be used.
+ */
+static Size
+lay_out(const PoShared *s, char *base)
+{
+	Size		at = 0;
+
+#define TAKE(pointer, bytes) \
+	do { \
+		(pointer) = (void *) (base == NULL ? NULL : base + at); \
+		at = add_size(at, CACHELINEALIGN(bytes)); \
+	} while (0)
+
+	at = add_size(at, CACHELINEALIGN(sizeof(PoShared)));
+	TAKE(po_slots, mul_size(s->n_slots, sizeof(PoSlot)));
+	TAKE(po_watches, mul_size(s->n_slots, sizeof(PoWatch)));
+	TAKE(po_tenants, mul_size(s->n_tenants, sizeof(PoTenant)));
+	TAKE(po_tenant_stats, mul_size(s->n_tenants, sizeof(PoTenantStats)));
+	TAKE(po_counters, mul_size(s->n_counters, sizeof(PoCounter)));
+	TAKE(po_tenant_buckets, mul_size(s->n_buckets, sizeof(int)));
+	TAKE(po_counter_buckets, mul_size(s->n_buckets, sizeof(int)));
+	TAKE(po_events, mul_size(mul_size(PO_N_RINGS, s->n_events), sizeof(PoEvent)));
+	TAKE(policy_sets[0], policy_set_size(s));
+	TAKE(policy_sets[1], policy_set_size(s));
+#undef TAKE
+	return at;
+}
+
+static void
+request(void)
+{
+	PoShared	sizes;
+
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	memset(&sizes, 0, sizeof(sizes));
+	set_sizes(&sizes);
+	RequestAddinShmemSpace(lay_out(&sizes, NULL));
+	RequestNamedLWLockTranche(TRANCHE, PO_N_LOCKS);
+}
+
+static void
+init_slots(void)
+{
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		PoSlot	   *slot = &po_slots[i];
+
+		pg_atomic_init_u32(&slot->phase, PO_SLOT_FREE);
+		pg_atomic_init_u32(&slot->keeps, 0);
+		pg_atomic_init_u64(&slot->account.transactions, 0);
+		pg_atomic_init_u64(&slot->account.rollbacks, 0);
+		pg_atomic_init_u64(&slot->account.errors, 0);
+		pg_atomic_init_u64(&slot->account.service_us, 0);
+		pg_atomic_init_u64(&slot->account.service_sq, 0);
+		pg_atomic_init_u64(&slot->account.last_error_at, 0);
+		pg_atomic_init_u32(&slot->account.last_sqlstate, 0);
+		pg_atomic_init_u32(&slot->order.phase, PO_ORDER_NONE);
+		slot->tenant = -1;
+		for (int c = 0; c < PO_N_COUNTED; c++)
+			slot->counter[c] = -1;
+		pg_atomic_init_u64(&po_watches[i].state_change, 0);
+		pg_atomic_init_u32(&po_watches[i].finding, 0);
+	}
+}
+
+static void
+init_registry(void)
+{
+	PoRegistry *r = &po_shared->registry;
+	TimestampTz now = GetCurrentTimestamp();
+
+	r->guarantee_scale = 1.0;
+	r->queue_head = r->queue_tail = -1;
+	r->generation = 1;
+	for (int i = 0; i < po_shared->n_buckets; i++)
+		po_tenant_buckets[i] = po_counter_buckets[i] = -1;
+	for (int i = 0; i < po_shared->n_counters; i++)
+		po_counters[i].next = i + 1 < po_shared->n_counters ? i + 1 : -1;
+	r->free_counter = 0;
+
+	/* (other) is there from the start and is in no bucket: nobody can ask for it. */
+	strlcpy(po_tenants[PO_TENANT_OTHER].name, PO_TENANT_OTHER_NAME, PO_NAME_LEN);
+	po_tenants[PO_TENANT_OTHER].in_use = true;
+	po_tenants[PO_TENANT_OTHER].next = -1;
+	po_tenants[PO_TENANT_OTHER].first_seen = now;
+	po_policy_defaults(&po_tenants[PO_TENANT_OTHER].fields);
+	r->n_tenants = 1;
+}
+
+static void
+init_shared(PoShared *s, const PoShared *sizes, Size size)
+{
+	memcpy(s, sizes, sizeof(PoShared));
+	s->size = size;
+	pg_atomic_init_u32(&s->sampler_pid, 0);
+	pg_atomic_init_u32(&s->sampler_procno, 0);
+	pg_atomic_init_u64(&s->samples, 0);
+	pg_atomic_init_u64(&s->missed_samples, 0);
+	pg_atomic_init_u64(&s->sample_ns, 0);
+	pg_atomic_init_u64(&s->last_sample, 0);
+	pg_atomic_init_u64(&s->worker_errors, 0);
+	pg_atomic_init_u32(&s->keeper_pid, 0);
+	pg_atomic_init_u64(&s->changes_applied, 0);
+	pg_atomic_init_u32(&s->extension_found, 0);
+	/* One change is pending from the start: the table has not been read. */
+	pg_atomic_init_u64(&s->changes_requested, 1);
+}
+
+static void
+startup(void)
+{
+	PoShared	sizes;
+	Size		size;
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+	memset(&sizes, 0, sizeof(sizes));
+	set_sizes(&sizes);
+	size = lay_out(&sizes, NULL);
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	po_shared = ShmemInitStruct(TRANCHE, size, &found);
+	lay_out(found ? po_shared : &sizes, (char *) po_shared);
+	locks = GetNamedLWLockTranche(TRANCHE);
+	if (!found)
+	{
+		memset(po_shared, 0, size);
+		init_shared(po_shared, &sizes, size);
+		init_slots();
+		init_registry();
+	}
+	LWLockRelease(AddinShmemInitLock);
+
+	if (!found && run_after_startup)
+		run_after_startup();
+}
+
+void
+po_shmem_install(void (*after_startup) (void))
+{
+	run_after_startup = after_startup;
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+PoPolicySet *
+po_shmem_policy_set(int which)
+{
+	return policy_sets[which];
+}
+
+LWLock *
+po_shmem_lock(PoLock lock)
+{
+	return &locks[lock].lock;
+}
+
+void
+po_shmem_require(void)
+{
+	if (po_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pool_optimizer must be loaded via shared_preload_libraries"),
+				 errhint("Add this line to postgresql.conf and restart the server: "
+						 "shared_preload_libraries = 'pool_optimizer' "
+						 "(after a comma if there are others).")));
+}
+
+void
+po_shmem_set_error(const char *message)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char		clipped[PO_ERROR_LEN];
+
+	po_name_copy(clipped, message, sizeof(clipped));
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATUS), LW_EXCLUSIVE);
+	memcpy(po_shared->last_error, clipped, sizeof(clipped));
+	po_shared->last_error_at = message[0] == '\0' ? 0 : now;
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATUS));
+}
+
+void
+po_shmem_get_error(char *message, Size size, TimestampTz *at)
+{
+	char		copy[PO_ERROR_LEN];
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATUS), LW_SHARED);
+	memcpy(copy, po_shared->last_error, sizeof(copy));
+	*at = po_shared->last_error_at;
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATUS));
+	strlcpy(message, copy, size);
+}
+
+void
+po_shmem_wake_sampler(void)
+{
+	uint32		procno = pg_atomic_read_u32(&po_shared->sampler_procno);
+
+	if (procno != 0)
+		SetLatch(&GetPGProcByNumber(procno - 1)->procLatch);
+}

@@ -1,0 +1,419 @@
+/*
+ * po_shmem.h
+ *		What backends and workers share, and who may touch it.
+ *
+ * While a lock here is held nothing else happens: no allocation, no catalog, no
+ * log line, no second lock, no signal.  Each lock is taken in one file only:
+ *
+ *		lock				guards									taken in
+ *		PO_LOCK_ADMISSION	tenants' and scopes' counters, the		po_registry.c
+ *							queue, the policies in force
+ *		PO_LOCK_STATS		tenants' statistics, merged accounts	po_stats.c
+ *		PO_LOCK_EVENTS		both rings of events					po_events.c
+ *		PO_LOCK_STATUS		last_error of PoShared					po_shmem.c
+ *
+ * What is not under a lock is an atomic with the writer named at the field, or
+ * belongs to one process.
+ */
+#ifndef PO_SHMEM_H
+#define PO_SHMEM_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+#include "model/po_brake.h"
+#include "model/po_histogram.h"
+#include "model/po_names.h"
+#include "model/po_policy.h"
+#include "model/po_recommend.h"
+
+typedef enum PoLock
+{
+	PO_LOCK_ADMISSION,
+	PO_LOCK_STATS,
+	PO_LOCK_EVENTS,
+	PO_LOCK_STATUS
+} PoLock;
+
+#define PO_N_LOCKS			4
+#define PO_ERROR_LEN		256
+
+/* ---------- a session ---------- */
+
+typedef enum PoSlotPhase
+{
+	PO_SLOT_FREE,
+	PO_SLOT_QUEUED,				/* waits for a place */
+	PO_SLOT_REFUSED,			/* was in the queue, but must not come in any more */
+	PO_SLOT_ADMITTED,			/* holds a place */
+	PO_SLOT_EXEMPT				/* in, but takes no quota */
+} PoSlotPhase;
+
+/* Why a session is never ended; the first that applies. */
+typedef enum PoExempt
+{
+	PO_EXEMPT_NO,
+	PO_EXEMPT_SUPERUSER,
+	PO_EXEMPT_ROLE,
+	PO_EXEMPT_REPLICATION,
+	PO_EXEMPT_SELF,
+	PO_EXEMPT_UNKNOWN,			/* not seen at login, or its state is not reported */
+	PO_EXEMPT_LISTEN,
+	PO_EXEMPT_HELD_CURSOR,
+	PO_EXEMPT_TEMP_TABLE,
+	PO_EXEMPT_ADVISORY_LOCK
+} PoExempt;
+
+/* What the owner notes of its own state that nobody else can see. */
+#define PO_KEEPS_LISTEN			0x01u
+#define PO_KEEPS_HELD_CURSOR	0x02u
+
+/* Scopes with counters of their own; tenant and cluster count in the registry. */
+#define PO_N_COUNTED	4
+#define PO_COUNTED(scope)	((int) (scope) - (int) PO_SCOPE_DATABASE)
+
+/* Exact accounting.  Written by the owner alone, without a lock; each word is read
+ * by whoever merges it (po_stats.c) and only grows until the session ends. */
+typedef struct PoAccount
+{
+	pg_atomic_uint64 transactions;
+	pg_atomic_uint64 rollbacks;
+	pg_atomic_uint64 errors;
+	pg_atomic_uint64 service_us;
+	pg_atomic_uint64 service_sq;	/* a double's bits: sum of squares, s^2 */
+	pg_atomic_uint64 last_error_at;
+	pg_atomic_uint32 last_sqlstate;
+	volatile uint32 service[PO_HISTOGRAM_BUCKETS];
+	volatile uint32 gaps[PO_HISTOGRAM_BUCKETS];
+} PoAccount;
+
+/* What of an account is in the tenant's statistics already.  PO_LOCK_STATS. */
+typedef struct PoMerged
+{
+	uint64		transactions;
+	uint64		rollbacks;
+	uint64		errors;
+	uint64		service_us;
+	double		service_sq;
+	uint32		service[PO_HISTOGRAM_BUCKETS];
+	uint32		gaps[PO_HISTOGRAM_BUCKETS];
+} PoMerged;
+
+/* The order to a session to end itself, see po_act.h. */
+typedef enum PoOrderPhase
+{
+	PO_ORDER_NONE,
+	PO_ORDER_WRITING,			/* claimed by whoever writes the order */
+	PO_ORDER_ARMED,				/* complete; the session decides */
+	PO_ORDER_ACCEPTED,			/* the session ends itself */
+	PO_ORDER_DECLINED			/* it had moved on */
+} PoOrderPhase;
+
+#define PO_REASON_LEN	240
+#define PO_DETAIL_LEN	512
+
+typedef struct PoOrder
+{
+	pg_atomic_uint32 phase;		/* by compare-and-swap */
+	/* Written while PO_ORDER_WRITING, read while ARMED or ACCEPTED. */
+	int			pid;
+	TimestampTz backend_start;
+	TimestampTz state_change;	/* 0 = whatever it does now (drain after its grace) */
+	bool		in_client_read; /* must be waiting for its client */
+	PoClass		class;
+	char		reason[PO_REASON_LEN];
+	char		detail[PO_DETAIL_LEN];
+} PoOrder;
+
+typedef struct PoSlot
+{
+	/* Written by the owner at login, before phase leaves PO_SLOT_FREE. */
+	int			pid;
+	int			procno;			/* index of its PGPROC */
+	TimestampTz backend_start;
+	PoExempt	exempt;			/* as known at login */
+	char		role[PO_PART_LEN];
+	char		database[PO_PART_LEN];
+	char		application[PO_PART_LEN];
+	char		address[PO_PART_LEN];
+	char		label[PO_PART_LEN];
+	PoCidr		cidr;
+
+	/* PO_LOCK_ADMISSION, the phase is also read without. */
+	pg_atomic_uint32 phase;		/* PoSlotPhase */
+	int			tenant;			/* constant while not free */
+	int			counter[PO_N_COUNTED];
+	int			queue_next;
+	int			queue_previous;
+	int			queue_rule;		/* PoRule that it waits for */
+	bool		wants_eviction;
+
+	/* Written by the owner, read by anyone. */
+	pg_atomic_uint32 keeps;		/* PO_KEEPS_* */
+	PoAccount	account;
+
+	PoMerged	merged;			/* PO_LOCK_STATS */
+	PoOrder		order;
+} PoSlot;
+
+/* ---------- what the sampler keeps of a session ---------- */
+
+typedef enum PoVerdict
+{
+	PO_VERDICT_KEEP,
+	PO_VERDICT_EXEMPT,
+	PO_VERDICT_WOULD_TERMINATE, /* observe, or no policy asks for it */
+	PO_VERDICT_TERMINATE,
+	PO_VERDICT_RATE_LIMITED,
+	PO_VERDICT_BREAKER_OPEN
+} PoVerdict;
+
+/*
+ * Written by the sampler alone; others read it after they have seen pid,
+ * backend_start and state_change agree.  What a pass over idle sessions reads comes
+ * first, to be in one cache line.  Durations rest on the monotonic clock, so that
+ * a step of the wall clock makes nobody look idle.
+ */
+typedef struct PoWatch
+{
+	int			pid;
+	bool		seen;			/* was there at the last pass */
+	uint8		state;			/* PoState */
+	TimestampTz backend_start;
+	pg_atomic_uint64 state_change;
+	int64		check_at;		/* monotonic us: nothing to find before */
+	pg_atomic_uint32 finding;	/* PoClass << 8 | PoVerdict */
+	uint8		reported_class; /* would_terminate told, for reported_for */
+
+	TimestampTz reported_for;
+	int64		state_seen_at;	/* monotonic us, when first seen in this state */
+	int64		state_before;	/* us in this state before that */
+	int64		start_seen_at;	/* the same for the session */
+	int64		start_before;
+	int64		client_read_since;	/* monotonic us; 0 = does not wait for its client */
+	int64		progress;		/* bytes of COPY when last looked at */
+	double		growth_probability;
+} PoWatch;
+
+#define PO_FINDING(class, verdict)	(((uint32) (class) << 8) | (uint32) (verdict))
+#define PO_FINDING_CLASS(finding)	((PoClass) ((finding) >> 8))
+#define PO_FINDING_VERDICT(finding) ((PoVerdict) ((finding) & 0xFF))
+
+/* ---------- tenants ---------- */
+
+#define PO_TENANT_OTHER		0
+#define PO_TENANT_OTHER_NAME	"(other)"
+
+/* PO_LOCK_ADMISSION */
+typedef struct PoTenant
+{
+	char		name[PO_NAME_LEN];
+	uint32		hash;
+	int			next;			/* in its bucket, -1 = last */
+	bool		in_use;
+	int			used;			/* sessions admitted against the quota */
+	int			exempt;			/* sessions that take none */
+	int			waiting;
+	int			peak_sessions;
+	uint64		admitted;
+	uint64		rejected;
+	uint64		would_reject;
+	uint64		failed_logins;	/* refused by core after we had admitted them */
+	TimestampTz first_seen;
+	TimestampTz last_used;
+	TimestampTz last_refused_at;
+	uint32		generation;		/* of the policies that fields were resolved from */
+	PoPolicyFields fields;
+	int			guarantee_counted;	/* as it is in the registry's sums */
+	PoMode		guarantee_mode;
+} PoTenant;
+
+/* A name within a scope; free when nobody is counted.  PO_LOCK_ADMISSION. */
+typedef struct PoCounter
+{
+	PoScope		scope;
+	char		name[PO_PART_LEN];
+	uint32		hash;
+	int			next;			/* in its bucket, or in the free list */
+	int			used;
+	uint32		generation;
+	PoPolicyFields fields;
+} PoCounter;
+
+/* A set of policies, sorted by po_policy_compare. */
+typedef struct PoPolicySet
+{
+	int			n;
+	int			first[PO_N_SCOPES];
+	int			n_exact[PO_N_SCOPES];
+	int			n_scope[PO_N_SCOPES];
+	PoPolicy	policy[FLEXIBLE_ARRAY_MEMBER];
+} PoPolicySet;
+
+/* PO_LOCK_ADMISSION */
+typedef struct PoRegistry
+{
+	int			n_tenants;
+	uint64		overflow_logins;	/* that found no place for their tenant */
+	bool		overflow_logged;
+	int			admitted;
+	int			exempt;
+	int			waiting;
+	uint64		unready;		/* let in because something failed in the hook */
+	/* Unused guarantees, by the quota_mode of the tenant that has them. */
+	int			unused_enforce;
+	int			unused_observe;
+	int			guaranteed_total;
+	double		guarantee_scale;	/* below 1: the stored ones do not fit */
+	bool		any_queueing;	/* some policy lets logins wait */
+	PoPolicyFields cluster;		/* resolved for scope cluster */
+	int			queue_head;
+	int			queue_tail;
+	int			free_counter;
+	int			current_set;	/* which of the two sets is in force */
+	uint32		generation;		/* counts changes of the set, from 1 */
+} PoRegistry;
+
+/* Sums that are forgotten exponentially, like the levels beside them. */
+typedef struct PoWindow
+{
+	double		transactions;
+	double		service_us;
+	double		service_sq;
+	double		wait_us[PO_N_WAITS];
+} PoWindow;
+
+/* PO_LOCK_STATS */
+typedef struct PoTenantStats
+{
+	uint64		transactions;
+	uint64		rollbacks;
+	uint64		xact_errors;
+	uint64		terminated;
+	uint64		would_terminate;
+	double		service_us;
+	PoHistogram service;
+	PoHistogram gaps;
+	PoHistogram waits;			/* of logins in the queue */
+	int			active;			/* as of the last sample, see counts_tick */
+	int			idle_in_transaction;
+	uint64		counts_tick;
+	int			peak_busy;
+	char		last_error[96];
+	TimestampTz last_error_at;
+	/* for the recommendation */
+	PoLevels	busy;
+	TimestampTz busy_at;		/* up to when levels are complete; 0 = never */
+	PoWindow	window;
+	TimestampTz observed_since;
+	TimestampTz evaluated_at;
+	PoRecommendation recommendation;
+	PoSizingInput input;		/* that it rests on */
+	PoBreaker	breaker;
+} PoTenantStats;
+
+/* ---------- events ---------- */
+
+typedef enum PoEventKind
+{
+	PO_EVENT_REJECT,
+	PO_EVENT_WOULD_REJECT,
+	PO_EVENT_TERMINATE,
+	PO_EVENT_WOULD_TERMINATE,
+	PO_EVENT_ALERT,
+	PO_EVENT_POLICY
+} PoEventKind;
+
+typedef struct PoEvent
+{
+	TimestampTz at;
+	PoEventKind kind;
+	int			pid;			/* 0 = none */
+	char		tenant[PO_NAME_LEN];
+	char		reason[PO_REASON_LEN];
+	char		detail[PO_DETAIL_LEN];	/* a JSON object */
+} PoEvent;
+
+/* Logins have a ring of their own, so that a storm of them displaces nothing else. */
+#define PO_RING_LOGINS	0
+#define PO_RING_OTHERS	1
+#define PO_N_RINGS		2
+
+typedef struct PoRing
+{
+	uint64		written;		/* PO_LOCK_EVENTS */
+} PoRing;
+
+/* ---------- the whole ---------- */
+
+typedef struct PoShared
+{
+	/* Immutable after startup */
+	int			n_slots;		/* one per possible backend */
+	int			n_tenants;		/* with (other) */
+	int			n_counters;
+	int			n_policies;
+	int			n_events;		/* of each ring */
+	int			n_buckets;		/* of tenants and of counters, a power of two */
+	int			usable;			/* connections that plain clients can have */
+	int			max_waiting;
+	Size		size;
+
+	/* Written by the sampler */
+	pg_atomic_uint32 sampler_pid;
+	pg_atomic_uint32 sampler_procno;	/* PGPROC index + 1; 0 = none runs */
+	pg_atomic_uint64 samples;
+	pg_atomic_uint64 missed_samples;
+	pg_atomic_uint64 sample_ns; /* sum over samples */
+	pg_atomic_uint64 last_sample;
+	pg_atomic_uint64 worker_errors;
+
+	/* Written by the keeper */
+	pg_atomic_uint32 keeper_pid;
+	pg_atomic_uint64 changes_applied;
+	pg_atomic_uint32 extension_found;	/* 0 not read yet, 1 no, 2 yes */
+
+	/* Counted up by whoever changed policies */
+	pg_atomic_uint64 changes_requested;
+
+	/* PO_LOCK_STATUS */
+	char		last_error[PO_ERROR_LEN];
+	TimestampTz last_error_at;
+
+	PoRate		rate;			/* of terminations.  PO_LOCK_STATS */
+	PoRing		ring[PO_N_RINGS];	/* PO_LOCK_EVENTS */
+	PoRegistry	registry;		/* PO_LOCK_ADMISSION */
+} PoShared;
+
+/* NULL in a process where the library was not preloaded. */
+extern PoShared *po_shared;
+extern PoSlot *po_slots;
+extern PoWatch *po_watches;
+extern PoTenant *po_tenants;
+extern PoTenantStats *po_tenant_stats;
+extern PoCounter *po_counters;
+extern int *po_tenant_buckets;
+extern int *po_counter_buckets;
+extern PoEvent *po_events;
+
+/* Hooks that ask for the memory and lay it out. */
+extern void po_shmem_install(void (*after_startup) (void));
+extern PoPolicySet *po_shmem_policy_set(int which);
+
+/* The lock itself; see the table above for who may. */
+extern LWLock *po_shmem_lock(PoLock lock);
+
+/* ERROR 55000 with the line to add to postgresql.conf, unless preloaded. */
+extern void po_shmem_require(void);
+
+/* What pool_stats_cluster.last_error says; "" clears. */
+extern void po_shmem_set_error(const char *message);
+extern void po_shmem_get_error(char *message, Size size, TimestampTz *at);
+
+/* Have the sampler look now. */
+extern void po_shmem_wake_sampler(void);
+
+#endif							/* PO_SHMEM_H */

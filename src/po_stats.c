@@ -1,0 +1,424 @@
+/*
+ * po_stats.c
+ *		What each tenant did: exact accounting, levels of concurrency, sizing.
+ *
+ * PO_LOCK_STATS is taken here and nowhere else.  Sessions count into their own
+ * slots without any lock; what they counted is carried over to the tenant by the
+ * sampler, and at exit by the session itself.  Each carries over the difference to
+ * what was carried over before, so neither loses nor counts twice.
+ */
+#include "postgres.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "utils/timestamp.h"
+
+#include "po_compat.h"
+#include "po_guc.h"
+#include "po_stats.h"
+
+/* What is learnt is forgotten with this many evaluation intervals as time constant. */
+#define MEMORY_INTERVALS	30
+
+static inline void
+lock_stats(void)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATS), LW_EXCLUSIVE);
+}
+
+static inline void
+unlock_stats(void)
+{
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATS));
+}
+
+/* ---------- a session's own account ---------- */
+
+static inline void
+add_u64(pg_atomic_uint64 *to, uint64 n)
+{
+	/* One writer: a plain store is enough. */
+	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
+}
+
+static inline double
+read_double(const pg_atomic_uint64 *from)
+{
+	uint64		bits = pg_atomic_read_u64((pg_atomic_uint64 *) from);
+	double		value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static inline void
+write_double(pg_atomic_uint64 *to, double value)
+{
+	uint64		bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	pg_atomic_write_u64(to, bits);
+}
+
+void
+po_stats_begin(int slot)
+{
+	PoAccount  *a = &po_slots[slot].account;
+
+	lock_stats();
+	pg_atomic_write_u64(&a->transactions, 0);
+	pg_atomic_write_u64(&a->rollbacks, 0);
+	pg_atomic_write_u64(&a->errors, 0);
+	pg_atomic_write_u64(&a->service_us, 0);
+	pg_atomic_write_u64(&a->service_sq, 0);
+	pg_atomic_write_u64(&a->last_error_at, 0);
+	pg_atomic_write_u32(&a->last_sqlstate, 0);
+	memset((void *) a->service, 0, sizeof(a->service));
+	memset((void *) a->gaps, 0, sizeof(a->gaps));
+	memset(&po_slots[slot].merged, 0, sizeof(PoMerged));
+	unlock_stats();
+}
+
+void
+po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool rolled_back)
+{
+	double		seconds;
+
+	/* A clock that was set back must not give negative times. */
+	service_us = Max(service_us, 0);
+	seconds = (double) service_us / PO_US_PER_S;
+	account->service[po_histogram_bucket(service_us)]++;
+	if (gap_us >= 0)
+		account->gaps[po_histogram_bucket(gap_us)]++;
+	add_u64(&account->service_us, (uint64) service_us);
+	write_double(&account->service_sq, read_double(&account->service_sq) + seconds * seconds);
+	if (rolled_back)
+		add_u64(&account->rollbacks, 1);
+	add_u64(&account->transactions, 1);
+}
+
+void
+po_stats_error(PoAccount *account, int sqlstate, TimestampTz at)
+{
+	pg_atomic_write_u32(&account->last_sqlstate, (uint32) sqlstate);
+	pg_atomic_write_u64(&account->last_error_at, (uint64) at);
+	add_u64(&account->errors, 1);
+}
+
+/* ---------- carrying over ---------- */
+
+/* What has come since *before, which is brought up to now. */
+static inline uint64
+difference(const pg_atomic_uint64 *now, uint64 *before)
+{
+	uint64		value = pg_atomic_read_u64((pg_atomic_uint64 *) now);
+	uint64		d = value - *before;
+
+	*before = value;
+	return d;
+}
+
+static void
+merge_histogram(PoHistogram *to, const volatile uint32 *from, uint32 *merged)
+{
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+	{
+		uint32		value = from[i];
+
+		to->count[i] += (uint32) (value - merged[i]);	/* right across a wrap */
+		merged[i] = value;
+	}
+}
+
+static void
+merge_error(PoTenantStats *t, const PoAccount *a)
+{
+	TimestampTz at = (TimestampTz) pg_atomic_read_u64((pg_atomic_uint64 *) &a->last_error_at);
+	uint32		sqlstate = pg_atomic_read_u32((pg_atomic_uint32 *) &a->last_sqlstate);
+
+	if (at <= t->last_error_at)
+		return;
+	t->last_error_at = at;
+	if (sqlstate == 0)
+		strlcpy(t->last_error, "transaction ended by an error", sizeof(t->last_error));
+	else
+		snprintf(t->last_error, sizeof(t->last_error), "transaction ended by SQLSTATE %s",
+				 unpack_sql_state((int) sqlstate));
+}
+
+void
+po_stats_merge(int slot_index)
+{
+	PoSlot	   *slot = &po_slots[slot_index];
+	PoAccount  *a = &slot->account;
+	PoMerged   *m = &slot->merged;
+	int			tenant = slot->tenant;
+	PoTenantStats *t;
+	uint64		transactions;
+	uint64		service_us;
+	uint64		errors;
+	double		service_sq;
+
+	if (tenant < 0)
+		return;
+	t = &po_tenant_stats[tenant];
+	lock_stats();
+	transactions = difference(&a->transactions, &m->transactions);
+	errors = difference(&a->errors, &m->errors);
+	if (transactions > 0)
+	{
+		t->transactions += transactions;
+		t->rollbacks += difference(&a->rollbacks, &m->rollbacks);
+		service_us = difference(&a->service_us, &m->service_us);
+		service_sq = read_double(&a->service_sq);
+		t->service_us += service_us;
+		t->window.transactions += transactions;
+		t->window.service_us += service_us;
+		t->window.service_sq += service_sq - m->service_sq;
+		m->service_sq = service_sq;
+		merge_histogram(&t->service, a->service, m->service);
+		merge_histogram(&t->gaps, a->gaps, m->gaps);
+	}
+	if (errors > 0)
+	{
+		t->xact_errors += errors;
+		merge_error(t, a);
+	}
+	unlock_stats();
+}
+
+void
+po_stats_note_wait(int tenant, int64 wait_us)
+{
+	lock_stats();
+	po_tenant_stats[tenant].waits.count[po_histogram_bucket(wait_us)]++;
+	unlock_stats();
+}
+
+void
+po_stats_note_error(int tenant, const char *error, TimestampTz at)
+{
+	PoTenantStats *t = &po_tenant_stats[tenant];
+	char		clipped[sizeof(t->last_error)];
+
+	po_name_copy(clipped, error, sizeof(clipped));
+	lock_stats();
+	memcpy(t->last_error, clipped, sizeof(clipped));
+	t->last_error_at = at;
+	unlock_stats();
+}
+
+void
+po_stats_note_terminated(int tenant)
+{
+	lock_stats();
+	po_tenant_stats[tenant].terminated++;
+	unlock_stats();
+}
+
+void
+po_stats_note_would_terminate(int tenant)
+{
+	lock_stats();
+	po_tenant_stats[tenant].would_terminate++;
+	unlock_stats();
+}
+
+/* ---------- observing ---------- */
+
+void
+po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64 tick)
+{
+	PoTenantStats *t = &po_tenant_stats[seen->tenant];
+	int			busy = seen->active + seen->idle_in_transaction;
+	int64		weight;
+
+	lock_stats();
+	t->active = seen->active;
+	t->idle_in_transaction = seen->idle_in_transaction;
+	t->counts_tick = tick;
+	t->peak_busy = Max(t->peak_busy, busy);
+	if (t->busy_at == 0 || t->busy_at > now)
+	{
+		t->busy_at = now - dt_us;
+		if (t->observed_since == 0)
+			t->observed_since = t->busy_at;
+	}
+	/* Since it was last seen busy it was not, but for the time of this sample. */
+	weight = Min(dt_us, now - t->busy_at);
+	po_levels_pass(&t->busy, (double) (now - t->busy_at - weight));
+	po_levels_add(&t->busy, busy, (double) weight);
+	t->busy_at = now;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		t->window.wait_us[i] += (double) seen->waits[i] * (double) weight;
+	unlock_stats();
+}
+
+/* ---------- sizing ---------- */
+
+/* Forgets what is older than the memory; what is left of a rare level goes at last. */
+static void
+forget(PoTenantStats *t, double factor)
+{
+	po_levels_decay(&t->busy, factor);
+	for (int i = 0; i < PO_LEVELS_BUCKETS; i++)
+	{
+		if (t->busy.weight[i] < 1000.0)
+			t->busy.weight[i] = 0;
+	}
+	t->window.transactions *= factor;
+	t->window.service_us *= factor;
+	t->window.service_sq *= factor;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		t->window.wait_us[i] *= factor;
+}
+
+static void
+sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInput *in)
+{
+	const PoWindow *w = &t->window;
+	double		wait_total = 0;
+
+	memset(in, 0, sizeof(*in));
+	in->busy = t->busy;
+	in->arrival_cv2 = 1.0;
+	in->observed_us = t->observed_since == 0 ? 0 : Max(now - t->observed_since, 0);
+	in->transactions = (uint64) w->transactions;
+	in->sessions = sessions;
+	in->peak_busy = po_levels_max(&t->busy);
+	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;
+	if (t->busy.total > 0)
+		in->arrival_rate = w->transactions * PO_US_PER_S / t->busy.total;
+	if (w->transactions >= 1)
+	{
+		double		mean_s = w->service_us / w->transactions / PO_US_PER_S;
+		double		variance = w->service_sq / w->transactions - mean_s * mean_s;
+
+		in->service_us = mean_s * PO_US_PER_S;
+		in->service_cv2 = mean_s > 0 ? Max(variance, 0) / (mean_s * mean_s) : 0;
+	}
+	for (int i = 0; i < PO_N_WAITS; i++)
+		wait_total += w->wait_us[i];
+	for (int i = 0; i < PO_N_WAITS && wait_total > 0; i++)
+		in->wait_share[i] = w->wait_us[i] / wait_total;
+}
+
+void
+po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, TimestampTz now)
+{
+	PoTenantStats *t = &po_tenant_stats[tenant];
+	PoSizingInput in;
+	PoRecommendation r;
+	bool		due;
+	int64		elapsed;
+
+	lock_stats();
+	elapsed = now - t->evaluated_at;
+	due = t->busy_at != 0 && (elapsed >= policy->evaluation_interval_us || elapsed < 0);
+	if (due)
+	{
+		if (now > t->busy_at)
+			po_levels_pass(&t->busy, (double) (now - t->busy_at));
+		t->busy_at = now;
+		if (t->evaluated_at != 0 && elapsed > 0)
+			forget(t, exp(-(double) elapsed /
+						  (MEMORY_INTERVALS * (double) policy->evaluation_interval_us)));
+		t->evaluated_at = now;
+		sizing_input(t, sessions, now, &in);
+	}
+	unlock_stats();
+	if (!due)
+		return;
+
+	in.cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	po_recommend_size(&in, policy, &r);
+
+	lock_stats();
+	t->recommendation = r;
+	t->input = in;
+	unlock_stats();
+}
+
+bool
+po_stats_take_termination(TimestampTz now)
+{
+	bool		allowed;
+
+	lock_stats();
+	allowed = po_rate_take(&po_shared->rate, now, po_guc_max_terminations_per_minute);
+	unlock_stats();
+	return allowed;
+}
+
+bool
+po_stats_breaker_allows(int tenant, TimestampTz now)
+{
+	bool		allows;
+
+	lock_stats();
+	allows = po_breaker_allows(&po_tenant_stats[tenant].breaker, now);
+	unlock_stats();
+	return allows;
+}
+
+void
+po_stats_breaker_note(int tenant, TimestampTz now, int sessions)
+{
+	lock_stats();
+	po_breaker_note(&po_tenant_stats[tenant].breaker, now, sessions);
+	unlock_stats();
+}
+
+PoBreakerEvent
+po_stats_breaker_check(int tenant, TimestampTz now, int sessions)
+{
+	PoBreakerEvent event;
+
+	lock_stats();
+	event = po_breaker_check(&po_tenant_stats[tenant].breaker, now, sessions);
+	unlock_stats();
+	return event;
+}
+
+/* ---------- copying ---------- */
+
+void
+po_stats_copy(int tenant, PoTenantStats *stats)
+{
+	lock_stats();
+	memcpy(stats, &po_tenant_stats[tenant], sizeof(*stats));
+	unlock_stats();
+}
+
+void
+po_stats_copy_gaps(int tenant, PoHistogram *gaps)
+{
+	lock_stats();
+	memcpy(gaps, &po_tenant_stats[tenant].gaps, sizeof(*gaps));
+	unlock_stats();
+}
+
+void
+po_stats_restore(int tenant, const PoTenantStats *saved)
+{
+	PoTenantStats *t = &po_tenant_stats[tenant];
+
+	lock_stats();
+	memcpy(t, saved, sizeof(*t));
+	/* These are about the present, which was another one. */
+	t->active = t->idle_in_transaction = 0;
+	t->counts_tick = 0;
+	if (t->busy_at != 0)
+		t->busy_at = GetCurrentTimestamp();
+	memset(&t->breaker, 0, sizeof(t->breaker));
+	unlock_stats();
+}
+
+void
+po_stats_reset(int tenant)
+{
+	lock_stats();
+	memset(&po_tenant_stats[tenant], 0, sizeof(PoTenantStats));
+	unlock_stats();
+}

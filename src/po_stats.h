@@ -1,0 +1,67 @@
+/*
+ * po_stats.h
+ *		What each tenant did: exact accounting, levels of concurrency, sizing.
+ *
+ * Every function takes PO_LOCK_STATS for itself and copies in and out.
+ */
+#ifndef PO_STATS_H
+#define PO_STATS_H
+
+#include "po_shmem.h"
+
+/* ---------- by the session that owns the slot ---------- */
+
+/* Starts the account of a new session at zero. */
+extern void po_stats_begin(int slot);
+
+/* One transaction ended: its service time and the gap before it, in microseconds;
+ * gap_us -1 = first of the session.  Takes no lock. */
+extern void po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us,
+								 bool rolled_back);
+extern void po_stats_error(PoAccount *account, int sqlstate, TimestampTz at);
+
+/* ---------- by session and sampler ---------- */
+
+/* Adds to the tenant what the account has and the tenant has not yet. */
+extern void po_stats_merge(int slot);
+
+extern void po_stats_note_wait(int tenant, int64 wait_us);
+extern void po_stats_note_error(int tenant, const char *error, TimestampTz at);
+extern void po_stats_note_terminated(int tenant);
+extern void po_stats_note_would_terminate(int tenant);
+
+/* ---------- by the sampler ---------- */
+
+/* One tenant at one sample; dt_us is the time it stands for. */
+typedef struct PoObservation
+{
+	int			tenant;
+	int			active;
+	int			idle_in_transaction;
+	int			waits[PO_N_WAITS];
+} PoObservation;
+
+extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us,
+							 uint64 tick);
+
+/* Computes the recommendation anew when the policy's interval has passed. */
+extern void po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
+							  TimestampTz now);
+
+/* Takes one termination out of the minute's allowance, which all who end sessions
+ * share; false when it is used up. */
+extern bool po_stats_take_termination(TimestampTz now);
+
+/* The breaker of po_brake.h; note: a session was ended. */
+extern bool po_stats_breaker_allows(int tenant, TimestampTz now);
+extern void po_stats_breaker_note(int tenant, TimestampTz now, int sessions);
+extern PoBreakerEvent po_stats_breaker_check(int tenant, TimestampTz now, int sessions);
+
+/* ---------- by anyone ---------- */
+
+extern void po_stats_copy(int tenant, PoTenantStats *stats);
+extern void po_stats_copy_gaps(int tenant, PoHistogram *gaps);
+extern void po_stats_restore(int tenant, const PoTenantStats *saved);
+extern void po_stats_reset(int tenant);
+
+#endif							/* PO_STATS_H */
