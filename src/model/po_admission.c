@@ -16,12 +16,10 @@ sane_mode(PoMode mode)
 	return (unsigned int) mode <= PO_MODE_ENFORCE ? mode : PO_MODE_OFF;
 }
 
-/* What a rule that does not pass leads to. */
+/* What a rule that does not pass leads to, in a mode that is not off. */
 static PoOutcome
 failing_outcome(PoMode mode, const PoQuota *quota)
 {
-	if (mode == PO_MODE_OFF)
-		return PO_OUTCOME_ADMIT;
 	if (mode == PO_MODE_OBSERVE)
 		return PO_OUTCOME_WOULD_REJECT;
 

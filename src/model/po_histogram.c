@@ -124,6 +124,18 @@ level_upper(int bucket)
 	return level_lower(bucket + 1) - 1;
 }
 
+/* The level that the share (0..1) of a bucket's time was at or below. */
+static int
+level_within(int bucket, double share)
+{
+	int			width = level_lower(bucket + 1) - level_lower(bucket);
+	int			above = (int) ceil(fmin(share, 1) * width) - 1;
+
+	if (above < 0)
+		above = 0;
+	return level_lower(bucket) + (above < width ? above : width - 1);
+}
+
 static double
 positive(double weight)
 {
@@ -222,9 +234,11 @@ po_levels_quantile(const PoLevels *l, double q)
 		return 0;
 	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
 	{
-		below += positive(l->weight[i]);
-		if (below >= wanted)
-			return level_upper(i);
+		double		weight = positive(l->weight[i]);
+
+		if (weight > 0 && below + weight >= wanted)
+			return level_within(i, (wanted - below) / weight);
+		below += weight;
 	}
 	return po_levels_max(l);
 }

@@ -530,10 +530,13 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 	if (met && r->size >= r->busy_max && r->busy_max > 0)
 		say(s, "; with %d connection%s there is one for every session that was ever busy at "
 			"once, so none has to wait", r->size, plural(r->size));
-	else
-		say(s, "; %d connection%s %s the mean wait at %s, %s the target of %s", r->size,
+	else if (met)
+		say(s, "; %d connection%s %s the mean wait at %s, within the target of %s", r->size,
 			plural(r->size), r->size == 1 ? "keeps" : "keep",
-			time_text(r->predicted_wait_us, wait), met ? "within" : "above",
+			time_text(r->predicted_wait_us, wait), time_text(target_us, target));
+	else
+		say(s, "; with %d connection%s the mean wait is %s, above the target of %s", r->size,
+			plural(r->size), time_text(r->predicted_wait_us, wait),
 			time_text(target_us, target));
 }
 

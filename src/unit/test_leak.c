@@ -44,14 +44,17 @@ test_probability_known(void)
 	CHECK(po_leak_probability(&gaps, HOUR) > 0);
 }
 
+/* Every other time few of them. */
 static PoHistogram
 random_gaps(void)
 {
 	PoHistogram h = {{0}};
 	int			n = random_below(30);
+	int			shift = random_below(2) ? 60 : 0;
 
 	for (int i = 0; i < n; i++)
-		h.count[random_below(PO_HISTOGRAM_BUCKETS)] = random_bits() >> random_below(64);
+		h.count[random_below(PO_HISTOGRAM_BUCKETS)] =
+			random_bits() >> (shift + random_below(64 - shift));
 	return h;
 }
 
@@ -103,6 +106,10 @@ test_limits(void)
 	CHECK_NEAR(limits.leak_probability, 0.99, 0);
 
 	po_policy_defaults(&policy);
+	policy.set = PO_SET_IDLE_IN_TRANSACTION;
+	policy.idle_in_transaction_us = MINUTE;
+	po_leak_limits(&policy, &limits);
+	CHECK_INT(limits.idle_in_transaction_us, MINUTE);
 	policy.set = PO_SET_IDLE | PO_SET_LIFETIME | PO_SET_WEIGHT | PO_SET_LEAK_PROBABILITY |
 		PO_SET_NEVER_USED;
 	policy.idle_us = 0;
@@ -117,6 +124,33 @@ test_limits(void)
 	CHECK_INT(limits.lifetime_us, HOUR);
 	CHECK_INT(limits.never_used_us, 0);
 	CHECK_NEAR(limits.leak_probability, 0, 0);
+}
+
+/* The rule strikes when the probability reaches its limit, give or take rounding. */
+static void
+test_classify_agrees_with_probability(void)
+{
+	for (int round = 0; round < 20000; round++)
+	{
+		PoHistogram gaps = random_gaps();
+		PoSessionFacts f = {PO_STATE_IDLE, 0, 0, 0, 1, 0};
+		PoLeakLimits limits = {0, 0, 0, 0, 0, PO_SET_LEAK_PROBABILITY};
+		PoFinding	found;
+		double		p;
+
+		limits.leak_probability = random_unit();
+		f.state_us = PO_US_PER_S + random_magnitude() / 2;
+		p = po_leak_probability(&gaps, f.state_us);
+		po_leak_classify(&f, &limits, &gaps, &found);
+		if (fabs(p - limits.leak_probability) > 1e-6)
+			CHECK_WITH((found.class == PO_CLASS_BEYOND_NORM) == (p > limits.leak_probability),
+					   "%s with %g, limit %g", po_class_name(found.class), p,
+					   limits.leak_probability);
+		if (p <= 0 || found.class == PO_CLASS_BEYOND_NORM || found.next_check_us == INT64_MAX)
+			continue;
+		p = po_leak_probability(&gaps, f.state_us + found.next_check_us);
+		CHECK_NEAR(p, fmax(p, limits.leak_probability), 1e-6);
+	}
 }
 
 static void
@@ -207,7 +241,8 @@ test_classify_probability(void)
 	CHECK(po_leak_probability(&gaps, f.state_us) > 0.99);
 	CHECK_FINDING(f, limits, &gaps, PO_CLASS_IDLE, false, 5 * MINUTE - 3 * SECOND);
 	f.state_us = 5 * MINUTE;
-	CHECK_FINDING(f, limits, &gaps, PO_CLASS_BEYOND_NORM, true, INT64_MAX);
+	/* at an hour it is idle_too_long, which comes before */
+	CHECK_FINDING(f, limits, &gaps, PO_CLASS_BEYOND_NORM, true, 55 * MINUTE);
 	f.state_us = 3 * SECOND;
 	limits.by_policy = PO_SET_LEAK_PROBABILITY;
 	CHECK_FINDING(f, limits, &gaps, PO_CLASS_BEYOND_NORM, false, INT64_MAX);
@@ -215,8 +250,13 @@ test_classify_probability(void)
 	CHECK_INT(found.limit_us, 0);
 	f.state_us = SECOND - 1;
 	CHECK_FINDING(f, limits, &gaps, PO_CLASS_IDLE, false, 1);
-	limits.leak_probability = 1;
+
+	/* only a limit that no number of microseconds can reach, or none, is never met */
+	gaps = gaps_of(20, HOUR);
+	limits.leak_probability = 1 - 1e-16;
 	f.state_us = 30 * MINUTE;
+	CHECK_FINDING(f, limits, &gaps, PO_CLASS_IDLE, false, 30 * MINUTE);
+	limits.leak_probability = 1;
 	CHECK_FINDING(f, limits, &gaps, PO_CLASS_IDLE, false, 30 * MINUTE);
 
 	limits.leak_probability = 0.99;
@@ -347,6 +387,7 @@ main(void)
 {
 	test_probability_known();
 	test_probability_monotone();
+	test_classify_agrees_with_probability();
 	test_growth();
 	test_limits();
 	test_classify_in_transaction();

@@ -1,0 +1,578 @@
+/*
+ * test_recommend.c
+ *		Each method on an example that can be computed by hand, then properties.
+ */
+#include "model/po_recommend.h"
+
+#include <stdlib.h>
+
+#include "model/po_queueing.h"
+
+#include "check.h"
+
+#define MINUTE	(60 * PO_US_PER_S)
+
+/* Watched for an hour, well known, nothing busy yet. */
+static PoSizingInput
+quiet(void)
+{
+	PoSizingInput in;
+
+	memset(&in, 0, sizeof(in));
+	in.arrival_cv2 = 1;
+	in.observed_us = 60 * MINUTE;
+	in.transactions = 100000;
+	in.cores = 4;
+	po_levels_pass(&in.busy, 1e6);
+	return in;
+}
+
+/* Levels as of n clients that are each busy the share p of the time, alone. */
+static void
+add_binomial(PoLevels *l, int n, double p)
+{
+	double		chance = pow(1 - p, n);
+
+	for (int k = 0; k <= n; k++)
+	{
+		po_levels_add(l, k, chance * 1e12);
+		chance *= p / (1 - p) * (n - k) / (k + 1);
+	}
+}
+
+/* 12 clients, each busy half of the time, 50 ms per transaction: 6 Erlang. */
+static PoSizingInput
+textbook(void)
+{
+	PoSizingInput in = quiet();
+
+	memset(&in.busy, 0, sizeof(in.busy));
+	add_binomial(&in.busy, 12, 0.5);
+	in.arrival_rate = 120;
+	in.service_us = 50000;
+	in.sessions = 12;
+	in.peak_busy = 12;
+	return in;
+}
+
+static PoRecommendation
+recommend(const PoSizingInput *in, const PoPolicyFields *policy)
+{
+	PoRecommendation r;
+
+	po_recommend_size(in, policy, &r);
+	return r;
+}
+
+static PoPolicyFields
+defaults(void)
+{
+	PoPolicyFields policy;
+
+	po_policy_defaults(&policy);
+	return policy;
+}
+
+static const char *
+reason_of(const PoRecommendation *r, const PoSizingInput *in, const PoPolicyFields *policy)
+{
+	static char text[512];
+
+	po_recommend_reason(r, in, policy, text, sizeof(text));
+	if (getenv("PO_SHOW_REASONS") != NULL)
+		printf("  %s\n", text);
+	return text;
+}
+
+#define CHECK_REASON(r, in, policy, part) \
+	do { \
+		const char *text = reason_of(&(r), &(in), &(policy)); \
+		CHECK_WITH(strstr(text, (part)) != NULL, "%s", text); \
+	} while (0)
+
+/*
+ * C(7, 6) = 0.6138 and C(8, 6) = 0.3570 (Erlang C); with constant service half of
+ * C * 50 ms / (c - 6) is 15.3 ms and 4.5 ms, so 8 are the least for 10 ms.
+ */
+static void
+test_recommend_textbook(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r = recommend(&in, &policy);
+
+	CHECK_INT(r.method, PO_METHOD_QUEUEING);
+	CHECK_NEAR(r.busy_mean, 6, 1e-6);
+	CHECK_INT(r.busy_p50, 6);
+	CHECK_INT(r.busy_p95, 9);
+	CHECK_INT(r.busy_max, 12);
+	CHECK_NEAR(r.load, 6, 1e-6);
+	CHECK_INT(r.size, 8);
+	CHECK_INT(r.target, 8);
+	CHECK_INT(r.min, 8);
+	CHECK_INT(r.max, 12);
+	CHECK_NEAR(r.predicted_wait_us, 4462, 1);
+	CHECK(r.confidence > 0.95 && r.confidence <= 1);
+	CHECK(!r.held && !r.stepped && !r.clamped_min && !r.clamped_max);
+	CHECK_TEXT(reason_of(&r, &in, &policy),
+			   "6.0 sessions busy on average (p95 9, at most 12), 120.0 transactions/s of "
+			   "50 ms; 8 connections keep the mean wait at 4.5 ms, within the target of 10 ms");
+
+	policy.target_wait_us = 20 * PO_US_PER_MS;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 7);
+	CHECK_NEAR(r.predicted_wait_us, 15345, 1);
+
+	policy = defaults();
+	in.service_us = 0;			/* follows from Little */
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 8);
+}
+
+static void
+test_recommend_too_little(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.transactions = 99;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_TOO_LITTLE_DATA);
+	CHECK_INT(r.size, 12);
+	CHECK(r.confidence > 0 && r.confidence <= 0.2);
+	CHECK_REASON(r, in, policy, "only 99 transactions in 60 min");
+	CHECK_REASON(r, in, policy, "stays at 12 connections");
+	in.previous = 5;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 5);
+
+	in = textbook();
+	in.observed_us = 5 * PO_US_PER_S - 1;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TOO_LITTLE_DATA);
+	in.observed_us = 5 * PO_US_PER_S;
+	in.transactions = 100;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_QUEUEING);
+	CHECK_REASON(r, in, policy, "surer after watching for longer");
+	in.observed_us = 60 * MINUTE;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "surer after more transactions");
+
+	memset(&in, 0, sizeof(in));
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_NONE);
+	CHECK_INT(r.size, 1);
+	CHECK_NEAR(r.confidence, 0, 0);
+	CHECK_REASON(r, in, policy, "nothing is known");
+}
+
+static void
+test_recommend_idle(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.sessions = 9;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_IDLE);
+	CHECK_INT(r.size, 1);
+	CHECK_NEAR(r.predicted_wait_us, 0, 0);
+	CHECK_REASON(r, in, policy, "no session was busy in the last 60 min");
+	policy.min_size = 3;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 3);
+	CHECK(r.clamped_min);
+	CHECK_REASON(r, in, policy, "raised to min_size");
+}
+
+/* 30 at once, 5 % of the time and nothing else: the mean says little. */
+static void
+test_recommend_burst(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	memset(&in.busy, 0, sizeof(in.busy));
+	po_levels_pass(&in.busy, 94e6);
+	po_levels_add(&in.busy, 30, 6e6);
+	in.sessions = 40;
+	in.arrival_rate = 18;
+	in.service_us = 100000;
+	in.service_cv2 = 1;
+	in.peak_busy = 30;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_BURST);
+	CHECK_NEAR(r.busy_mean, 1.8, 1e-9);
+	CHECK_INT(r.busy_p95, 30);
+	CHECK_NEAR(r.load + 1.645 * sqrt(r.load), 29.5, 1e-6);
+	CHECK(r.size > r.load && r.size <= 30);
+	CHECK(r.min < r.size);
+	CHECK(r.confidence < 0.6);
+	CHECK_REASON(r, in, policy, "sized for its bursts");
+
+	/* Poisson arrivals are no bursts: M/G/infinity at any load */
+	for (double load = 0.05; load < 25; load *= 1.2)
+	{
+		double		chance = exp(-load);
+
+		memset(&in.busy, 0, sizeof(in.busy));
+		for (int k = 0; k < 70; k++)
+		{
+			po_levels_add(&in.busy, k, chance * 1e12);
+			chance *= load / (k + 1);
+		}
+		in.sessions = 200;
+		in.peak_busy = 0;
+		r = recommend(&in, &policy);
+		CHECK_WITH(r.load <= load * 1.1 + 0.05, "%g for %g", r.load, load);
+	}
+}
+
+static void
+test_recommend_saturated(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	memset(&in.busy, 0, sizeof(in.busy));
+	po_levels_add(&in.busy, 9, 40e6);
+	po_levels_add(&in.busy, 10, 60e6);
+	in.sessions = 10;
+	in.peak_busy = 10;
+	in.arrival_rate = 100;
+	in.service_us = 96000;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_SATURATED);
+	CHECK_INT(r.size, 12);
+	CHECK_INT(r.max, 12);
+	CHECK(r.confidence <= 0.4);
+	CHECK(r.predicted_wait_us > 0);
+	CHECK_REASON(r, in, policy, "10 of 10 sessions are busy");
+
+	/* nobody followed: it does not run away */
+	in.previous = r.size;
+	CHECK_INT(recommend(&in, &policy).size, 12);
+	policy.scale_up_step = 5;
+	CHECK_INT(recommend(&in, &policy).size, 15);
+	policy.max_size = 11;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 11);
+	CHECK(r.clamped_max);
+	CHECK_REASON(r, in, policy, "cut to max_size");
+
+	policy = defaults();
+	in.previous = 0;
+	in.wait_share[PO_WAIT_LOCK] = 0.7;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 10);
+	CHECK_INT(r.bottleneck, PO_BOTTLENECK_LOCK);
+	CHECK_REASON(r, in, policy, "waiting for locks");
+
+	/* just below the threshold, or a pool that has shrunk: not the limit */
+	in.sessions = 13;
+	CHECK(recommend(&in, &policy).method != PO_METHOD_SATURATED);
+	in.sessions = 7;
+	CHECK(recommend(&in, &policy).method != PO_METHOD_SATURATED);
+}
+
+/* Never more than were ever busy: then nobody has to wait. */
+static void
+test_recommend_steady(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	memset(&in.busy, 0, sizeof(in.busy));
+	po_levels_add(&in.busy, 4, 100e6);
+	in.sessions = 20;
+	in.peak_busy = 4;
+	in.arrival_rate = 40;
+	in.service_us = 100000;
+	in.service_cv2 = 1;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 4);
+	CHECK_NEAR(r.predicted_wait_us, 0, 0);
+	CHECK_REASON(r, in, policy, "none has to wait");
+
+	/* by policy less than the load: service * (4 - 2) / 2, the others' waiting time */
+	policy.max_size = 2;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 2);
+	CHECK_NEAR(r.predicted_wait_us, 100000, 1e-6);
+	CHECK_REASON(r, in, policy, "above the target");
+	CHECK_REASON(r, in, policy, "with 2 connections the mean wait is 100 ms");
+}
+
+static void
+test_recommend_peak(void)
+{
+	PoSizingInput in = quiet();
+
+	/* 33 shares its bucket with 39, and is known exactly */
+	memset(&in.busy, 0, sizeof(in.busy));
+	po_levels_add(&in.busy, 33, 1e6);
+	po_levels_pass(&in.busy, 9e6);
+	in.peak_busy = 33;
+	CHECK_INT(recommend(&in, NULL).busy_max, 33);
+	CHECK_INT(recommend(&in, NULL).busy_p95, 33);
+	in.peak_busy = 0;
+	CHECK_INT(recommend(&in, NULL).busy_max, 39);
+	in.peak_busy = 100;
+	CHECK_INT(recommend(&in, NULL).busy_max, 100);
+}
+
+static void
+test_recommend_hysteresis(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.previous = 9;			/* only one too many */
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 9);
+	CHECK_INT(r.target, 8);
+	CHECK(r.held && !r.stepped);
+	CHECK_REASON(r, in, policy, "too small a change");
+
+	in.previous = 10;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 8);
+	CHECK(!r.held);
+	policy.scale_down_threshold = 0.7;	/* 6 of 9 is less */
+	in.previous = 9;
+	CHECK_INT(recommend(&in, &policy).size, 8);
+
+	policy = defaults();
+	in.previous = 7;			/* misses the target */
+	CHECK_INT(recommend(&in, &policy).size, 8);
+	in.previous = 8;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 8);
+	CHECK(!r.held);
+}
+
+static void
+test_recommend_steps(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	policy.scale_up_step = 2;
+	policy.scale_down_step = 3;
+	in.previous = 3;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 5);
+	CHECK_INT(r.target, 8);
+	CHECK(r.stepped && !r.held);
+	CHECK_REASON(r, in, policy, "one step of the policy on the way to 8");
+	CHECK_REASON(r, in, policy, "above the target");
+	/* (12 - 5) / 5 services at the most, below 50 * (6 - 5) / 5 + 50 ms */
+	CHECK_NEAR(r.predicted_wait_us, 60000, 1e-3);
+	in.previous = 100;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 97);
+	in.previous = 10;
+	CHECK_INT(recommend(&in, &policy).size, 8);
+	/* a previous size that the policy no longer allows is no place to stay */
+	policy.max_size = 6;
+	in.previous = 100;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 6);
+	CHECK_INT(r.max, 6);
+}
+
+static void
+test_recommend_bottleneck(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	CHECK_INT(po_recommend_bottleneck((const double[]) {0, 0, 0, 0, 0}), PO_BOTTLENECK_NONE);
+	CHECK_INT(po_recommend_bottleneck((const double[]) {0.39, 0.3, 0.3, 0, 0.01}),
+			  PO_BOTTLENECK_NONE);
+	CHECK_INT(po_recommend_bottleneck((const double[]) {0.4, 0.6, 0, 0, 0}), PO_BOTTLENECK_IO);
+	CHECK_INT(po_recommend_bottleneck((const double[]) {1, 0, 0, 0, 0}), PO_BOTTLENECK_CPU);
+	CHECK_INT(po_recommend_bottleneck((const double[]) {0, 0, 0, 0, 1}), PO_BOTTLENECK_NONE);
+	CHECK_INT(po_recommend_bottleneck((const double[]) {NAN, 0, 0.5, NAN, 0}),
+			  PO_BOTTLENECK_LOCK);
+
+	in.wait_share[PO_WAIT_CLIENT] = 0.9;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "waiting for the client inside transactions");
+	in.wait_share[PO_WAIT_LOCK] = 0.95;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "waiting for locks");
+	in.wait_share[PO_WAIT_CPU] = 1;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "the server has 4 cores");
+}
+
+/* Any workload that could be: the sizes in order, the wait kept, more for more. */
+static void
+test_recommend_properties(void)
+{
+	for (int round = 0; round < 3000; round++)
+	{
+		PoSizingInput in = quiet();
+		PoPolicyFields policy = defaults();
+		PoRecommendation r;
+		PoRecommendation strict;
+		int			clients = 1 + random_below(300);
+
+		memset(&in.busy, 0, sizeof(in.busy));
+		add_binomial(&in.busy, clients, 0.01 + random_unit() * 0.7);
+		if (random_below(2))
+			po_levels_add(&in.busy, random_below(clients + 1), random_unit() * 1e12);
+		in.sessions = clients;
+		in.peak_busy = po_levels_max(&in.busy);
+		in.service_us = exp(random_unit() * 16);
+		in.service_cv2 = random_unit() * 10;
+		in.arrival_rate = po_levels_mean(&in.busy) / in.service_us * PO_US_PER_S;
+		policy.target_wait_us = 1 + random_magnitude() % (3600 * PO_US_PER_S);
+		r = recommend(&in, &policy);
+
+		CHECK(r.min >= 1 && r.min <= r.size && r.size <= r.max);
+		CHECK(r.confidence >= 0 && r.confidence <= 1);
+		if (r.method == PO_METHOD_QUEUEING || r.method == PO_METHOD_BURST)
+		{
+			CHECK(r.size <= r.busy_max);
+			CHECK(r.predicted_wait_us <= (double) policy.target_wait_us * (1 + 1e-9));
+			policy.target_wait_us = 1 + policy.target_wait_us / 3;
+			strict = recommend(&in, &policy);
+			CHECK(strict.size >= r.size);
+		}
+
+		/* what was recommended and is kept does not move again */
+		in.previous = r.size;
+		policy = defaults();
+		r = recommend(&in, &policy);
+		in.previous = r.size;
+		CHECK_INT(recommend(&in, &policy).size, r.size);
+	}
+}
+
+static void
+random_input(PoSizingInput *in)
+{
+	for (int i = 0; i < PO_LEVELS_BUCKETS; i++)
+		in->busy.weight[i] = random_below(4) ? 0 : random_odd_double();
+	in->busy.total = random_odd_double();
+	in->arrival_rate = random_odd_double();
+	in->service_us = random_odd_double();
+	in->service_cv2 = random_odd_double();
+	in->arrival_cv2 = random_odd_double();
+	for (int i = 0; i < PO_N_WAITS; i++)
+		in->wait_share[i] = random_odd_double();
+	in->observed_us = random_odd_int64();
+	in->transactions = random_bits() >> random_below(64);
+	in->sessions = random_odd_int();
+	in->peak_busy = random_odd_int();
+	in->previous = random_odd_int();
+	in->cores = random_odd_int();
+}
+
+/* No input and no policy is so damaged that the result would not be one. */
+static void
+test_recommend_damaged(void)
+{
+	for (int round = 0; round < 5000; round++)
+	{
+		PoSizingInput in;
+		PoPolicyFields policy = defaults();
+		PoRecommendation r;
+		char		text[400];
+		size_t		size = (size_t) random_below(sizeof(text)) + 1;
+
+		random_input(&in);
+		if (random_below(2))
+			random_fill(&policy, sizeof(policy));
+		else
+		{
+			policy.min_size = random_odd_int();
+			policy.max_size = random_odd_int();
+			policy.target_wait_us = random_odd_int64();
+			policy.scale_up_threshold = random_odd_double();
+			policy.scale_down_threshold = random_odd_double();
+			policy.scale_up_step = random_odd_int();
+			policy.scale_down_step = random_odd_int();
+		}
+		r = recommend(&in, random_below(20) ? &policy : NULL);
+		CHECK_WITH(1 <= r.min && r.min <= r.size && r.size <= r.max, "%d %d %d",
+				   r.min, r.size, r.max);
+		CHECK(r.max <= PO_QUEUEING_MAX_SERVERS);
+		CHECK(isfinite(r.predicted_wait_us) && r.predicted_wait_us >= 0);
+		CHECK(isfinite(r.load) && r.load >= 0);
+		CHECK(isfinite(r.busy_mean) && r.busy_mean >= 0);
+		CHECK(r.confidence >= 0 && r.confidence <= 1);
+		CHECK(r.busy_p50 <= r.busy_p95 && r.busy_p95 <= r.busy_max);
+		memset(text, 'x', sizeof(text));
+		po_recommend_reason(&r, &in, &policy, text, size);
+		CHECK(strlen(text) < size && (size == sizeof(text) || text[size] == 'x'));
+	}
+}
+
+/* A recommendation read from a damaged file can still be told. */
+static void
+test_reason_damaged(void)
+{
+	for (int round = 0; round < 20000; round++)
+	{
+		PoSizingInput in;
+		PoRecommendation r;
+		char		text[600];
+
+		random_input(&in);
+		random_fill(&r, sizeof(r));
+		r.clamped_min = random_below(2);
+		r.clamped_max = random_below(2);
+		r.held = random_below(2);
+		r.stepped = random_below(2);
+		if (random_below(4))
+			r.method = (PoMethod) random_below(6);
+		if (random_below(2))
+			r.predicted_wait_us = random_odd_double();
+		po_recommend_reason(&r, &in, NULL, text, sizeof(text));
+		CHECK(memchr(text, '\0', sizeof(text)) != NULL && strlen(text) > 20);
+		po_recommend_reason(&r, &in, NULL, text, 0);
+	}
+}
+
+static void
+test_names(void)
+{
+	CHECK_TEXT(po_method_name(PO_METHOD_NONE), "none");
+	CHECK_TEXT(po_method_name(PO_METHOD_TOO_LITTLE_DATA), "too_little_data");
+	CHECK_TEXT(po_method_name(PO_METHOD_SATURATED), "saturated");
+	CHECK_TEXT(po_method_name((PoMethod) 6), "unknown");
+	CHECK_TEXT(po_bottleneck_name(PO_BOTTLENECK_NONE), "none");
+	CHECK_TEXT(po_bottleneck_name(PO_BOTTLENECK_CLIENT), "client");
+	CHECK_TEXT(po_bottleneck_name((PoBottleneck) -1), "unknown");
+}
+
+int
+main(void)
+{
+	test_recommend_textbook();
+	test_recommend_too_little();
+	test_recommend_idle();
+	test_recommend_burst();
+	test_recommend_saturated();
+	test_recommend_steady();
+	test_recommend_peak();
+	test_recommend_hysteresis();
+	test_recommend_steps();
+	test_recommend_bottleneck();
+	test_recommend_properties();
+	test_recommend_damaged();
+	test_reason_damaged();
+	test_names();
+	return check_end("test_recommend");
+}
