@@ -62,7 +62,7 @@ po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields *policy,
 {
 	PoLeakLimits limits;
 	PoHistogram gaps;
-	int			tenant = po_slots[slot].tenant;
+	int			tenant = *(volatile int *) &po_slots[slot].tenant;
 	bool		idle = seen->state == PO_STATE_IDLE && tenant >= 0;
 
 	memset(judgement, 0, sizeof(*judgement));

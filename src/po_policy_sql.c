@@ -224,19 +224,51 @@ begin_change(FunctionCallInfo fcinfo)
 	return quoted;
 }
 
+/*
+ * Runs one statement within SPI.  What it fails with is passed on without SPI's
+ * context, which shows our own statement and helps nobody.
+ */
+static void
+execute(const char *sql, int n, Oid *types, Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			rc;
+
+	PG_TRY();
+	{
+		rc = SPI_execute_with_args(sql, n, types, values, nulls, false, 0);
+		if (rc < 0)
+			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->context = NULL;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+static void
+connect_spi(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
 /* Runs one statement that returns a policy; the row, or NULL without one. */
 static Datum
 run_returning_row(FunctionCallInfo fcinfo, const char *sql, int n, Oid *types, Datum *values,
 				  const char *nulls)
 {
 	Datum		result = (Datum) 0;
-	int			rc;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	rc = SPI_execute_with_args(sql, n, types, values, nulls, false, 0);
-	if (rc < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	connect_spi();
+	execute(sql, n, types, values, nulls);
 	if (SPI_processed == 0 || SPI_tuptable == NULL)
 		fcinfo->isnull = true;
 	else
@@ -258,10 +290,8 @@ policy_exists(const char *table, PoScope scope, const char *name)
 
 	values[0] = CStringGetTextDatum(po_scope_name(scope));
 	values[1] = CStringGetTextDatum(name);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, 2, types, values, NULL, false, 1) < 0)
-		elog(ERROR, "SPI_execute_with_args failed");
+	connect_spi();
+	execute(sql, 2, types, values, NULL);
 	found = SPI_processed > 0;
 	SPI_finish();
 	return found;
@@ -407,10 +437,8 @@ delete_if_empty(const char *table, PoScope scope, const char *name)
 
 	values[0] = CStringGetTextDatum(po_scope_name(scope));
 	values[1] = CStringGetTextDatum(name);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(sql, 2, types, values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI_execute_with_args failed");
+	connect_spi();
+	execute(sql, 2, types, values, NULL);
 	SPI_finish();
 }
 

@@ -28,6 +28,7 @@
 typedef struct IdleSession
 {
 	int			slot;
+	int			tenant;			/* of the slot, which may be free by now */
 	PoSeen		seen;
 	bool		ordered;		/* on its way out already */
 } IdleSession;
@@ -55,14 +56,6 @@ publish(int slot, PoClass class, PoVerdict verdict)
 	pg_atomic_write_u32(&po_watches[slot].finding, PO_FINDING(class, verdict));
 }
 
-static const char *
-tenant_name(int slot, PoTenant *copy)
-{
-	if (!po_registry_copy_tenant(po_slots[slot].tenant, copy))
-		return "";
-	return copy->name;
-}
-
 /* ---------- one session ---------- */
 
 /* Tells once per state of a session what would have been done. */
@@ -71,16 +64,17 @@ report_would_terminate(int slot, const PoSeen *seen, PoClass class, const char *
 					   const char *detail)
 {
 	PoWatch    *w = &po_watches[slot];
+	int			index = *(volatile int *) &po_slots[slot].tenant;
 	PoTenant	tenant;
 
 	publish(slot, class, PO_VERDICT_WOULD_TERMINATE);
-	if (w->reported_for == seen->state_change && w->reported_class == class)
+	if ((w->reported_for == seen->state_change && w->reported_class == class) ||
+		!po_registry_copy_tenant(index, &tenant))
 		return;
 	w->reported_for = seen->state_change;
 	w->reported_class = class;
-	po_stats_note_would_terminate(po_slots[slot].tenant);
-	po_events_add(PO_EVENT_WOULD_TERMINATE, tenant_name(slot, &tenant), seen->pid, reason,
-				  detail);
+	po_stats_note_would_terminate(index);
+	po_events_add(PO_EVENT_WOULD_TERMINATE, tenant.name, seen->pid, reason, detail);
 	ereport(LOG,
 			(errmsg("pool_optimizer would end session %d of tenant \"%s\": %s",
 					seen->pid, tenant.name, reason),
@@ -240,14 +234,15 @@ gather_sessions(bool with_busy)
 		{
 			PoSeen		seen;
 
-			if (pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_ADMITTED ||
-				!po_sample_read(i, &seen) ||
-				(seen.state == PO_STATE_IDLE) != (pass == 0) || n >= po_shared->n_slots)
+			if (n >= po_shared->n_slots ||
+				pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_ADMITTED ||
+				!po_sample_read(i, &seen) || (seen.state == PO_STATE_IDLE) != (pass == 0))
 				continue;
 			idle[n].slot = i;
+			idle[n].tenant = *(volatile int *) &po_slots[i].tenant;
 			idle[n].seen = seen;
 			idle[n].ordered = is_ordered(i);
-			n++;
+			n += idle[n].tenant >= 0 ? 1 : 0;
 		}
 		qsort(idle + n_idle, n - n_idle, sizeof(IdleSession), compare_idle);
 	}
@@ -262,7 +257,7 @@ counts_in(const IdleSession *s, const PoExcess *e)
 	switch (e->scope)
 	{
 		case PO_SCOPE_TENANT:
-			return slot->tenant == e->index;
+			return s->tenant == e->index;
 		case PO_SCOPE_CLUSTER:
 			return true;
 		default:
@@ -394,10 +389,10 @@ call_back(int count)
 		count -= idle[i].ordered ? 1 : 0;
 	for (int i = 0; i < n && count > 0; i++)
 	{
-		int			tenant = po_slots[idle[i].slot].tenant;
+		int			tenant = idle[i].tenant;
 		PoMode		mode;
 
-		if (tenant < 0 || idle[i].ordered ||
+		if (idle[i].ordered ||
 			po_registry_lent(tenant, &mode) - called_back[tenant] <= 0 ||
 			mode == PO_MODE_OFF)
 			continue;
@@ -410,10 +405,7 @@ call_back(int count)
 		}
 	}
 	for (int i = 0; i < n; i++)
-	{
-		if (po_slots[idle[i].slot].tenant >= 0)
-			called_back[po_slots[idle[i].slot].tenant] = 0;
-	}
+		called_back[idle[i].tenant] = 0;
 }
 
 void

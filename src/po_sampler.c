@@ -197,9 +197,9 @@ quiet_time(const PoPolicyFields *policy)
 }
 
 static void
-judge(int slot, PoWatch *w, const PoSeen *seen)
+judge(int slot, int tenant, PoWatch *w, const PoSeen *seen)
 {
-	const PoPolicyFields *policy = policy_of(po_slots[slot].tenant);
+	const PoPolicyFields *policy = policy_of(tenant);
 	int64		in_state = w->state_before + ticks - w->state_seen_at;
 	int64		quiet = quiet_time(policy);
 	PoCandidate *c;
@@ -246,7 +246,8 @@ look_at(int slot)
 	if (unchanged && seen.state == PO_STATE_IDLE && ticks < w->check_at)
 		return;
 
-	tenant = po_slots[slot].tenant;
+	/* Read once: the session may leave at any moment. */
+	tenant = *(volatile int *) &po_slots[slot].tenant;
 	if (tenant < 0 || po_slots[slot].pid != seen.pid)
 		return;					/* not one that we let in */
 	if (!same)
@@ -263,7 +264,7 @@ look_at(int slot)
 	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
 		count_busy(slot, tenant, &seen);
 	if (ticks >= w->check_at)
-		judge(slot, w, &seen);
+		judge(slot, tenant, w, &seen);
 }
 
 /* ---------- steps of a round ---------- */

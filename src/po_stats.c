@@ -153,7 +153,7 @@ po_stats_merge(int slot_index)
 	PoSlot	   *slot = &po_slots[slot_index];
 	PoAccount  *a = &slot->account;
 	PoMerged   *m = &slot->merged;
-	int			tenant = slot->tenant;
+	int			tenant = *(volatile int *) &slot->tenant;
 	PoTenantStats *t;
 	uint64		transactions;
 	uint64		service_us;

@@ -90,7 +90,9 @@ idle_until_probability(const PoHistogram *gaps, double p)
 	double		exceeding = survival * (n + 2) - 1;
 	double		idle;
 
-	if (exceeding >= 0)
+	if (exceeding >= n)
+		idle = 0;				/* no more than the prior is asked for */
+	else if (exceeding >= 0)
 		idle = po_histogram_quantile(gaps, 1 - exceeding / n) - 1;
 	else
 		idle = (double) po_histogram_end(gaps) / (survival * (n + 2));
