@@ -28,6 +28,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -56,6 +57,8 @@ static bool
 start_keeper(void)
 {
 	BackgroundWorker worker;
+	MemoryContext before;
+	bool		started;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -66,7 +69,11 @@ start_keeper(void)
 	strlcpy(worker.bgw_name, "pool_optimizer keeper", sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type, "pool_optimizer keeper", sizeof(worker.bgw_type));
 	worker.bgw_notify_pid = MyProcPid;
-	return RegisterDynamicBackgroundWorker(&worker, &handle);
+	/* The handle must outlive this round. */
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(before);
+	return started;
 }
 
 static void
