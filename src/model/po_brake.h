@@ -9,10 +9,13 @@
 
 #define PO_RATE_SECONDS		60
 
-/* Counts per second over the last minute; all zero is a valid start. */
+/*
+ * Counts over the last minute in slots of 61/60 s, so that no rolling minute can hold
+ * more than the limit; all zero is a valid start.
+ */
 typedef struct PoRate
 {
-	int64_t		second[PO_RATE_SECONDS];	/* which second a count is of */
+	int64_t		second[PO_RATE_SECONDS];	/* which slot of time a count is of */
 	int32_t		count[PO_RATE_SECONDS];
 } PoRate;
 

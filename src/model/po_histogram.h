@@ -6,11 +6,12 @@
  * each; above, every power of two is cut into 4 equal buckets (the scheme of
  * HdrHistogram with two significant bits), so a bucket is at most 25 % wide and
  * an interpolated quantile is off by less than that.  The last bucket takes all
- * that is longer than 6 days.
+ * that is longer than 5.5 days.
  *
  * PoLevels weighs levels of concurrency (how many sessions were busy) by the
  * time they lasted.  Levels 0 to 31 have a bucket each, above there are 4 per
- * power of two.  Time at level 0 is not stored but follows from the total, so
+ * power of two (a quantile is interpolated within them), and above 8191 reads as 8191.
+ * Time at level 0 is not stored but follows from the total, so
  * that a tenant without busy sessions costs nothing to observe.
  */
 #ifndef PO_HISTOGRAM_H

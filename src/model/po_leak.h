@@ -70,7 +70,8 @@ extern double po_leak_growth_probability(const int *counts, int n);
 
 /*
  * Classifies.  gaps may be NULL (not enough known).  Rules by policy are checked
- * before those that only detect; of each, in the order aborted or idle in
+ * before those that only detect (beyond norm and growth not before 1 s idle, or 5 min
+ * when they only detect); of each, in the order aborted or idle in
  * transaction, stuck in client read, lifetime, never used, idle too long, beyond
  * norm, growth.
  */
@@ -92,7 +93,7 @@ typedef struct PoDamage
 	int64_t		state_us;
 } PoDamage;
 
-/* For qsort: the worst first. */
+/* Negative when a does more damage than b, for a comparator of qsort. */
 extern int	po_damage_compare(const PoDamage *a, const PoDamage *b);
 
 #endif							/* PO_LEAK_H */

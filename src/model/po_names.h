@@ -67,7 +67,7 @@ typedef struct PoCidr
  * Reads "10.0.0.0/8", "10.1.2.3", "fe80::1", "2001:db8::/32" or "[local]".
  * False when malformed, also for bits set beyond the prefix ("10.0.0.1/8"), an
  * IPv6 zone, or leading or trailing junk.  An IPv4-mapped IPv6 address
- * (::ffff:a.b.c.d, without a prefix) is read as IPv4.
+ * (::ffff:a.b.c.d, or with a prefix of 96 and more) is read as IPv4.
  */
 extern bool po_cidr_parse(const char *text, PoCidr *cidr);
 

@@ -74,8 +74,8 @@ typedef struct PoPolicy
 extern void po_policy_defaults(PoPolicyFields *fields);
 
 /*
- * Takes over what from sets and into does not.  Called from the most specific
- * policy to the widest, then with the defaults' values.
+ * Takes over what from sets and into does not.  Start with po_policy_defaults, then
+ * call it from the most specific policy to the widest.
  */
 extern void po_policy_inherit(PoPolicyFields *into, const PoPolicyFields *from);
 

@@ -46,7 +46,6 @@ typedef struct PoSizingInput
 	int			cores;
 } PoSizingInput;
 
-/* Lower limit of the middle that bounds a step: see po_recommend_size. */
 typedef struct PoRecommendation
 {
 	int			size;
@@ -73,10 +72,10 @@ typedef struct PoRecommendation
  *	1. fewer than 100 transactions or 5 s observed: the present number of sessions
  *	   (the previous recommendation if there is one), confidence at most 0.2;
  *	2. busy sessions make up scale_up_threshold or more of the sessions at the
- *	   median (the present pool is the limit): previous or present size + the step
- *	   up (at least 1, default a quarter);
+ *	   median (the present pool is the limit): the present size + the step up (at
+ *	   least 1, default a quarter), without a step when locks are the bottleneck;
  *	3. else the load is the mean busy level (Little), or, when larger, the load
- *	   whose 95 % quantile is the one observed (bursts); size is the least with
+ *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is the least with
  *	   Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
  *	   busy at once;
  *	4. min_size and max_size;
