@@ -27,12 +27,12 @@ OBJS = \
 	src/po_events.o \
 	src/po_registry.o \
 	src/po_stats.o \
-	src/po_state.o \
 	src/po_sample.o \
 	src/po_act.o \
 	src/po_judge.o \
 	src/po_session.o \
 	src/po_policy_row.o \
+	src/po_state.o \
 	src/po_keeper.o \
 	src/po_reclaim.o \
 	src/po_sampler.o \

@@ -34,7 +34,6 @@
 #include "utils/timestamp.h"
 
 #include "po_compat.h"
-#include "po_events.h"
 #include "po_guc.h"
 #include "po_keeper.h"
 #include "po_policy_row.h"
@@ -189,8 +188,12 @@ extension_schema(void)
 	return schema;
 }
 
+/* What is read; in the keeper's own memory. */
+static PoPolicy *policies = NULL;
+static int	n_policies = 0;
+
 static void
-read_table(Oid relid, PoPolicySet *set, char *problem, Size size)
+read_table(Oid relid, char *problem, Size size)
 {
 	Relation	table = table_open(relid, AccessShareLock);
 	const char *missing;
@@ -200,8 +203,8 @@ read_table(Oid relid, PoPolicySet *set, char *problem, Size size)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", PO_POLICY_TABLE)));
-	set->n = po_policy_row_read_all(table, GetActiveSnapshot(), set->policy,
-									po_shared->n_policies, &n_bad, problem, size);
+	n_policies = po_policy_row_read_all(table, GetActiveSnapshot(), policies,
+										po_shared->n_policies, &n_bad, problem, size);
 	missing = po_policy_row_missing_column(RelationGetDescr(table));
 	if (n_bad > 0)
 		ereport(LOG,
@@ -212,23 +215,22 @@ read_table(Oid relid, PoPolicySet *set, char *problem, Size size)
 	table_close(table, AccessShareLock);
 }
 
-/* Fills the spare set with what is in the table; problem "" = all is well. */
+/* Reads what is in the table; problem "" = all is well. */
 static void
 read_policies(char *problem, Size size)
 {
-	PoPolicySet *set = po_registry_spare_set();
 	Oid			schema;
 	Oid			relid;
 	uint32		found_before = pg_atomic_read_u32(&po_shared->extension_found);
 
-	set->n = 0;
+	n_policies = 0;
 	problem[0] = '\0';
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	schema = extension_schema();
 	relid = OidIsValid(schema) ? get_relname_relid(PO_POLICY_TABLE, schema) : InvalidOid;
 	if (OidIsValid(relid))
-		read_table(relid, set, problem, size);
+		read_table(relid, problem, size);
 	else
 	{
 		snprintf(problem, size, OidIsValid(schema) ?
@@ -244,36 +246,44 @@ read_policies(char *problem, Size size)
 	CommitTransactionCommand();
 }
 
+/* What is wrong although policies were put in force; "" = nothing. */
 static void
-tell_published(const PoPublished *published, char *problem, Size size)
+describe_published(const PoPublished *published, char *problem, Size size)
 {
-	char		reason[PO_REASON_LEN];
-
-	if (!published->changed)
+	if (problem[0] != '\0')
 		return;
-	snprintf(reason, sizeof(reason), "%d policies are in force (generation %u)",
-			 published->n_policies, published->generation);
-	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
-	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
-	if (published->guarantee_scale < 1.0)
-	{
-		snprintf(reason, sizeof(reason), "the guarantees together exceed the usable "
-				 "connections less max_waiting: all are scaled down to %.0f %%",
-				 published->guarantee_scale * 100);
-		po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
-		ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
-		snprintf(problem, size, "%s", reason);
-	}
 	if (published->n_no_room > 0)
 		snprintf(problem, size, "%d tenants with policies do not fit in "
 				 "pool_optimizer.max_tenants", published->n_no_room);
+	else if (published->guarantee_scale < 1.0)
+		snprintf(problem, size, "the guarantees together exceed the usable connections less "
+				 "max_waiting: all are scaled down to %.0f %%",
+				 published->guarantee_scale * 100);
+}
+
+/* Reads until nothing changed in the meantime; what was requested up to then. */
+static uint64
+read_and_publish(char *problem, Size size)
+{
+	PoPublished published;
+	uint64		requested;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* First: what is requested from now on may be missed. */
+		requested = pg_atomic_read_u64(&po_shared->changes_requested);
+		read_policies(problem, size);
+	} while (!po_registry_publish(policies, n_policies, requested, &published));
+	po_policy_row_tell_published(&published);
+	describe_published(&published, problem, size);
+	return requested;
 }
 
 void
 po_keeper_main(Datum arg)
 {
 	uint64		requested;
-	PoPublished published;
 	char		problem[PO_ERROR_LEN];
 
 	(void) arg;
@@ -283,16 +293,14 @@ po_keeper_main(Datum arg)
 	emit_log_hook = remember_failure;
 	claim_keeper();
 
-	/* Read first: what is requested from now on may be missed. */
-	requested = pg_atomic_read_u64(&po_shared->changes_requested);
 	BackgroundWorkerInitializeConnection(po_guc_database, NULL, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_POLICY_TABLE);
 
-	read_policies(problem, sizeof(problem));
-	po_registry_publish(&published);
-	tell_published(&published, problem, sizeof(problem));
+	policies = MemoryContextAllocHuge(TopMemoryContext,
+									  po_shared->n_policies * sizeof(PoPolicy));
+	requested = read_and_publish(problem, sizeof(problem));
 	po_shmem_set_error(problem);
 	pg_atomic_write_u64(&po_shared->changes_applied, requested);
 	po_shmem_wake_sampler();

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "model/po_names.h"
+#include "po_events.h"
 #include "po_policy_row.h"
 
 typedef enum PoKind
@@ -258,4 +259,24 @@ po_policy_row_is_field(const char *column)
 			return true;
 	}
 	return false;
+}
+
+void
+po_policy_row_tell_published(const PoPublished *published)
+{
+	char		reason[PO_REASON_LEN];
+
+	if (!published->changed)
+		return;
+	snprintf(reason, sizeof(reason), "%d policies are in force (generation %u)",
+			 published->n_policies, published->generation);
+	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
+	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+	if (published->guarantee_scale >= 1.0)
+		return;
+	snprintf(reason, sizeof(reason), "the guarantees together exceed the usable connections "
+			 "less max_waiting: all are scaled down to %.0f %%",
+			 published->guarantee_scale * 100);
+	po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
+	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
 }

@@ -13,6 +13,7 @@
 #include "utils/snapshot.h"
 
 #include "model/po_policy.h"
+#include "po_registry.h"
 
 #define PO_POLICY_TABLE		"pool_policies"
 
@@ -35,6 +36,10 @@ extern int	po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *p
 
 /* The column's name if the table lacks it or it has another type, else NULL. */
 extern const char *po_policy_row_missing_column(TupleDesc desc);
+
+/* One LOG line and event that policies were put in force, and an alert if guarantees
+ * had to be scaled down. */
+extern void po_policy_row_tell_published(const PoPublished *published);
 
 /* Is there such a column that setters can set, other than the key? */
 extern bool po_policy_row_is_field(const char *column);

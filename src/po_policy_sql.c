@@ -21,6 +21,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -57,6 +58,12 @@ static bool policies_changed = false;
 static PolicyNote notes[MAX_NOTES];
 static int	n_notes = 0;
 
+/* All policies as this transaction's last statement left them, in its memory; NULL
+ * when that is not known. */
+static PoPolicy *final_policies = NULL;
+static int	n_final_policies = 0;
+static uint32 final_generation = 0; /* what was in force when they were read */
+
 /* ---------- what happens at COMMIT ---------- */
 
 static void
@@ -79,6 +86,27 @@ tell_notes(void)
 	}
 }
 
+/*
+ * In force from this moment on.  Nothing here may fail any more; the keeper reads
+ * the table as well, so what is missed here is only later.
+ */
+static void
+put_in_force(void)
+{
+	PoPublished published;
+
+	tell_notes();
+	/* Somebody else's change came between: only the table has both. */
+	if (final_policies != NULL && final_generation == po_shared->registry.generation)
+	{
+		(void) po_registry_publish(final_policies, n_final_policies, 0, &published);
+		po_policy_row_tell_published(&published);
+	}
+	else
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	po_shmem_wake_sampler();
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -86,19 +114,29 @@ on_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	if (policies_changed && event == XACT_EVENT_COMMIT && po_shared != NULL)
-	{
-		tell_notes();
-		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
-		po_shmem_wake_sampler();
-	}
+		put_in_force();
 	policies_changed = false;
+	final_policies = NULL;
 	n_notes = 0;
+}
+
+/* What was rolled back to a savepoint may be in final_policies. */
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
+					  void *arg)
+{
+	(void) mine;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		final_policies = NULL;
 }
 
 void
 po_policy_sql_install(void)
 {
 	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }
 
 static void
@@ -680,21 +718,26 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
 	policies_changed = true;
-	policies = MemoryContextAllocHuge(CurrentMemoryContext,
+	if (final_policies != NULL)
+		pfree(final_policies);
+	final_policies = NULL;
+	policies = MemoryContextAllocHuge(TopTransactionContext,
 									  po_shared->n_policies * sizeof(PoPolicy));
+	final_generation = po_shared->registry.generation;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	n = po_policy_row_read_all(trigger->tg_relation, GetActiveSnapshot(), policies,
 							   po_shared->n_policies, &n_bad, problem, sizeof(problem));
 	PopActiveSnapshot();
-	if (n >= po_shared->n_policies)
+	if (n_bad > 0 && n >= po_shared->n_policies)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many policies"),
 				 errhint("Raise pool_optimizer.max_tenants (needs a restart), or use "
 						 "patterns.")));
 	check_together(policies, n);
-	pfree(policies);
+	final_policies = policies;
+	n_final_policies = n;
 	return PointerGetDatum(NULL);
 }
 

@@ -58,12 +58,6 @@ mode_in_force(PoMode policy_mode)
 
 /* ---------- which policy applies ---------- */
 
-static const PoPolicySet *
-set_in_force(void)
-{
-	return po_shmem_policy_set(registry()->current_set);
-}
-
 static const PoPolicy *
 find_exact(const PoPolicySet *set, PoScope scope, const char *name)
 {
@@ -80,7 +74,7 @@ find_exact(const PoPolicySet *set, PoScope scope, const char *name)
 static void
 resolve_name(PoScope scope, const char *name, PoPolicyFields *fields)
 {
-	const PoPolicySet *set = set_in_force();
+	const PoPolicySet *set = po_policy_set;
 	const PoPolicy *exact;
 	int			first = set->first[scope];
 
@@ -112,7 +106,7 @@ address_policy_matches(const PoPolicy *policy, const PoCidr *cidr)
 static void
 resolve_address(const char *key, PoPolicyFields *fields)
 {
-	const PoPolicySet *set = set_in_force();
+	const PoPolicySet *set = po_policy_set;
 	int			first = set->first[PO_SCOPE_ADDRESS];
 	PoCidr		cidr;
 
@@ -133,7 +127,7 @@ resolve_address(const char *key, PoPolicyFields *fields)
 static void
 address_key(const char *address, const PoCidr *cidr, char *key)
 {
-	const PoPolicySet *set = set_in_force();
+	const PoPolicySet *set = po_policy_set;
 	int			first = set->first[PO_SCOPE_ADDRESS];
 
 	for (int i = first; i < first + set->n_scope[PO_SCOPE_ADDRESS]; i++)
@@ -708,12 +702,6 @@ po_registry_count_unready(void)
 
 /* ---------- publishing policies ---------- */
 
-PoPolicySet *
-po_registry_spare_set(void)
-{
-	return po_shmem_policy_set(1 - registry()->current_set);
-}
-
 static void
 index_set(PoPolicySet *set)
 {
@@ -732,9 +720,10 @@ index_set(PoPolicySet *set)
 }
 
 static bool
-same_set(const PoPolicySet *a, const PoPolicySet *b)
+is_in_force(const PoPolicy *policies, int n)
 {
-	return a->n == b->n && memcmp(a->policy, b->policy, a->n * sizeof(PoPolicy)) == 0;
+	return po_policy_set->n == n &&
+		memcmp(po_policy_set->policy, policies, n * sizeof(PoPolicy)) == 0;
 }
 
 /* Tenants named in policies get their places before strangers fill the table. */
@@ -801,20 +790,21 @@ recount_addresses(void)
 }
 
 static void
-put_in_force(PoPublished *result, TimestampTz now)
+put_in_force(const PoPolicy *policies, int n, PoPublished *result, TimestampTz now)
 {
 	PoRegistry *r = registry();
-	const PoPolicySet *set;
+	PoPolicySet *set = po_policy_set;
 
-	r->current_set = 1 - r->current_set;
+	set->n = n;
+	memcpy(set->policy, policies, n * sizeof(PoPolicy));
+	index_set(set);
 	r->generation++;
-	set = set_in_force();
 	resolve_name(PO_SCOPE_CLUSTER, "*", &r->cluster);
 	r->any_queueing = false;
-	for (int i = 0; i < set->n; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if ((set->policy[i].fields.set & PO_SET_ON_FULL) != 0 &&
-			set->policy[i].fields.on_full != PO_ON_FULL_REJECT)
+		if ((policies[i].fields.set & PO_SET_ON_FULL) != 0 &&
+			policies[i].fields.on_full != PO_ON_FULL_REJECT)
 			r->any_queueing = true;
 	}
 	result->n_no_room = add_named_tenants(set, now);
@@ -822,40 +812,43 @@ put_in_force(PoPublished *result, TimestampTz now)
 	recount_addresses();
 }
 
-void
-po_registry_publish(PoPublished *result)
+bool
+po_registry_publish(PoPolicy *policies, int n, uint64 requested, PoPublished *result)
 {
-	PoPolicySet *spare = po_registry_spare_set();
 	TimestampTz now = GetCurrentTimestamp();
+	bool		current;
 
-	qsort(spare->policy, spare->n, sizeof(PoPolicy), po_policy_compare);
-	index_set(spare);
-
+	n = Min(n, po_shared->n_policies);
+	qsort(policies, n, sizeof(PoPolicy), po_policy_compare);
 	memset(result, 0, sizeof(*result));
+
 	lock_admission();
-	if (!same_set(spare, set_in_force()))
+	if (requested == 0)
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	current = requested == 0 ||
+		pg_atomic_read_u64(&po_shared->changes_requested) == requested;
+	if (current && !is_in_force(policies, n))
 	{
 		result->changed = true;
-		put_in_force(result, now);
+		put_in_force(policies, n, result, now);
 	}
-	result->n_policies = spare->n;
+	result->n_policies = n;
 	result->generation = registry()->generation;
 	result->guarantee_scale = registry()->guarantee_scale;
 	unlock_admission();
 	if (result->changed)
 		po_registry_serve_queue();
+	return current;
 }
 
 int
 po_registry_copy_policies(PoPolicy *to, int max)
 {
-	const PoPolicySet *set;
 	int			n;
 
 	lock_admission();
-	set = set_in_force();
-	n = Min(set->n, max);
-	memcpy(to, set->policy, n * sizeof(PoPolicy));
+	n = Min(po_policy_set->n, max);
+	memcpy(to, po_policy_set->policy, n * sizeof(PoPolicy));
 	unlock_admission();
 	return n;
 }

@@ -65,11 +65,16 @@ typedef struct PoPublished
 	double		guarantee_scale;
 } PoPublished;
 
-/* The set to fill before publishing; only the keeper (or the state file) may. */
-extern PoPolicySet *po_registry_spare_set(void);
-
-/* Sorts the spare set and puts it in force, unless it is what already is. */
-extern void po_registry_publish(PoPublished *result);
+/*
+ * Puts a set of policies in force, unless it is what already is; sorts the array.
+ *
+ * requested: what changes_requested said before the set was read.  If it has been
+ * counted up since, what was read may be older than what is in force: false, and
+ * nothing is done.  0 = whoever calls has just committed this very set; it is counted
+ * as one more change, which the keeper confirms.
+ */
+extern bool po_registry_publish(PoPolicy *policies, int n, uint64 requested,
+								PoPublished *result);
 
 /* Copies the policies in force for the state file; returns their number. */
 extern int	po_registry_copy_policies(PoPolicy *to, int max);

@@ -28,9 +28,9 @@ PoTenantStats *po_tenant_stats = NULL;
 PoCounter  *po_counters = NULL;
 int		   *po_tenant_buckets = NULL;
 int		   *po_counter_buckets = NULL;
+PoPolicySet *po_policy_set = NULL;
 PoEvent    *po_events = NULL;
 
-static PoPolicySet *policy_sets[2];
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -82,8 +82,7 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_tenant_buckets, mul_size(s->n_buckets, sizeof(int)));
 	TAKE(po_counter_buckets, mul_size(s->n_buckets, sizeof(int)));
 	TAKE(po_events, mul_size(mul_size(PO_N_RINGS, s->n_events), sizeof(PoEvent)));
-	TAKE(policy_sets[0], policy_set_size(s));
-	TAKE(policy_sets[1], policy_set_size(s));
+	TAKE(po_policy_set, policy_set_size(s));
 #undef TAKE
 	return at;
 }
@@ -207,12 +206,6 @@ po_shmem_install(void (*after_startup) (void))
 	shmem_request_hook = request;
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
-}
-
-PoPolicySet *
-po_shmem_policy_set(int which)
-{
-	return policy_sets[which];
 }
 
 LWLock *

@@ -243,7 +243,7 @@ typedef struct PoCounter
 	PoPolicyFields fields;
 } PoCounter;
 
-/* A set of policies, sorted by po_policy_compare. */
+/* The policies in force, sorted by po_policy_compare.  PO_LOCK_ADMISSION */
 typedef struct PoPolicySet
 {
 	int			n;
@@ -273,7 +273,6 @@ typedef struct PoRegistry
 	int			queue_head;
 	int			queue_tail;
 	int			free_counter;
-	int			current_set;	/* which of the two sets is in force */
 	uint32		generation;		/* counts changes of the set, from 1 */
 } PoRegistry;
 
@@ -376,7 +375,7 @@ typedef struct PoShared
 	pg_atomic_uint64 changes_applied;
 	pg_atomic_uint32 extension_found;	/* 0 not read yet, 1 no, 2 yes */
 
-	/* Counted up by whoever changed policies */
+	/* Counted up by whoever changed policies, or wants them read */
 	pg_atomic_uint64 changes_requested;
 
 	/* PO_LOCK_STATUS */
@@ -397,11 +396,11 @@ extern PoTenantStats *po_tenant_stats;
 extern PoCounter *po_counters;
 extern int *po_tenant_buckets;
 extern int *po_counter_buckets;
+extern PoPolicySet *po_policy_set;
 extern PoEvent *po_events;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));
-extern PoPolicySet *po_shmem_policy_set(int which);
 
 /* The lock itself; see the table above for who may. */
 extern LWLock *po_shmem_lock(PoLock lock);

@@ -20,6 +20,7 @@
 #include "storage/fd.h"
 #include "storage/ipc.h"
 
+#include "po_policy_row.h"
 #include "po_registry.h"
 #include "po_state.h"
 #include "po_stats.h"
@@ -163,21 +164,25 @@ read_all(PoStream *s, PoStateHeader *header, char **body)
 static void
 restore_policies(const char *body, int n)
 {
-	PoPolicySet *set = po_registry_spare_set();
+	PoPolicy   *policies = palloc_extended(Max(n, 1) * sizeof(PoPolicy),
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	PoPublished published;
+	int			n_sound = 0;
 
-	set->n = 0;
-	for (int i = 0; i < n && set->n < po_shared->n_policies; i++)
+	for (int i = 0; i < n; i++)
 	{
-		PoPolicy	policy;
+		PoPolicy   *policy = &policies[n_sound];
 		PoPolicyError error;
 
-		memcpy(&policy, body + i * sizeof(PoPolicy), sizeof(policy));
-		policy.name[PO_NAME_LEN - 1] = '\0';
-		if (po_policy_check(&policy, &error))
-			set->policy[set->n++] = policy;
+		memcpy(policy, body + i * sizeof(PoPolicy), sizeof(*policy));
+		policy->name[PO_NAME_LEN - 1] = '\0';
+		n_sound += po_policy_check(policy, &error) ? 1 : 0;
 	}
-	po_registry_publish(&published);
+	/* As old as the file, which whoever reads the table overrides. */
+	(void) po_registry_publish(policies, n_sound,
+							   pg_atomic_read_u64(&po_shared->changes_requested), &published);
+	po_policy_row_tell_published(&published);
+	pfree(policies);
 }
 
 static void
