@@ -50,7 +50,7 @@ SHLIB_LINK = -lm
 REGRESS = views policies patterns privileges errors accounting
 REGRESS_OPTS = --temp-instance=./tmp_check --temp-config=$(srcdir)/src/unit/regress.conf
 ISOLATION = policy_change
-ISOLATION_OPTS = --temp-instance=./tmp_check_iso --temp-config=$(srcdir)/src/unit/regress.conf
+ISOLATION_OPTS = --temp-instance=./tmp_check_iso --temp-config=$(srcdir)/src/unit/isolation.conf
 TAP_TESTS = 1
 EXTRA_CLEAN = tmp_check tmp_check_iso output_iso results regression.diffs regression.out log
 

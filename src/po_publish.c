@@ -509,17 +509,20 @@ pool_stats_session_1_0(PG_FUNCTION_ARGS)
 static void
 put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 {
-	const PoRecommendation *r = &s->recommendation;
+	PoRecommendation copy = s->recommendation;
+	const PoRecommendation *r = &copy;
 	char		reason[512];
 	int			sessions = t->used + t->exempt;
-	bool		computed = s->evaluated_at != 0;
 
+	/* Not computed yet: what is stays. */
+	if (s->evaluated_at == 0)
+		copy.size = copy.min = copy.max = copy.target = sessions;
 	po_recommend_reason(r, &s->input, &t->fields, reason, sizeof(reason));
 	add_text(row, t->name);
 	add_int(row, sessions);
-	add_int(row, computed ? r->min : sessions);
-	add_int(row, computed ? r->size : sessions);
-	add_int(row, computed ? r->max : sessions);
+	add_int(row, r->min);
+	add_int(row, r->size);
+	add_int(row, r->max);
 	add_int(row, r->busy_p50);
 	add_int(row, r->busy_p95);
 	add_int(row, r->busy_max);

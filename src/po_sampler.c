@@ -83,7 +83,7 @@ static int *touched;			/* tenants in tally */
 static int	n_touched;
 static int *was_busy;			/* tenants busy at the last sample */
 static int	n_was_busy;
-static int64 *evaluate_at;		/* per tenant; 0 = never busy yet */
+static int64 *evaluate_at;		/* per tenant; 0 = no session seen yet */
 static int	evaluate_cursor = 0;
 static PoCandidate *candidates;
 static int	n_candidates;
@@ -116,8 +116,10 @@ policy_of(int tenant)
 }
 
 static void
-start_watch(PoWatch *w, const PoSeen *seen)
+start_watch(PoWatch *w, int tenant, const PoSeen *seen)
 {
+	if (evaluate_at[tenant] == 0)
+		evaluate_at[tenant] = ticks;
 	w->pid = seen->pid;
 	w->backend_start = seen->backend_start;
 	w->seen = true;
@@ -251,7 +253,7 @@ look_at(int slot)
 	if (tenant < 0 || po_slots[slot].pid != seen.pid)
 		return;					/* not one that we let in */
 	if (!same)
-		start_watch(w, &seen);
+		start_watch(w, tenant, &seen);
 	if (!unchanged)
 	{
 		start_state(slot, w, &seen);
@@ -332,8 +334,6 @@ step_account(void)
 		{
 			po_stats_observe(&tally[touched[i]], now, dt_us, tick);
 			was_busy[i] = touched[i];
-			if (evaluate_at[touched[i]] == 0)
-				evaluate_at[touched[i]] = ticks;
 		}
 		n_was_busy = n_touched;
 	}
@@ -356,8 +356,8 @@ step_recommend(void)
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
-		po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, now);
-		evaluate_at[tenant] = ticks + copy.fields.evaluation_interval_us;
+		evaluate_at[tenant] = ticks + po_stats_evaluate(tenant, &copy.fields,
+														copy.used + copy.exempt, now);
 	}
 }
 
@@ -643,9 +643,9 @@ attach(void)
 	round_context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer round",
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();
-	/* Those that were busy before a restart go on being evaluated. */
+	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
-		evaluate_at[i] = po_tenant_stats[i].busy_at != 0 ? 1 : 0;
+		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;
 	state_due = po_judge_monotonic_us() + STATE_EVERY_US;
 
 	on_shmem_exit(on_exit_sampler, 0);

@@ -21,6 +21,9 @@
 /* What is learnt is forgotten with this many evaluation intervals as time constant. */
 #define MEMORY_INTERVALS	30
 
+/* How often to look as long as too little is known. */
+#define FIRST_LOOKS_US		(5 * PO_US_PER_S)
+
 static inline void
 lock_stats(void)
 {
@@ -304,32 +307,44 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 		in->wait_share[i] = w->wait_us[i] / wait_total;
 }
 
-void
+/* Brings levels up to now; the first call starts the watch. */
+static void
+complete_levels(PoTenantStats *t, TimestampTz now)
+{
+	if (t->observed_since == 0)
+		t->observed_since = now;
+	else if (t->busy_at != 0 && now > t->busy_at)
+		po_levels_pass(&t->busy, (double) (now - t->busy_at));
+	t->busy_at = now;
+}
+
+int64
 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, TimestampTz now)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
 	PoSizingInput in;
 	PoRecommendation r;
-	bool		due;
+	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
+	int64		wait;
+	bool		due;
 
 	lock_stats();
+	wait = t->recommendation.method <= PO_METHOD_TOO_LITTLE_DATA ?
+		Min(interval, FIRST_LOOKS_US) : interval;
 	elapsed = now - t->evaluated_at;
-	due = t->busy_at != 0 && (elapsed >= policy->evaluation_interval_us || elapsed < 0);
+	due = elapsed >= wait || elapsed < 0;
 	if (due)
 	{
-		if (now > t->busy_at)
-			po_levels_pass(&t->busy, (double) (now - t->busy_at));
-		t->busy_at = now;
+		complete_levels(t, now);
 		if (t->evaluated_at != 0 && elapsed > 0)
-			forget(t, exp(-(double) elapsed /
-						  (MEMORY_INTERVALS * (double) policy->evaluation_interval_us)));
+			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
 		sizing_input(t, sessions, now, &in);
 	}
 	unlock_stats();
 	if (!due)
-		return;
+		return wait - elapsed;
 
 	in.cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
 	po_recommend_size(&in, policy, &r);
@@ -338,6 +353,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	t->recommendation = r;
 	t->input = in;
 	unlock_stats();
+	return r.method <= PO_METHOD_TOO_LITTLE_DATA ? Min(interval, FIRST_LOOKS_US) : interval;
 }
 
 bool

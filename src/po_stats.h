@@ -44,8 +44,12 @@ typedef struct PoObservation
 extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us,
 							 uint64 tick);
 
-/* Computes the recommendation anew when the policy's interval has passed. */
-extern void po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
+/*
+ * Computes the recommendation anew when the policy's interval has passed, and every
+ * few seconds as long as too little is known.  Returns after how many microseconds to
+ * call again.
+ */
+extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 							  TimestampTz now);
 
 /* Takes one termination out of the minute's allowance, which all who end sessions

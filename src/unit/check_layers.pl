@@ -168,6 +168,7 @@ sub check_file
 		1 while $wide =~ s/^([^\t]*)\t/$1 . ' ' x ($TAB - length($1) % $TAB)/e;
 		complain($file, $i + 1, length($wide) . " columns, $MAX_COLUMNS are allowed")
 		  if length($wide) > $MAX_COLUMNS;
+		complain($file, $i + 1, 'has a // comment') if $plain =~ m{//};
 		check_include($file, $i + 1, $2, $1 eq '"')
 		  if $plain =~ /^\s*#\s*include/ && $text->[$i] =~ /^\s*#\s*include\s*(["<])([^">]+)/;
 
