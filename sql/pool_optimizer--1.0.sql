@@ -325,9 +325,9 @@ COMMENT ON VIEW pool_events IS
 COMMENT ON COLUMN pool_events.at IS 'when';
 COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy';
 COMMENT ON COLUMN pool_events.tenant IS 'whose; null = the cluster''s';
-COMMENT ON COLUMN pool_events.pid IS 'process id of the session';
+COMMENT ON COLUMN pool_events.pid IS 'process id of the session; that of another one is null without pg_read_all_stats';
 COMMENT ON COLUMN pool_events.reason IS 'the reason in a sentence';
-COMMENT ON COLUMN pool_events.detail IS 'the evidence';
+COMMENT ON COLUMN pool_events.detail IS 'the evidence; null without pg_read_all_stats for another session';
 
 CREATE FUNCTION pool_explain_admission(
 	database text DEFAULT NULL,

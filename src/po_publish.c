@@ -574,14 +574,20 @@ event_detail(const PoEvent *event)
 static void
 put_event(Row *row, const PoEvent *event, const char *my_tenant)
 {
+	/* Of its own tenant one sees what happened, of other sessions not who they are. */
+	bool		hide = my_tenant != NULL && event->pid != MyProcPid;
+
 	if (my_tenant != NULL && strcmp(event->tenant, my_tenant) != 0)
 		return;
 	add_time(row, event->at);
 	add_text(row, po_events_kind_name(event->kind));
 	add_text(row, event->tenant[0] == '\0' ? NULL : event->tenant);
-	add(row, Int32GetDatum(event->pid), event->pid == 0);
+	add(row, Int32GetDatum(event->pid), event->pid == 0 || hide);
 	add_text(row, event->reason);
-	add(row, event_detail(event), false);
+	if (hide)
+		add_null(row);
+	else
+		add(row, event_detail(event), false);
 	end_row(row);
 }
 
@@ -685,7 +691,7 @@ exemption_of(const char *role)
 }
 
 static const char *
-rule_reason(PoRule rule, const PoRuleResult *r, const PoExplained *x)
+rule_reason(PoRule rule, const PoRuleResult *r, const PoExplained *x, bool told_used)
 {
 	if (rule == PO_RULE_DRAIN)
 		return "the tenant is being drained";
@@ -704,6 +710,8 @@ rule_reason(PoRule rule, const PoRuleResult *r, const PoExplained *x)
 			psprintf("beyond its guarantee of %d, and what is left is guaranteed to others",
 					 x->guaranteed);
 	}
+	if (!told_used)
+		return r->passes ? "the quota has room" : "the quota is used up";
 	if (r->passes)
 		return psprintf("%d of %d connections are in use", r->used, r->limit);
 	if (r->mode == PO_MODE_OBSERVE)
@@ -727,6 +735,8 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 		"guarantees"
 	};
 	PoRuleResult r = x->admission.result[rule];
+	bool		own = rule == PO_RULE_TENANT || rule == PO_RULE_DRAIN || rule == PO_RULE_BURST;
+	bool		told_used = own || sees_all();	/* others are counted there, too */
 
 	if (!rule_is_told(rule, &r))
 		return;
@@ -740,7 +750,7 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 		r.outcome = PO_OUTCOME_REJECT;
 	add_text(row, scopes[rule]);
 	add_text(row, x->key[rule]);
-	add_int(row, r.used);
+	add(row, Int32GetDatum(r.used), !told_used);
 	add_int(row, r.limit);
 	if (rule == PO_RULE_TENANT || rule == PO_RULE_BURST)
 		add_int(row, x->guaranteed);
@@ -748,7 +758,7 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 		add_null(row);
 	add_bool(row, r.passes);
 	add_text(row, po_outcome_name(r.outcome));
-	add_text(row, rule_reason(rule, &r, x));
+	add_text(row, rule_reason(rule, &r, x, told_used));
 	end_row(row);
 }
 

@@ -476,14 +476,13 @@ say_too_little(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 	char		observed[TIME_LEN];
 
 	if (r->method == PO_METHOD_NONE)
-		say(s, "nothing is known about this tenant yet");
+		say(s, "nothing is known about this tenant yet, so its pool stays as it is");
 	else
-		say(s, "only %llu transaction%s in %s seen so far",
-			(unsigned long long) in->transactions, in->transactions == 1 ? "" : "s",
-			time_text((double) in->observed_us, observed));
-	say(s, ", which is too little to size a pool, so it stays at %d connection%s; "
-		"at least %d transactions and %d s are needed",
-		r->target, plural(r->target), LEAST_TRANSACTIONS,
+		say(s, "only %llu transaction%s in %s seen so far, which is too little to size a "
+			"pool, so it stays at %d connection%s",
+			(unsigned long long) in->transactions, plural((int) in->transactions),
+			time_text((double) in->observed_us, observed), r->target, plural(r->target));
+	say(s, "; at least %d transactions and %d s are needed", LEAST_TRANSACTIONS,
 		(int) (LEAST_OBSERVED_US / PO_US_PER_S));
 }
 
