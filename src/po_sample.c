@@ -46,6 +46,35 @@ state_of(BackendState state)
 	}
 }
 
+/* The entries are far apart, and out of the caches by the next pass. */
+#if defined(__GNUC__)
+#define PREFETCH(address)	__builtin_prefetch((const void *) (address))
+#define PREFETCH_AHEAD		8
+#else
+#define PREFETCH(address)	((void) 0)
+#define PREFETCH_AHEAD		0
+#endif
+
+int
+po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots)
+{
+	volatile PgBackendStatus *entry = entry_of(0);
+	int			n = 0;
+
+	for (int i = 0; i < n_slots; i++, entry++)
+	{
+		const PoGlance *g = &glances[i];
+
+		PREFETCH(entry + PREFETCH_AHEAD);
+		if (entry->st_procpid != g->pid)
+			slots[n++] = i;
+		else if (g->pid != 0 && (ticks >= g->quiet_until ||
+								 entry->st_state_start_timestamp != g->state_change))
+			slots[n++] = i;
+	}
+	return n;
+}
+
 bool
 po_sample_read(int slot, PoSeen *seen)
 {

@@ -27,6 +27,23 @@ typedef struct PoSeen
  */
 extern bool po_sample_read(int slot, PoSeen *seen);
 
+/*
+ * What the sampler remembers of a slot to see at a glance that nothing has changed.
+ * A state never changes without its timestamp, so pid and state_change tell all.
+ */
+typedef struct PoGlance
+{
+	int			pid;			/* 0 = nobody there */
+	TimestampTz state_change;
+	int64		quiet_until;	/* need not be looked at before, monotonic us; 0 = always */
+} PoGlance;
+
+/*
+ * Which slots have to be looked at: fills slots and returns how many.  Reads one
+ * cache line per slot; a word that changes meanwhile makes its slot look changed.
+ */
+extern int	po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots);
+
 /* Its present application_name. */
 extern void po_sample_application(int slot, char *application, Size size);
 

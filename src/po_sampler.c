@@ -6,8 +6,8 @@
  * stuck lock nor a broken table stops it.  One round is the data flow of
  * docs/architecture.md; each step catches its own errors.
  *
- * A pass costs two cache lines per idle session: what has not changed since the
- * last pass and is not due (PoWatch.check_at) is not looked at further.
+ * A pass costs a cache line and a half per idle session: what has not changed since
+ * the last pass and is not due (PoGlance) is not looked at further.
  */
 #include "postgres.h"
 
@@ -77,6 +77,8 @@ static bool is_tick;			/* a sample, not only a wake-up */
 static int64 dt_us;				/* that the sample stands for */
 
 /* Private memory; all of it sized at start. */
+static PoGlance *glances;		/* per slot */
+static int *changed;			/* slots to look at in this pass */
 static CachedPolicy *policies;
 static PoObservation *tally;	/* per tenant */
 static int *touched;			/* tenants in tally */
@@ -208,7 +210,7 @@ judge(int slot, int tenant, PoWatch *w, const PoSeen *seen)
 
 	if (seen->state == PO_STATE_IDLE && in_state < quiet)
 	{
-		w->check_at = ticks + quiet - in_state;
+		glances[slot].quiet_until = ticks + quiet - in_state;
 		return;
 	}
 	c = &candidates[n_candidates];
@@ -219,13 +221,12 @@ judge(int slot, int tenant, PoWatch *w, const PoSeen *seen)
 	{
 		pg_atomic_write_u32(&w->finding,
 							PO_FINDING(c->judgement.finding.class, PO_VERDICT_KEEP));
-		/* A client that is waited for is not known in advance. */
-		w->check_at = seen->state == PO_STATE_ACTIVE ? 0 :
-			ticks + Max(c->judgement.finding.next_check_us, 0);
+		glances[slot].quiet_until = ticks + Max(c->judgement.finding.next_check_us, 0);
 		return;
 	}
 	n_candidates++;
-	w->check_at = c->judgement.mode == PO_MODE_ENFORCE ? 0 : ticks + EXEMPT_RECHECK_US;
+	glances[slot].quiet_until = c->judgement.mode == PO_MODE_ENFORCE ? 0 :
+		ticks + EXEMPT_RECHECK_US;
 }
 
 static void
@@ -237,6 +238,7 @@ look_at(int slot)
 	bool		unchanged;
 	int			tenant;
 
+	glances[slot].pid = 0;
 	if (!po_sample_read(slot, &seen))
 	{
 		w->seen = false;
@@ -245,9 +247,6 @@ look_at(int slot)
 	same = w->seen && w->pid == seen.pid && w->backend_start == seen.backend_start;
 	unchanged = same && w->state == seen.state &&
 		pg_atomic_read_u64(&w->state_change) == (uint64) seen.state_change;
-	if (unchanged && seen.state == PO_STATE_IDLE && ticks < w->check_at)
-		return;
-
 	/* Read once: the session may leave at any moment. */
 	tenant = *(volatile int *) &po_slots[slot].tenant;
 	if (tenant < 0 || po_slots[slot].pid != seen.pid)
@@ -255,18 +254,20 @@ look_at(int slot)
 	if (!same)
 		start_watch(w, tenant, &seen);
 	if (!unchanged)
-	{
 		start_state(slot, w, &seen);
-		w->check_at = 0;
-	}
 	if (seen.state == PO_STATE_ACTIVE)
 		watch_client_read(slot, w);
 	if (!unchanged || seen.state == PO_STATE_ACTIVE)
 		po_stats_merge(slot);
 	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
 		count_busy(slot, tenant, &seen);
-	if (ticks >= w->check_at)
-		judge(slot, tenant, w, &seen);
+	glances[slot].quiet_until = 0;
+	judge(slot, tenant, w, &seen);
+	/* A busy session is counted in every sample. */
+	if (seen.state != PO_STATE_IDLE)
+		glances[slot].quiet_until = 0;
+	glances[slot].pid = seen.pid;
+	glances[slot].state_change = seen.state_change;
 }
 
 /* ---------- steps of a round ---------- */
@@ -282,17 +283,20 @@ notice_changes(void)
 	rescan = true;
 	seen_generation = generation;
 	for (int i = 0; i < po_shared->n_slots; i++)
-		po_watches[i].check_at = 0;
+		glances[i].quiet_until = 0;
 }
 
 static void
 step_collect(void)
 {
+	int			n_changed;
+
 	notice_changes();
 	n_touched = 0;
 	n_candidates = 0;
-	for (int i = 0; i < po_shared->n_slots; i++)
-		look_at(i);
+	n_changed = po_sample_changed(glances, po_shared->n_slots, ticks, changed);
+	for (int i = 0; i < n_changed; i++)
+		look_at(changed[i]);
 }
 
 static void
@@ -476,7 +480,7 @@ step_groups(void)
 			continue;
 		tell_growth(g, &po_slots[i]);
 		if (g->probability > po_watches[i].growth_probability)
-			po_watches[i].check_at = 0;
+			glances[i].quiet_until = 0;
 		po_watches[i].growth_probability = g->probability;
 	}
 }
@@ -633,6 +637,8 @@ attach(void)
 	int			n_tenants = po_shared->n_tenants;
 	int			n_slots = po_shared->n_slots;
 
+	glances = allocate(n_slots, sizeof(PoGlance));
+	changed = allocate(n_slots, sizeof(int));
 	policies = allocate(n_tenants, sizeof(CachedPolicy));
 	tally = allocate(n_tenants, sizeof(PoObservation));
 	evaluate_at = allocate(n_tenants, sizeof(int64));

@@ -173,9 +173,8 @@ typedef enum PoVerdict
 
 /*
  * Written by the sampler alone; others read it after they have seen pid,
- * backend_start and state_change agree.  What a pass over idle sessions reads comes
- * first, to be in one cache line.  Durations rest on the monotonic clock, so that
- * a step of the wall clock makes nobody look idle.
+ * backend_start and state_change agree.  Durations rest on the monotonic clock, so
+ * that a step of the wall clock makes nobody look idle.
  */
 typedef struct PoWatch
 {
@@ -184,7 +183,6 @@ typedef struct PoWatch
 	uint8		state;			/* PoState */
 	TimestampTz backend_start;
 	pg_atomic_uint64 state_change;
-	int64		check_at;		/* monotonic us: nothing to find before */
 	pg_atomic_uint32 finding;	/* PoClass << 8 | PoVerdict */
 	uint8		reported_class; /* would_terminate told, for reported_for */
 
