@@ -65,7 +65,8 @@ po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots)
 	{
 		const PoGlance *g = &glances[i];
 
-		PREFETCH(entry + PREFETCH_AHEAD);
+		PREFETCH(&entry[PREFETCH_AHEAD].st_procpid);
+		PREFETCH(&entry[PREFETCH_AHEAD].st_state_start_timestamp);
 		if (entry->st_procpid != g->pid)
 			slots[n++] = i;
 		else if (g->pid != 0 && (ticks >= g->quiet_until ||

@@ -429,11 +429,18 @@ prepare(const Port *port, char *tenant_name)
 	}
 	PG_CATCH();
 	{
-		/* Our trouble is not the client's: note it and let the client in. */
+		ErrorData  *error;
+
+		/* Our trouble is not the client's, who must not even hear of it: an error
+		 * message would end the login. */
 		MemoryContextSwitchTo(context);
-		EmitErrorReport();
+		error = CopyErrorData();
 		FlushErrorState();
 		po_registry_count_unready();
+		ereport(LOG_SERVER_ONLY,
+				(errmsg("pool_optimizer lets a login in unseen: %s",
+						error->message == NULL ? "" : error->message)));
+		FreeErrorData(error);
 		ok = false;
 	}
 	PG_END_TRY();
