@@ -14,6 +14,8 @@
 #include "po_judge.h"
 #include "po_stats.h"
 
+#define MOST_PROBABLE	0.9999
+
 /* What the sampler knows of the session, NULL if it has not seen this state yet. */
 static const PoWatch *
 watch_of(int slot, const PoSeen *seen)
@@ -74,8 +76,9 @@ po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields *policy,
 		po_stats_copy_gaps(tenant, &gaps);
 		judgement->gaps = po_histogram_total(&gaps);
 		judgement->gap_p99_us = po_histogram_quantile(&gaps, 0.99);
+		/* 1 is what rules say; an estimate is never that sure. */
 		judgement->leak_probability =
-			po_leak_probability(&gaps, judgement->facts.state_us);
+			Min(po_leak_probability(&gaps, judgement->facts.state_us), MOST_PROBABLE);
 	}
 	po_leak_classify(&judgement->facts, &limits, idle ? &gaps : NULL, &judgement->finding);
 	if (PO_CLASS_IS_LEAK(judgement->finding.class) &&

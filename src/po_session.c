@@ -580,6 +580,19 @@ on_transaction_end(XactEvent event, void *arg)
 	pending_sqlstate = 0;
 }
 
+/* An UNLISTEN that is rolled back to a savepoint has not happened; that one before it
+ * did is forgotten, too, spares the session for longer, which is the safe side. */
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
+					  void *arg)
+{
+	(void) mine;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		unlisten_pending = false;
+}
+
 static void
 note_declared_cursor(const DeclareCursorStmt *stmt)
 {
@@ -667,4 +680,5 @@ po_session_install(void)
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = on_log;
 	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }

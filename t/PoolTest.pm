@@ -433,13 +433,15 @@ sub is_refused
 	return !$self->{reached_ready} && $self->{state} eq 'closed';
 }
 
-# Has the server not ended it (as far as it has told until now)?
+# Has the server not ended it, as far as it has told until now?  The message comes
+# before the place is given back, the end of the connection after.
 sub is_alive
 {
 	my ($self) = @_;
 
 	$self->update;
-	return $self->{state} ne 'closed';
+	return $self->{state} ne 'closed'
+	  && !(defined $self->{error} && $self->{error}{S} eq 'FATAL');
 }
 
 sub error { my ($self) = @_; return $self->{error}; }

@@ -29,11 +29,13 @@ extern bool po_rate_take(PoRate *rate, int64_t now_us, int limit);
  * Per tenant.  Terminations that are answered by as many new sessions achieve
  * nothing but errors for clients: when PO_BREAKER_MIN or more within a window of
  * PO_BREAKER_WINDOW_US have not lowered the number of sessions, it opens for
- * PO_BREAKER_OPEN_US, then starts over.
+ * PO_BREAKER_OPEN_US, then starts over.  A leak as fast as it is reclaimed looks the
+ * same (counts cannot tell who logs in because of a termination), so it opens for no
+ * longer than that leak may grow unattended.
  */
 #define PO_BREAKER_MIN			10
 #define PO_BREAKER_WINDOW_US	(60 * PO_US_PER_S)
-#define PO_BREAKER_OPEN_US		(300 * PO_US_PER_S)
+#define PO_BREAKER_OPEN_US		(60 * PO_US_PER_S)
 
 typedef struct PoBreaker
 {
