@@ -89,6 +89,11 @@ po_compat_is_starting(BackendState state)
 #define po_compat_wait_event(name) WaitEventExtensionNew(name)
 #endif
 
+/* 17: named like the others. */
+#ifndef PG_WAIT_BUFFERPIN
+#define PG_WAIT_BUFFERPIN PG_WAIT_BUFFER_PIN
+#endif
+
 /* 19: log_min_messages is an array by type of process. */
 static inline bool
 po_compat_errors_are_logged(void)

@@ -139,33 +139,38 @@ store(const PoColumn *column, Datum value, PoPolicyFields *fields, PoPolicyError
 	return true;
 }
 
-/* Reads scope and name, the key. */
+/* A text column's value, NULL if it is null or there is no such column. */
+static char *
+read_text(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	int			attribute = find_attribute(desc, column, TEXTOID);
+	bool		isnull = true;
+	Datum		value = 0;
+
+	if (attribute != 0)
+		value = heap_getattr(tuple, attribute, desc, &isnull);
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Reads scope and name, the key; the name first, for messages to show it. */
 static bool
 read_key(HeapTuple tuple, TupleDesc desc, PoPolicy *policy, PoPolicyError *error)
 {
-	int			scope = find_attribute(desc, "scope", TEXTOID);
-	int			tenant = find_attribute(desc, "tenant", TEXTOID);
-	bool		null_scope = true;
-	bool		null_tenant = true;
-	Datum		value;
-	char	   *name;
+	char	   *name = read_text(tuple, desc, "tenant");
+	char	   *scope = read_text(tuple, desc, "scope");
 
-	error->field = "scope";
-	error->problem = "must be tenant, database, role, address, application or cluster";
-	value = scope == 0 ? (Datum) 0 : heap_getattr(tuple, scope, desc, &null_scope);
-	if (null_scope || !po_scope_parse(TextDatumGetCString(value), &policy->scope))
-		return false;
 	error->field = "tenant";
 	error->problem = "must not be null";
-	value = tenant == 0 ? (Datum) 0 : heap_getattr(tuple, tenant, desc, &null_tenant);
-	if (null_tenant)
-		return false;
-	name = TextDatumGetCString(value);
-	error->problem = "is too long";
-	if (strlen(name) >= PO_NAME_LEN)
+	if (name == NULL)
 		return false;
 	po_name_copy(policy->name, name, sizeof(policy->name));
-	return true;
+	error->field = "scope";
+	error->problem = "must be tenant, database, role, address, application or cluster";
+	if (scope == NULL || !po_scope_parse(scope, &policy->scope))
+		return false;
+	error->field = "tenant";
+	error->problem = "must be shorter than 256 bytes";
+	return strlen(name) < PO_NAME_LEN;
 }
 
 static void

@@ -195,17 +195,21 @@ scope_argument(FunctionCallInfo fcinfo, int i)
 	return scope;
 }
 
-/* As the table has it: addresses in their canonical form. */
+/* As the table has it: no control characters, addresses in their canonical form.  One
+ * that is too long stays as it is, for the check to refuse. */
 static char *
-canonical_name(PoScope scope, char *name)
+canonical_name(PoScope scope, const char *name)
 {
 	PoCidr		cidr;
-	char		text[PO_PART_LEN];
+	char	   *canonical;
 
-	if (scope != PO_SCOPE_ADDRESS || !po_cidr_parse(name, &cidr))
-		return name;
-	po_cidr_print(&cidr, text, sizeof(text));
-	return pstrdup(text);
+	if (strlen(name) >= PO_NAME_LEN)
+		return pstrdup(name);
+	canonical = palloc(PO_NAME_LEN);
+	po_name_copy(canonical, name, PO_NAME_LEN);
+	if (scope == PO_SCOPE_ADDRESS && po_cidr_parse(name, &cidr))
+		po_cidr_print(&cidr, canonical, PO_NAME_LEN);
+	return canonical;
 }
 
 /* ---------- the table ---------- */
@@ -565,7 +569,7 @@ require_known(const char *table, const char *name)
 Datum
 pool_drain_1_0(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "tenant");
+	char	   *name = canonical_name(PO_SCOPE_TENANT, text_argument(fcinfo, 0, "tenant"));
 	char	   *table;
 	PoPolicyFields fields;
 	Oid			types[3] = {TEXTOID, TIMESTAMPTZOID, INTERVALOID};
@@ -598,7 +602,7 @@ pool_drain_1_0(PG_FUNCTION_ARGS)
 Datum
 pool_resume_1_0(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "tenant");
+	char	   *name = canonical_name(PO_SCOPE_TENANT, text_argument(fcinfo, 0, "tenant"));
 	char	   *table = begin_change(fcinfo);
 
 	require_known(table, name);
@@ -717,6 +721,7 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
+	require_policy_database();
 	policies_changed = true;
 	if (final_policies != NULL)
 		pfree(final_policies);

@@ -346,7 +346,7 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	add_int(&row, r.waiting);
 	add_double(&row, used_ratio);
 	add_text(&row, health(used_ratio, last_sample));
-	add_int(&row, r.n_tenants - 1);
+	add_int(&row, r.n_tenants - 1 - r.n_free_tenants);
 	add_int(&row, r.guaranteed_total);
 	add_pid(&row, &po_shared->sampler_pid);
 	add_pid(&row, &po_shared->keeper_pid);
@@ -724,7 +724,9 @@ rule_reason(PoRule rule, const PoRuleResult *r, const PoExplained *x, bool told_
 static bool
 rule_is_told(PoRule rule, const PoRuleResult *r)
 {
-	return r->checked || rule == PO_RULE_TENANT || rule == PO_RULE_CLUSTER;
+	return r->checked || rule == PO_RULE_TENANT || rule == PO_RULE_CLUSTER ||
+		(r->mode == PO_MODE_OFF && r->limit >= 0 && rule < PO_RULE_BURST &&
+		 rule != PO_RULE_DRAIN);
 }
 
 static void
@@ -742,7 +744,8 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 		return;
 	if (!r.checked)
 	{
-		r.limit = PO_UNLIMITED;
+		if (r.mode != PO_MODE_OFF)
+			r.limit = PO_UNLIMITED;
 		r.passes = true;
 		r.outcome = PO_OUTCOME_ADMIT;
 	}
@@ -863,7 +866,8 @@ judge_leak(int slot, const char *pattern, Leaked *leaked)
 	PoHoldings	holdings;
 	PoExempt	exempt;
 
-	if (!po_registry_copy_session(slot, &who) || !po_registry_copy_tenant(who.tenant, &t) ||
+	if (!po_registry_copy_session(slot, &who) || !sees_tenant(who.tenant) ||
+		!po_registry_copy_tenant(who.tenant, &t) ||
 		!po_pattern_matches(pattern, t.name) || !po_sample_read(slot, &leaked->seen) ||
 		leaked->seen.pid != who.pid)
 		return false;
@@ -960,6 +964,9 @@ pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("tenant \"%s\" does not exist", pattern),
 				 errhint("The names are in pool_stats.")));
+	if (!sees_all() && !po_pattern_is(pattern) &&
+		po_registry_find_tenant(pattern) != po_session_my_tenant())
+		deny_other_tenant();
 	leaked = palloc(po_shared->n_slots * sizeof(Leaked));
 	for (int i = 0; i < po_shared->n_slots; i++)
 		n += judge_leak(i, pattern, &leaked[n]) ? 1 : 0;

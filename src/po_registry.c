@@ -195,27 +195,63 @@ hash_name(const char *name)
 	return hash_bytes((const unsigned char *) name, (int) strlen(name));
 }
 
+/* A place for a new tenant, -1 when max_tenants is reached. */
+static int
+place_for_tenant(void)
+{
+	PoRegistry *r = registry();
+	int			i = r->free_tenant;
+
+	if (i >= 0)
+	{
+		r->free_tenant = po_tenants[i].next;
+		r->n_free_tenants--;
+		return i;
+	}
+	return r->n_tenants < po_shared->n_tenants ? r->n_tenants++ : -1;
+}
+
+/* Takes a tenant that nobody ever logged in to off the table. */
+static void
+free_tenant(PoTenant *t)
+{
+	PoRegistry *r = registry();
+	int			me = (int) (t - po_tenants);
+	int		   *link = &po_tenant_buckets[t->hash & (po_shared->n_buckets - 1)];
+
+	while (*link != me)
+		link = &po_tenants[*link].next;
+	*link = t->next;
+	t->fields.guaranteed = 0;
+	count_guarantee(t);
+	t->in_use = false;
+	t->next = r->free_tenant;
+	r->free_tenant = me;
+	r->n_free_tenants++;
+}
+
 /* NULL when max_tenants is reached. */
 static PoTenant *
 find_or_add_tenant(const char *name, TimestampTz now)
 {
-	PoRegistry *r = registry();
 	uint32		hash = hash_name(name);
 	PoTenant   *t = find_tenant(name, hash);
 	int		   *bucket = &po_tenant_buckets[hash & (po_shared->n_buckets - 1)];
+	int			place;
 
 	if (t != NULL)
 		return t;
-	if (r->n_tenants >= po_shared->n_tenants)
+	place = place_for_tenant();
+	if (place < 0)
 		return NULL;
-	t = &po_tenants[r->n_tenants];
+	t = &po_tenants[place];
 	memset(t, 0, sizeof(*t));
 	strlcpy(t->name, name, sizeof(t->name));
 	t->hash = hash;
 	t->in_use = true;
 	t->first_seen = now;
 	t->next = *bucket;
-	*bucket = r->n_tenants++;
+	*bucket = place;
 	return t;
 }
 
@@ -542,21 +578,32 @@ wake(const int *procnos, int n)
 		SetLatch(&GetPGProcByNumber(procnos[i])->procLatch);
 }
 
+/* Lets the lock go, but not before those in the queue have got what became free. */
+static void
+unlock_and_serve(TimestampTz now)
+{
+	int			procnos[GRANT_BATCH];
+	int			n = serve_queue(procnos, GRANT_BATCH, now);
+
+	unlock_admission();
+	wake(procnos, n);
+	/* Only a change of policies can free so many at once. */
+	while (n == GRANT_BATCH)
+	{
+		lock_admission();
+		n = serve_queue(procnos, GRANT_BATCH, now);
+		unlock_admission();
+		wake(procnos, n);
+	}
+}
+
 void
 po_registry_serve_queue(void)
 {
-	int			procnos[GRANT_BATCH];
-	int			n;
+	TimestampTz now = GetCurrentTimestamp();
 
-	do
-	{
-		TimestampTz now = GetCurrentTimestamp();
-
-		lock_admission();
-		n = registry()->queue_head < 0 ? 0 : serve_queue(procnos, GRANT_BATCH, now);
-		unlock_admission();
-		wake(procnos, n);
-	} while (n == GRANT_BATCH);
+	lock_admission();
+	unlock_and_serve(now);
 }
 
 /* ---------- coming in and leaving ---------- */
@@ -643,6 +690,19 @@ po_registry_leave_queue(int slot_index)
 }
 
 void
+po_registry_decide_again(int slot_index, PoAdmission *admission)
+{
+	PoAdmission again;
+
+	lock_admission();
+	decide_slot(&po_slots[slot_index], false, &again);
+	unlock_admission();
+	/* A place that came free in this moment does not make it less refused. */
+	if (again.outcome > PO_OUTCOME_WOULD_REJECT)
+		*admission = again;
+}
+
+void
 po_registry_count_rejection(int tenant)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -688,8 +748,7 @@ po_registry_release(int slot_index, bool failed)
 	}
 	set_phase(slot, PO_SLOT_FREE);
 	slot->tenant = -1;
-	unlock_admission();
-	po_registry_serve_queue();
+	unlock_and_serve(now);
 }
 
 void
@@ -743,6 +802,21 @@ add_named_tenants(const PoPolicySet *set, TimestampTz now)
 	return n_no_room;
 }
 
+/* Those that are known by a policy only go with it. */
+static void
+free_unnamed_tenants(const PoPolicySet *set)
+{
+	for (int i = PO_TENANT_OTHER + 1; i < registry()->n_tenants; i++)
+	{
+		PoTenant   *t = &po_tenants[i];
+
+		if (t->in_use && t->used + t->exempt + t->waiting == 0 && t->admitted == 0 &&
+			t->rejected == 0 && t->last_used == 0 &&
+			find_exact(set, PO_SCOPE_TENANT, t->name) == NULL)
+			free_tenant(t);
+	}
+}
+
 /* Sums the guarantees anew, scaled down if they do not fit any more. */
 static void
 sum_guarantees(void)
@@ -753,6 +827,8 @@ sum_guarantees(void)
 
 	for (int i = 0; i < r->n_tenants; i++)
 	{
+		if (!po_tenants[i].in_use)
+			continue;
 		resolve_tenant(&po_tenants[i]);
 		total += po_tenants[i].fields.quota_mode == PO_MODE_OFF ? 0 :
 			po_tenants[i].fields.guaranteed;
@@ -760,7 +836,10 @@ sum_guarantees(void)
 	r->guarantee_scale = total > available ? (double) available / (double) total : 1.0;
 	r->guaranteed_total = (int) Min(total, available);
 	for (int i = 0; i < r->n_tenants; i++)
-		count_guarantee(&po_tenants[i]);
+	{
+		if (po_tenants[i].in_use)
+			count_guarantee(&po_tenants[i]);
+	}
 }
 
 /* A CIDR may have come or gone: count addresses as the new policies have it. */
@@ -807,6 +886,7 @@ put_in_force(const PoPolicy *policies, int n, PoPublished *result, TimestampTz n
 			policies[i].fields.on_full != PO_ON_FULL_REJECT)
 			r->any_queueing = true;
 	}
+	free_unnamed_tenants(set);
 	result->n_no_room = add_named_tenants(set, now);
 	sum_guarantees();
 	recount_addresses();
@@ -835,9 +915,7 @@ po_registry_publish(PoPolicy *policies, int n, uint64 requested, PoPublished *re
 	result->n_policies = n;
 	result->generation = registry()->generation;
 	result->guarantee_scale = registry()->guarantee_scale;
-	unlock_admission();
-	if (result->changed)
-		po_registry_serve_queue();
+	unlock_and_serve(now);
 	return current;
 }
 
@@ -882,6 +960,8 @@ po_registry_copy_tenant(int i, PoTenant *tenant)
 	{
 		resolve_tenant(&po_tenants[i]);
 		memcpy(tenant, &po_tenants[i], sizeof(*tenant));
+		tenant->fields.guaranteed =
+			(int) (tenant->fields.guaranteed * registry()->guarantee_scale);
 	}
 	unlock_admission();
 	return found;
@@ -935,7 +1015,8 @@ imagine_tenant(const char *name, PoTenant *imagined)
 {
 	const PoTenant *t = find_tenant(name, hash_name(name));
 
-	if (t == NULL && registry()->n_tenants >= po_shared->n_tenants)
+	if (t == NULL && registry()->free_tenant < 0 &&
+		registry()->n_tenants >= po_shared->n_tenants)
 		t = &po_tenants[PO_TENANT_OTHER];
 	if (t != NULL)
 	{
@@ -1028,6 +1109,8 @@ po_registry_excess(PoExcess *to, int max)
 	{
 		PoTenant   *t = &po_tenants[i];
 
+		if (!t->in_use)
+			continue;
 		resolve_tenant(t);
 		n += find_excess(PO_SCOPE_TENANT, i, t->used, t->name, &t->fields, &to[n]);
 	}
@@ -1183,13 +1266,12 @@ recount(void)
 bool
 po_registry_reconcile(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	bool		mended;
 
 	lock_admission();
 	mended = recount();
-	unlock_admission();
-	if (mended)
-		po_registry_serve_queue();
+	unlock_and_serve(now);
 	return mended;
 }
 

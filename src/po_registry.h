@@ -42,6 +42,9 @@ extern void po_registry_enter(int slot, const char *tenant_name, PoTicket *ticke
  */
 extern bool po_registry_leave_queue(int slot);
 
+/* What a login that is to be refused is up against now. */
+extern void po_registry_decide_again(int slot, PoAdmission *admission);
+
 /* Counts a login that was queued and not let in. */
 extern void po_registry_count_rejection(int tenant);
 
@@ -86,7 +89,7 @@ extern void po_registry_resolve_tenant(const char *name, PoPolicyFields *fields)
 
 extern void po_registry_copy_totals(PoRegistry *totals);
 
-/* Copies a tenant with its fields resolved; false when there is none at i. */
+/* Copies a tenant with its fields as they are in force; false when there is none at i. */
 extern bool po_registry_copy_tenant(int i, PoTenant *tenant);
 
 /* Its index, -1 when unknown. */

@@ -63,14 +63,8 @@ po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots)
 
 	for (int i = 0; i < n_slots; i++, entry++)
 	{
-		const PoGlance *g = &glances[i];
-
-		PREFETCH(&entry[PREFETCH_AHEAD].st_procpid);
-		PREFETCH(&entry[PREFETCH_AHEAD].st_state_start_timestamp);
-		if (entry->st_procpid != g->pid)
-			slots[n++] = i;
-		else if (g->pid != 0 && (ticks >= g->quiet_until ||
-								 entry->st_state_start_timestamp != g->state_change))
+		PREFETCH(&entry[PREFETCH_AHEAD].st_changecount);
+		if (entry->st_changecount != glances[i].changecount || ticks >= glances[i].quiet_until)
 			slots[n++] = i;
 	}
 	return n;
@@ -96,6 +90,7 @@ po_sample_read(int slot, PoSeen *seen)
 		seen->state_change = entry->st_state_start_timestamp;
 		state = entry->st_state;
 		pgstat_end_read_activity(entry, after);
+		seen->changecount = after;
 		if (pgstat_read_activity_complete(before, after))
 			break;
 		CHECK_FOR_INTERRUPTS();
@@ -165,7 +160,7 @@ po_sample_wait(int procno)
 	{
 		case PG_WAIT_LWLOCK:
 		case PG_WAIT_LOCK:
-		case PG_WAIT_BUFFER_PIN:
+		case PG_WAIT_BUFFERPIN:
 			return PO_WAIT_LOCK;
 		case PG_WAIT_IO:
 			return PO_WAIT_IO;

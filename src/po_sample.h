@@ -19,28 +19,28 @@ typedef struct PoSeen
 	TimestampTz backend_start;
 	TimestampTz state_change;
 	TimestampTz xact_start;		/* 0 = in no transaction */
+	int			changecount;	/* of the entry when it was read; even */
 } PoSeen;
 
 /*
  * Reads the status of the client backend in a slot; false if there is none (or it
- * is still logging in).  For any process that has MyBEEntry.
+ * is still logging in; changecount is filled in).  For any process that has MyBEEntry.
  */
 extern bool po_sample_read(int slot, PoSeen *seen);
 
 /*
- * What the sampler remembers of a slot to see at a glance that nothing has changed.
- * A state never changes without its timestamp, so pid and state_change tell all.
+ * What the sampler remembers of a slot to see at a glance that nothing has changed:
+ * core's changecount moves with every change of an entry, also across its users.
  */
 typedef struct PoGlance
 {
-	int			pid;			/* 0 = nobody there */
-	TimestampTz state_change;
+	int			changecount;	/* odd = never seen */
 	int64		quiet_until;	/* need not be looked at before, monotonic us; 0 = always */
 } PoGlance;
 
 /*
  * Which slots have to be looked at: fills slots and returns how many.  Reads one
- * cache line per slot; a word that changes meanwhile makes its slot look changed.
+ * word per slot, which sits in one cache line.
  */
 extern int	po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots);
 

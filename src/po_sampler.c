@@ -238,10 +238,12 @@ look_at(int slot)
 	bool		unchanged;
 	int			tenant;
 
-	glances[slot].pid = 0;
+	glances[slot].quiet_until = 0;
 	if (!po_sample_read(slot, &seen))
 	{
 		w->seen = false;
+		glances[slot].changecount = seen.changecount;
+		glances[slot].quiet_until = PG_INT64_MAX;
 		return;
 	}
 	same = w->seen && w->pid == seen.pid && w->backend_start == seen.backend_start;
@@ -261,13 +263,11 @@ look_at(int slot)
 		po_stats_merge(slot);
 	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
 		count_busy(slot, tenant, &seen);
-	glances[slot].quiet_until = 0;
 	judge(slot, tenant, w, &seen);
 	/* A busy session is counted in every sample. */
 	if (seen.state != PO_STATE_IDLE)
 		glances[slot].quiet_until = 0;
-	glances[slot].pid = seen.pid;
-	glances[slot].state_change = seen.state_change;
+	glances[slot].changecount = seen.changecount;
 }
 
 /* ---------- steps of a round ---------- */
@@ -355,13 +355,14 @@ step_recommend(void)
 	{
 		int			tenant = evaluate_cursor;
 		PoTenant	copy;
+		int64		wait;
 
 		evaluate_cursor = (evaluate_cursor + 1) % po_shared->n_tenants;
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
-		evaluate_at[tenant] = ticks + po_stats_evaluate(tenant, &copy.fields,
-														copy.used + copy.exempt, now);
+		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, now);
+		evaluate_at[tenant] = wait < 0 ? 0 : ticks + wait;
 	}
 }
 
@@ -408,6 +409,13 @@ counts_for_group(int slot, int64 window)
 	return w->seen && w->state == PO_STATE_IDLE && po_slots[slot].tenant >= 0 &&
 		pg_atomic_read_u32(&po_slots[slot].phase) == PO_SLOT_ADMITTED &&
 		w->state_before + ticks - w->state_seen_at >= window;
+}
+
+/* NULL for a session that does not count, or when there are too many groups. */
+static SessionGroup *
+group_of(int slot, int64 window)
+{
+	return counts_for_group(slot, window) ? find_group(group_key(&po_slots[slot])) : NULL;
 }
 
 static void
@@ -466,7 +474,7 @@ step_groups(void)
 	group_window_end = ticks + window;
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
-		SessionGroup	   *g = counts_for_group(i, window) ? find_group(group_key(&po_slots[i])) : NULL;
+		SessionGroup *g = group_of(i, window);
 
 		if (g != NULL)
 			g->count++;
@@ -474,7 +482,7 @@ step_groups(void)
 	close_windows();
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
-		SessionGroup	   *g = counts_for_group(i, window) ? find_group(group_key(&po_slots[i])) : NULL;
+		SessionGroup *g = group_of(i, window);
 
 		if (g == NULL)
 			continue;
@@ -652,6 +660,8 @@ attach(void)
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;
+	for (int i = 0; i < n_slots; i++)
+		glances[i].changecount = -1;
 	state_due = po_judge_monotonic_us() + STATE_EVERY_US;
 
 	on_shmem_exit(on_exit_sampler, 0);

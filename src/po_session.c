@@ -409,6 +409,7 @@ queue(PoTicket *ticket)
 	if (!admitted)
 	{
 		po_registry_count_rejection(ticket->tenant);
+		po_registry_decide_again(po_session_my_slot(), &ticket->admission);
 		refuse(ticket, Max(waited_us / PO_US_PER_MS, 1));
 	}
 }

@@ -133,6 +133,7 @@ init_registry(void)
 
 	r->guarantee_scale = 1.0;
 	r->queue_head = r->queue_tail = -1;
+	r->free_tenant = -1;
 	r->generation = 1;
 	for (int i = 0; i < po_shared->n_buckets; i++)
 		po_tenant_buckets[i] = po_counter_buckets[i] = -1;

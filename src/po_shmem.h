@@ -210,7 +210,7 @@ typedef struct PoTenant
 {
 	char		name[PO_NAME_LEN];
 	uint32		hash;
-	int			next;			/* in its bucket, -1 = last */
+	int			next;			/* in its bucket or in the free list, -1 = last */
 	bool		in_use;
 	int			used;			/* sessions admitted against the quota */
 	int			exempt;			/* sessions that take none */
@@ -254,7 +254,9 @@ typedef struct PoPolicySet
 /* PO_LOCK_ADMISSION */
 typedef struct PoRegistry
 {
-	int			n_tenants;
+	int			n_tenants;		/* places used so far, the free ones among them included */
+	int			free_tenant;	/* first of those, -1 = none */
+	int			n_free_tenants;
 	uint64		overflow_logins;	/* that found no place for their tenant */
 	bool		overflow_logged;
 	int			admitted;

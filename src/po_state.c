@@ -95,7 +95,9 @@ write_all(PoStream *s)
 	put(s, &header, sizeof(header));
 	for (int i = 0; i < totals.n_tenants && s->ok; i++)
 	{
-		(void) po_registry_copy_tenant(i, &tenant);
+		/* A free place is written without a name. */
+		if (!po_registry_copy_tenant(i, &tenant))
+			memset(&tenant, 0, sizeof(tenant));
 		po_stats_copy(i, &stats);
 		put(s, &tenant, sizeof(tenant));
 		put(s, &stats, sizeof(stats));
@@ -200,6 +202,8 @@ restore(const PoStateHeader *header, const char *body)
 		memcpy(&stats, body + sizeof(tenant), sizeof(stats));
 		body += sizeof(tenant) + sizeof(stats);
 		tenant.name[PO_NAME_LEN - 1] = '\0';
+		if (tenant.name[0] == '\0')
+			continue;
 		stats.last_error[sizeof(stats.last_error) - 1] = '\0';
 		index = po_registry_restore_tenant(&tenant);
 		if (index >= 0)

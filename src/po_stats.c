@@ -353,6 +353,8 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	t->recommendation = r;
 	t->input = in;
 	unlock_stats();
+	if (sessions == 0 && (r.method <= PO_METHOD_IDLE || in.transactions == 0))
+		return -1;
 	return r.method <= PO_METHOD_TOO_LITTLE_DATA ? Min(interval, FIRST_LOOKS_US) : interval;
 }
 

@@ -47,7 +47,8 @@ extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 d
 /*
  * Computes the recommendation anew when the policy's interval has passed, and every
  * few seconds as long as too little is known.  Returns after how many microseconds to
- * call again.
+ * call again, -1 = not before there is a session again: all is said of a tenant that
+ * has none and whose load is forgotten.
  */
 extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 							  TimestampTz now);

@@ -14,7 +14,7 @@ typedef struct PoSessionFacts
 	PoState		state;
 	int64_t		state_us;		/* for so long in this state */
 	int64_t		age_us;			/* since backend_start */
-	int64_t		client_read_us; /* active, but without progress waiting for its client for so long */
+	int64_t		client_read_us; /* active, but waiting for its client without progress */
 	uint64_t	transactions;	/* ended so far */
 	double		growth_probability; /* of its group, see po_leak_growth_probability */
 } PoSessionFacts;

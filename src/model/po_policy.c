@@ -93,7 +93,7 @@ static const FieldRule field_rules[] = {
 	{PO_SET_EVALUATION_INTERVAL, "evaluation_interval", FIELD(evaluation_interval_us),
 	FIELD_DURATION, PO_US_PER_S, DAY_US, "must not be shorter than 1 s", OVER_A_DAY},
 	{PO_SET_AUTO, "auto", FIELD(auto_apply), FIELD_UNCHECKED, 0, 0, NULL, NULL},
-	{PO_SET_DRAIN, "drain_started", FIELD(drain_started_us), FIELD_UNCHECKED,
+	{PO_SET_DRAIN, "drain_started_at", FIELD(drain_started_us), FIELD_UNCHECKED,
 	0, 0, NULL, NULL},
 	{PO_SET_DRAIN, "drain_grace", FIELD(drain_grace_us), FIELD_DURATION,
 	0, YEARS_US, NEGATIVE, OVER_YEARS},

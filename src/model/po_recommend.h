@@ -75,8 +75,8 @@ typedef struct PoRecommendation
  *	   median (the present pool is the limit): the present size + the step up (at
  *	   least 1, default a quarter), without a step when locks are the bottleneck;
  *	3. else the load is the mean busy level (Little), or, when larger, the load
- *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is the least with
- *	   Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
+ *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
+ *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
  *	   busy at once;
  *	4. min_size and max_size;
  *	5. hysteresis against the previous recommendation: grow when load / previous
