@@ -7,7 +7,9 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 
+#include "libpq/libpq-be.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
@@ -25,6 +27,17 @@ static PoSlot *volatile ordered_slot = NULL;
 
 /* ---------- in the session ---------- */
 
+/* Has the client spoken, though the session has not read it yet?  Then it is not idle,
+ * and what it sent would be lost.  Async-signal-safe. */
+static bool
+client_has_spoken(void)
+{
+	char		c;
+
+	return MyProcPort != NULL &&
+		recv(MyProcPort->sock, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Is this session still what it was judged to be?  Async-signal-safe. */
 static bool
 still_fits(const PoOrder *order)
@@ -41,8 +54,8 @@ still_fits(const PoOrder *order)
 		return false;
 	if (order->in_client_read)
 		return MyProc != NULL && MyProc->wait_event_info == WAIT_EVENT_CLIENT_READ;
-	return me->st_state == STATE_IDLE || me->st_state == STATE_IDLEINTRANSACTION ||
-		me->st_state == STATE_IDLEINTRANSACTION_ABORTED;
+	return (me->st_state == STATE_IDLE || me->st_state == STATE_IDLEINTRANSACTION ||
+			me->st_state == STATE_IDLEINTRANSACTION_ABORTED) && !client_has_spoken();
 }
 
 static void

@@ -90,7 +90,7 @@ po_compat_is_starting(BackendState state)
 #endif
 
 /* 17: named like the others. */
-#ifndef PG_WAIT_BUFFERPIN
+#if PG_VERSION_NUM < 170000
 #define PG_WAIT_BUFFERPIN PG_WAIT_BUFFER_PIN
 #endif
 
