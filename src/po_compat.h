@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "access/tableam.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "storage/lock.h"
@@ -68,6 +69,17 @@ po_compat_my_procno(void)
 #endif
 }
 
+/* 19: flags for the scan. */
+static inline TableScanDesc
+po_compat_beginscan(Relation rel, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(rel, snapshot, 0, NULL, 0);
+#else
+	return table_beginscan(rel, snapshot, 0, NULL);
+#endif
+}
+
 /* 18: STATE_STARTING. */
 static inline bool
 po_compat_is_starting(BackendState state)
@@ -89,9 +101,13 @@ po_compat_is_starting(BackendState state)
 #define po_compat_wait_event(name) WaitEventExtensionNew(name)
 #endif
 
-/* 17: named like the others. */
-#if PG_VERSION_NUM < 170000
-#define PG_WAIT_BUFFERPIN PG_WAIT_BUFFER_PIN
+/* 17 and 19: the class of waits for a buffer has another name each. */
+#if PG_VERSION_NUM >= 190000
+#define PO_COMPAT_WAIT_BUFFER PG_WAIT_BUFFER
+#elif PG_VERSION_NUM >= 170000
+#define PO_COMPAT_WAIT_BUFFER PG_WAIT_BUFFERPIN
+#else
+#define PO_COMPAT_WAIT_BUFFER PG_WAIT_BUFFER_PIN
 #endif
 
 /* 19: log_min_messages is an array by type of process. */

@@ -8,7 +8,6 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -16,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "model/po_names.h"
+#include "po_compat.h"
 #include "po_events.h"
 #include "po_policy_row.h"
 
@@ -216,7 +216,7 @@ po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies, in
 					   int *n_bad, char *problem, Size size)
 {
 	TupleDesc	desc = RelationGetDescr(table);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+	TableScanDesc scan = po_compat_beginscan(table, snapshot);
 	HeapTuple	tuple;
 	int			n = 0;
 

@@ -160,7 +160,7 @@ po_sample_wait(int procno)
 	{
 		case PG_WAIT_LWLOCK:
 		case PG_WAIT_LOCK:
-		case PG_WAIT_BUFFERPIN:
+		case PO_COMPAT_WAIT_BUFFER:
 			return PO_WAIT_LOCK;
 		case PG_WAIT_IO:
 			return PO_WAIT_IO;

@@ -1,0 +1,117 @@
+/*
+ * spi_sampler.c
+ *		The usual way to watch sessions: a worker that selects from pg_stat_activity.
+ *
+ * A yardstick for bench/run.  It does what such workers do as cheaply as it can be
+ * done by SQL: the statement is planned once, and names only the columns that a
+ * decision about a session needs.  It tells how many passes it has made in its own
+ * application_name, which costs next to nothing and needs no SQL objects.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+PG_MODULE_MAGIC;
+
+static int	interval_ms = 100;
+
+static const char query[] =
+"SELECT pid, datname, usename, application_name, client_addr, backend_start, xact_start, "
+"state_change, wait_event_type, wait_event, state "
+"FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'";
+
+void		_PG_init(void);
+PGDLLEXPORT void spi_sampler_main(Datum arg);
+
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+static SPIPlanPtr
+prepare(void)
+{
+	SPIPlanPtr	plan;
+
+	begin();
+	plan = SPI_prepare(query, 0, NULL);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "cannot prepare: %s", SPI_result_code_string(SPI_result));
+	end();
+	return plan;
+}
+
+void
+spi_sampler_main(Datum arg)
+{
+	SPIPlanPtr	plan;
+	char		passes[32];
+
+	(void) arg;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection("postgres", NULL, 0);
+	plan = prepare();
+	for (long n = 1;; n++)
+	{
+		begin();
+		if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
+			elog(ERROR, "cannot read pg_stat_activity");
+		end();
+		snprintf(passes, sizeof(passes), "%ld", n);
+		pgstat_report_appname(passes);
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 interval_ms, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}
+
+void
+_PG_init(void)
+{
+	BackgroundWorker worker;
+
+	DefineCustomIntVariable("spi_sampler.interval", "Time between two passes.", NULL,
+							&interval_ms, 100, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "spi_sampler", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "spi_sampler_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "spi_sampler", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "spi_sampler", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}

@@ -1,0 +1,441 @@
+# shellcheck shell=bash
+#
+# lib.sh
+#		What scripts/demo and scripts/test share: finding or installing what they need,
+#		an unprivileged user, a work directory of their own, ending what they started.
+#
+# A script sources this, calls lib_start first, and uses $work, $source_dir (the
+# sources as given) and $bindir.  Servers refuse to run as root and the sources may
+# be where only root can read, so the work is done on a copy that the unprivileged
+# user owns.  Whatever is started runs as a job, in a process group of its own, and
+# is ended by that group's id; servers that left their group (pg_ctl does that) are
+# found by their postmaster.pid in $work.
+
+LEAST_MAJOR=15
+
+work=
+keep_work=no
+run_as=						# user to run things as; empty = the caller
+as_user=()					# command prefix for that
+as_root=()					# command prefix for what needs root
+jobs_started=()
+undo_install=()				# files that exist only while packages are installed
+pg_config=
+bindir=
+major=
+
+say()
+{
+	printf '%s\n' "$*"
+}
+
+die()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# ---------- beginning and end ----------
+
+lib_start()
+{
+	local name
+
+	set -u
+	source_dir=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+	# What the caller's shell says about his own servers must not lead us there.
+	for name in "${!PG@}"; do
+		[ "$name" = PG_CONFIG ] || unset "$name"
+	done
+	unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES PERL5LIB PROVE_TESTS PROVE_FLAGS
+	export LC_ALL=C.UTF-8
+	PATH=$PATH:/usr/sbin:/sbin
+	umask 022
+	trap lib_end EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
+# May be called twice: before the last line of output, and on the way out.
+lib_end()
+{
+	trap '' HUP INT TERM
+	end_jobs
+	forget_install_settings
+	if [ -n "$work" ] && [ "$keep_work" = no ]; then
+		stop_servers
+		rm -rf "$work"
+		work=
+	fi
+}
+
+# Leaves the server of $work running.
+end_jobs()
+{
+	local job tries
+
+	for job in "${jobs_started[@]}"; do
+		kill -TERM -- "-$job" 2>/dev/null
+	done
+	for job in "${jobs_started[@]}"; do
+		for ((tries = 0; tries < 50; tries++)); do
+			kill -0 -- "-$job" 2>/dev/null || break
+			sleep 0.1
+		done
+		kill -KILL -- "-$job" 2>/dev/null
+		wait "$job" 2>/dev/null
+	done
+	jobs_started=()
+}
+
+stop_servers()
+{
+	local pidfile
+
+	[ -n "$bindir" ] || return
+	while IFS= read -r pidfile; do
+		"${as_user[@]}" "$bindir/pg_ctl" -D "$(dirname "$pidfile")" -m immediate -w stop \
+			>/dev/null 2>&1
+	done < <(find "$work" -name postmaster.pid 2>/dev/null)
+}
+
+# Starts a command as the unprivileged user: start_job LOG COMMAND...; sets $job.
+start_job()
+{
+	local log=$1
+
+	shift
+	# With job control the job has a process group of its own and does not start
+	# with SIGINT ignored, which tests would inherit.
+	set -m
+	"${as_user[@]}" "$@" </dev/null >"$log" 2>&1 &
+	job=$!
+	set +m
+	jobs_started+=("$job")
+}
+
+# The same, and waits for it.  A signal to us is handled at once.
+run_job()
+{
+	start_job "$@"
+	wait_job
+}
+
+# Waits for the job started last, which is no more ours to end then: its number may
+# be given to another process.
+wait_job()
+{
+	local status
+
+	wait "$job"
+	status=$?
+	unset "jobs_started[-1]"
+	return $status
+}
+
+# ---------- what is needed ----------
+
+# The system's compiler is what PGXS uses unless told otherwise.
+compiles()
+{
+	gcc "$@" -x c -o /dev/null - >/dev/null 2>&1
+}
+
+is_complete()
+{
+	[ -x "$1" ] && [ -x "$("$1" --bindir)/postgres" ] && [ -f "$("$1" --pgxs)" ]
+}
+
+major_of()
+{
+	"$1" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'
+}
+
+# Sets pg_config to the first that has a server and its development files, if any.
+find_postgres()
+{
+	local candidate
+
+	pg_config=
+	if [ -n "${PG_CONFIG:-}" ]; then
+		candidate=$(command -v "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG is not there"
+		is_complete "$candidate" ||
+			die "PG_CONFIG=$PG_CONFIG has no server or no development files"
+		pg_config=$candidate
+	else
+		while IFS= read -r candidate; do
+			if [ -n "$candidate" ] && is_complete "$candidate"; then
+				pg_config=$candidate
+				break
+			fi
+		done < <(command -v pg_config; printf '%s\n' /usr/lib/postgresql/*/bin/pg_config | sort -Vr)
+	fi
+	[ -n "$pg_config" ] || return
+	bindir=$("$pg_config" --bindir)
+	major=$(major_of "$pg_config")
+	if [ "$major" -lt "$LEAST_MAJOR" ]; then
+		die "PostgreSQL $major of $pg_config is too old, $LEAST_MAJOR or newer is needed" \
+			"(PG_CONFIG names another)"
+	fi
+}
+
+# The major whose packages to install: that of a server there already, else what the
+# distribution calls postgresql.
+major_to_install()
+{
+	local server
+
+	server=$(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -V | tail -1)
+	if [ -x "$server" ]; then
+		major_of "$server"
+	else
+		apt-cache depends postgresql 2>/dev/null |
+			sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | sort -n | tail -1
+	fi
+}
+
+# Prints the packages that are missing among those for: missing_packages NEED...
+missing_packages()
+{
+	local need nn
+
+	for need in "$@"; do
+		case $need in
+			compiler)
+				echo 'int main(void){return 0;}' | compiles || echo gcc libc6-dev ;;
+			sanitizers)
+				# They come with gcc.
+				echo 'int main(void){return 0;}' | compiles -fsanitize=address,undefined ||
+					echo gcc libc6-dev ;;
+			make)
+				command -v make >/dev/null || echo make ;;
+			perl)
+				# perl-base, which is always there, has no prove.
+				command -v prove >/dev/null || echo perl ;;
+			ipc-run)
+				perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl ;;
+			gssapi)
+				echo '#include <gssapi/gssapi.h>' | compiles -fsyntax-only || echo libkrb5-dev ;;
+			pgbouncer)
+				command -v pgbouncer >/dev/null || echo pgbouncer ;;
+			postgres)
+				if [ -z "$pg_config" ]; then
+					nn=$(major_to_install)
+					echo "postgresql-${nn:-$LEAST_MAJOR}" "postgresql-server-dev-${nn:-$LEAST_MAJOR}"
+				fi ;;
+		esac
+	done | tr ' ' '\n' | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+# Sets as_root if there is a way to be root.
+find_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		as_root=(env)
+	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+		as_root=(sudo)
+	fi
+}
+
+# While packages are installed no server of theirs is to start, as nobody asked for
+# one: no cluster "main" and no service.  Nothing of this stays.
+prevent_services()
+{
+	local file
+
+	file=/etc/postgresql-common/createcluster.d/zz-pool_optimizer-setup.conf
+	if [ ! -d /etc/postgresql-common/createcluster.d ]; then
+		"${as_root[@]}" mkdir -p "${file%/*}" || return
+		undo_install+=("${file%/*}")
+	fi
+	undo_install+=("$file")
+	echo 'create_main_cluster = false' | "${as_root[@]}" tee "$file" >/dev/null
+	file=/usr/sbin/policy-rc.d
+	if [ ! -e "$file" ]; then
+		undo_install+=("$file")
+		printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$file" >/dev/null
+		"${as_root[@]}" chmod 755 "$file"
+	fi
+}
+
+forget_install_settings()
+{
+	local i
+
+	for ((i = ${#undo_install[@]} - 1; i >= 0; i--)); do
+		if [ -d "${undo_install[i]}" ]; then
+			# dpkg owns it by now, unless nothing was installed.
+			dpkg -S "${undo_install[i]}" >/dev/null 2>&1 ||
+				"${as_root[@]}" rmdir "${undo_install[i]}" 2>/dev/null
+		else
+			"${as_root[@]}" rm -f "${undo_install[i]}"
+		fi
+	done
+	undo_install=()
+}
+
+apt_get()
+{
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"
+}
+
+install_packages()
+{
+	local log status
+
+	log=$(mktemp) || die "cannot write to a temporary file"
+	prevent_services
+	apt_get install -y --no-install-recommends "$@" >"$log" 2>&1
+	status=$?
+	forget_install_settings
+	if [ $status -ne 0 ]; then
+		tail -20 "$log" >&2
+		rm -f "$log"
+		die "apt-get could not install: $*"
+	fi
+	rm -f "$log"
+	case " $* " in
+		*" pgbouncer "*)
+			# Only its program is wanted, not a service from the next boot on.
+			if command -v systemctl >/dev/null; then
+				"${as_root[@]}" systemctl disable pgbouncer.service >/dev/null 2>&1
+			fi ;;
+	esac
+}
+
+# Installs what is missing: need NEED...  Then sets pg_config, bindir, as_user.
+need()
+{
+	local missing
+
+	find_root
+	find_postgres
+	missing=$(missing_packages "$@")
+	if [ -n "$missing" ]; then
+		command -v apt-get >/dev/null ||
+			die "this system has no apt-get; please install what Debian calls: $missing"
+		if [ ${#as_root[@]} -eq 0 ]; then
+			say "Some packages are missing.  As root, please run"
+			say "    apt-get install --no-install-recommends $missing"
+			say "and start ${0##*/} again."
+			exit 1
+		fi
+		say "Missing packages; updating the list of packages ..."
+		apt_get update >/dev/null 2>&1 || say "(apt-get update failed; going on with the list there is)"
+		# Only now is it known what the distribution's PostgreSQL is.
+		missing=$(missing_packages "$@")
+		say "Installing with apt-get: $missing"
+		# shellcheck disable=SC2086
+		install_packages $missing
+		find_postgres
+	fi
+	[ -n "$pg_config" ] || die "no PostgreSQL with development files found"
+	missing=$(missing_packages "$@")
+	[ -z "$missing" ] || die "still missing after apt-get install: $missing"
+	choose_user
+	check_may_install
+}
+
+choose_user()
+{
+	local group
+
+	[ "$(id -u)" = 0 ] || return
+	if id postgres >/dev/null 2>&1; then
+		run_as=postgres
+	else
+		run_as=nobody
+	fi
+	group=$(id -g "$run_as") || die "there is no user to run a server as"
+	as_user=(setpriv --reuid "$run_as" --regid "$group" --init-groups --)
+}
+
+# Better told now than after the build.
+check_may_install()
+{
+	if [ ${#as_root[@]} -eq 0 ] && ! { [ -w "$("$pg_config" --pkglibdir)" ] &&
+		[ -w "$("$pg_config" --sharedir)/extension" ]; }; then
+		say "The extension has to be installed into $("$pg_config" --pkglibdir),"
+		say "which $(id -un) may not write to.  Please run ${0##*/} as root, or with sudo."
+		exit 1
+	fi
+}
+
+# ---------- work directory, sources, build ----------
+
+# A directory that the user can reach and run programs in, which TMPDIR need not be.
+# Its path stays short: a socket's may have 107 bytes.
+make_work()
+{
+	local parent
+
+	for parent in "${TMPDIR:-/tmp}" /tmp /var/tmp; do
+		[ ${#parent} -le 40 ] || continue
+		work=$(mktemp -d "$parent/pool_optimizer.XXXXXX" 2>/dev/null) || continue
+		chmod 755 "$work"
+		[ -z "$run_as" ] || chown "$run_as" "$work"
+		printf '#!/bin/sh\nexit 0\n' >"$work/probe"
+		chmod 755 "$work/probe"
+		if "${as_user[@]}" "$work/probe" 2>/dev/null; then
+			rm "$work/probe"
+			break
+		fi
+		rm -rf "$work"
+		work=
+	done
+	[ -n "$work" ] || die "found no directory for temporary files where programs may run"
+	cd "$work" || exit 1
+	"${as_user[@]}" mkdir "$work/src" "$work/log" "$work/tmp" || exit 1
+	export HOME=$work TMPDIR=$work/tmp
+}
+
+# The files git knows or would add; without git, all but what a build leaves.
+list_sources()
+{
+	cd "$source_dir" || return
+	if command -v git >/dev/null && [ -e .git ] &&
+		git -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null; then
+		return
+	fi
+	find . \( -name .git -o -name 'tmp_check*' -o -name 'output_iso' -o -path ./results \
+		-o -path ./log -o -path ./src/unit/build \) -prune -o \
+		\( -type f -o -type l \) ! -name '*.o' ! -name '*.so' ! -name '*.bc' -print0
+}
+
+copy_sources()
+{
+	list_sources |
+		(cd "$source_dir" && while IFS= read -r -d '' file; do
+			# A deleted file is still listed.
+			if [ -e "$file" ] || [ -L "$file" ]; then
+				printf '%s\0' "$file"
+			fi
+		done | tar --null -T - -cf -) |
+		"${as_user[@]}" tar -xf - -C "$work/src" ||
+		die "could not copy the sources from $source_dir"
+	[ -f "$work/src/Makefile" ] || die "found no sources in $source_dir"
+}
+
+processors()
+{
+	nproc 2>/dev/null || echo 1
+}
+
+build()
+{
+	run_job "$work/log/build" make -C "$work/src" -j"$(processors)" PG_CONFIG="$pg_config"
+}
+
+# Into the directories of PostgreSQL, as "make install" does.  It is the one thing
+# that stays: a server started later has to find it.
+install_extension()
+{
+	local prefix=("${as_root[@]}")
+
+	if [ -w "$("$pg_config" --pkglibdir)" ] && [ -w "$("$pg_config" --sharedir)/extension" ]; then
+		prefix=(env)
+	fi
+	"${prefix[@]}" make -C "$work/src" PG_CONFIG="$pg_config" install \
+		>"$work/log/install" 2>&1 </dev/null
+}
