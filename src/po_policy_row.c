@@ -273,8 +273,9 @@ po_policy_row_tell_published(const PoPublished *published)
 
 	if (!published->changed)
 		return;
-	snprintf(reason, sizeof(reason), "%d policies are in force (generation %u)",
-			 published->n_policies, published->generation);
+	snprintf(reason, sizeof(reason), "%d %s in force (generation %u)",
+			 published->n_policies, published->n_policies == 1 ? "policy is" : "policies are",
+			 published->generation);
 	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
 	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
 	if (published->guarantee_scale >= 1.0)

@@ -255,6 +255,7 @@ begin_change(FunctionCallInfo fcinfo)
 	AclResult	acl;
 
 	po_shmem_require();
+	PreventCommandDuringRecovery("a change of policies");
 	require_policy_database();
 	relid = policy_table(fcinfo, &quoted);
 	/* Before the lock, which would be a way to stop others. */

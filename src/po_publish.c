@@ -751,7 +751,8 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 		r.passes = true;
 		r.outcome = PO_OUTCOME_ADMIT;
 	}
-	if (x->queue_full && (r.outcome == PO_OUTCOME_WAIT || r.outcome == PO_OUTCOME_EVICT_IDLE))
+	if ((x->queue_full || x->admission.wait_timeout_us == 0) &&
+		(r.outcome == PO_OUTCOME_WAIT || r.outcome == PO_OUTCOME_EVICT_IDLE))
 		r.outcome = PO_OUTCOME_REJECT;
 	add_text(row, scopes[rule]);
 	add_text(row, x->key[rule]);
@@ -812,7 +813,7 @@ Datum
 pool_sync_1_0(PG_FUNCTION_ARGS)
 {
 	Interval   *timeout;
-	int64		timeout_us;
+	double		timeout_us;
 	uint64		wanted;
 	TimestampTz deadline;
 
@@ -820,11 +821,12 @@ pool_sync_1_0(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		bad_argument("timeout", "must not be null");
 	timeout = PG_GETARG_INTERVAL_P(0);
-	timeout_us = timeout->time + (int64) timeout->day * USECS_PER_DAY +
-		(int64) timeout->month * 30 * USECS_PER_DAY;
+	/* In floating point, which no interval overflows. */
+	timeout_us = (double) timeout->time +
+		((double) timeout->day + 30.0 * timeout->month) * USECS_PER_DAY;
 	if (timeout_us < 0)
 		bad_argument("timeout", "must not be negative");
-	deadline = GetCurrentTimestamp() + Min(timeout_us, USECS_PER_DAY);
+	deadline = GetCurrentTimestamp() + (int64) Min(timeout_us, (double) USECS_PER_DAY);
 	wanted = pg_atomic_add_fetch_u64(&po_shared->changes_requested, 1);
 	for (;;)
 	{
