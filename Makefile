@@ -25,6 +25,7 @@ OBJS = \
 	src/po_guc.o \
 	src/po_shmem.o \
 	src/po_events.o \
+	src/po_resolve.o \
 	src/po_registry.o \
 	src/po_stats.o \
 	src/po_sample.o \

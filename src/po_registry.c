@@ -17,6 +17,7 @@
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_registry.h"
+#include "po_resolve.h"
 
 #define GRANT_BATCH		64
 
@@ -56,94 +57,6 @@ mode_in_force(PoMode policy_mode)
 	return po_mode_lower((PoMode) po_guc_mode, policy_mode);
 }
 
-/* ---------- which policy applies ---------- */
-
-static const PoPolicy *
-find_exact(const PoPolicySet *set, PoScope scope, const char *name)
-{
-	PoPolicy	key;
-
-	memset(&key, 0, sizeof(key));
-	key.scope = scope;
-	strlcpy(key.name, name, sizeof(key.name));
-	return bsearch(&key, set->policy + set->first[scope], set->n_exact[scope],
-				   sizeof(PoPolicy), po_policy_compare);
-}
-
-/* Fields for a name in any scope but address. */
-static void
-resolve_name(PoScope scope, const char *name, PoPolicyFields *fields)
-{
-	const PoPolicySet *set = po_policy_set;
-	const PoPolicy *exact;
-	int			first = set->first[scope];
-
-	po_policy_defaults(fields);
-	/* A pattern is not a name, even if somebody is called like one. */
-	exact = po_pattern_is(name) && scope != PO_SCOPE_CLUSTER ? NULL :
-		find_exact(set, scope, name);
-	if (exact != NULL)
-		po_policy_inherit(fields, &exact->fields);
-	for (int i = first + set->n_exact[scope]; i < first + set->n_scope[scope]; i++)
-	{
-		if (po_pattern_matches(set->policy[i].name, name))
-			po_policy_inherit(fields, &set->policy[i].fields);
-	}
-}
-
-/* Does an address policy hold for all of a CIDR? */
-static bool
-address_policy_matches(const PoPolicy *policy, const PoCidr *cidr)
-{
-	PoCidr		of_policy;
-
-	if (strcmp(policy->name, "*") == 0)
-		return true;
-	return po_cidr_parse(policy->name, &of_policy) &&
-		of_policy.bits <= cidr->bits && po_cidr_contains(&of_policy, cidr);
-}
-
-static void
-resolve_address(const char *key, PoPolicyFields *fields)
-{
-	const PoPolicySet *set = po_policy_set;
-	int			first = set->first[PO_SCOPE_ADDRESS];
-	PoCidr		cidr;
-
-	po_policy_defaults(fields);
-	if (!po_cidr_parse(key, &cidr))
-		return;
-	for (int i = first; i < first + set->n_scope[PO_SCOPE_ADDRESS]; i++)
-	{
-		if (address_policy_matches(&set->policy[i], &cidr))
-			po_policy_inherit(fields, &set->policy[i].fields);
-	}
-}
-
-/*
- * What an address is counted as: the CIDR of the policy that sets its limit, else
- * itself.
- */
-static void
-address_key(const char *address, const PoCidr *cidr, char *key)
-{
-	const PoPolicySet *set = po_policy_set;
-	int			first = set->first[PO_SCOPE_ADDRESS];
-
-	for (int i = first; i < first + set->n_scope[PO_SCOPE_ADDRESS]; i++)
-	{
-		const PoPolicy *policy = &set->policy[i];
-
-		if ((policy->fields.set & PO_SET_MAX_CONNECTIONS) == 0 ||
-			!address_policy_matches(policy, cidr))
-			continue;
-		if (strcmp(policy->name, "*") != 0)
-			address = policy->name;
-		break;
-	}
-	strlcpy(key, address, PO_PART_LEN);
-}
-
 /* ---------- tenants ---------- */
 
 /* Brings the sums of unused guarantees up to date with one tenant. */
@@ -171,7 +84,7 @@ resolve_tenant(PoTenant *t)
 {
 	if (t->generation == registry()->generation)
 		return;
-	resolve_name(PO_SCOPE_TENANT, t->name, &t->fields);
+	po_resolve_name(po_policy_set, PO_SCOPE_TENANT, t->name, &t->fields);
 	t->generation = registry()->generation;
 	count_guarantee(t);
 }
@@ -283,9 +196,9 @@ resolve_counter(PoCounter *c)
 	if (c->generation == registry()->generation)
 		return;
 	if (c->scope == PO_SCOPE_ADDRESS)
-		resolve_address(c->name, &c->fields);
+		po_resolve_address(po_policy_set, c->name, &c->fields);
 	else
-		resolve_name(c->scope, c->name, &c->fields);
+		po_resolve_name(po_policy_set, c->scope, c->name, &c->fields);
 	c->generation = registry()->generation;
 }
 
@@ -344,7 +257,7 @@ counter_key(const PoSlot *slot, PoScope scope, char *key)
 			strlcpy(key, slot->application, PO_PART_LEN);
 			break;
 		case PO_SCOPE_ADDRESS:
-			address_key(slot->address, &slot->cidr, key);
+			po_resolve_address_key(po_policy_set, slot->address, &slot->cidr, key);
 			break;
 		case PO_SCOPE_TENANT:
 		case PO_SCOPE_CLUSTER:
@@ -761,30 +674,6 @@ po_registry_count_unready(void)
 
 /* ---------- publishing policies ---------- */
 
-static void
-index_set(PoPolicySet *set)
-{
-	memset(set->first, 0, sizeof(set->first));
-	memset(set->n_exact, 0, sizeof(set->n_exact));
-	memset(set->n_scope, 0, sizeof(set->n_scope));
-	for (int i = set->n - 1; i >= 0; i--)
-	{
-		PoScope		scope = set->policy[i].scope;
-
-		set->first[scope] = i;
-		set->n_scope[scope]++;
-		if (!po_pattern_is(set->policy[i].name) || scope == PO_SCOPE_CLUSTER)
-			set->n_exact[scope]++;
-	}
-}
-
-static bool
-is_in_force(const PoPolicy *policies, int n)
-{
-	return po_policy_set->n == n &&
-		memcmp(po_policy_set->policy, policies, n * sizeof(PoPolicy)) == 0;
-}
-
 /* Tenants named in policies get their places before strangers fill the table. */
 static int
 add_named_tenants(const PoPolicySet *set, TimestampTz now)
@@ -812,7 +701,7 @@ free_unnamed_tenants(const PoPolicySet *set)
 
 		if (t->in_use && t->used + t->exempt + t->waiting == 0 && t->admitted == 0 &&
 			t->rejected == 0 && t->last_used == 0 &&
-			find_exact(set, PO_SCOPE_TENANT, t->name) == NULL)
+			po_resolve_find_exact(set, PO_SCOPE_TENANT, t->name) == NULL)
 			free_tenant(t);
 	}
 }
@@ -876,9 +765,9 @@ put_in_force(const PoPolicy *policies, int n, PoPublished *result, TimestampTz n
 
 	set->n = n;
 	memcpy(set->policy, policies, n * sizeof(PoPolicy));
-	index_set(set);
+	po_resolve_index(set);
 	r->generation++;
-	resolve_name(PO_SCOPE_CLUSTER, "*", &r->cluster);
+	po_resolve_name(po_policy_set, PO_SCOPE_CLUSTER, "*", &r->cluster);
 	r->any_queueing = false;
 	for (int i = 0; i < n; i++)
 	{
@@ -907,7 +796,7 @@ po_registry_publish(PoPolicy *policies, int n, uint64 requested, PoPublished *re
 		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
 	current = requested == 0 ||
 		pg_atomic_read_u64(&po_shared->changes_requested) == requested;
-	if (current && !is_in_force(policies, n))
+	if (current && !po_resolve_same(po_policy_set, policies, n))
 	{
 		result->changed = true;
 		put_in_force(policies, n, result, now);
@@ -935,7 +824,7 @@ void
 po_registry_resolve_tenant(const char *name, PoPolicyFields *fields)
 {
 	lock_admission();
-	resolve_name(PO_SCOPE_TENANT, name, fields);
+	po_resolve_name(po_policy_set, PO_SCOPE_TENANT, name, fields);
 	unlock_admission();
 }
 
@@ -1026,7 +915,7 @@ imagine_tenant(const char *name, PoTenant *imagined)
 	}
 	memset(imagined, 0, sizeof(*imagined));
 	strlcpy(imagined->name, name, sizeof(imagined->name));
-	resolve_name(PO_SCOPE_TENANT, name, &imagined->fields);
+	po_resolve_name(po_policy_set, PO_SCOPE_TENANT, name, &imagined->fields);
 }
 
 void
