@@ -144,7 +144,8 @@ compiles()
 
 is_complete()
 {
-	[ -x "$1" ] && [ -x "$("$1" --bindir)/postgres" ] && [ -f "$("$1" --pgxs)" ]
+	[ -x "$1" ] && [ -x "$("$1" --bindir)/postgres" ] && [ -f "$("$1" --pgxs)" ] &&
+		[ -f "$("$1" --includedir-server)/postgres.h" ]
 }
 
 major_of()
@@ -318,7 +319,7 @@ need()
 		if [ ${#as_root[@]} -eq 0 ]; then
 			say "Some packages are missing.  As root, please run"
 			say "    apt-get install --no-install-recommends $missing"
-			say "and start ${0##*/} again."
+			say "and start scripts/${0##*/} again."
 			exit 1
 		fi
 		say "Missing packages; updating the list of packages ..."
@@ -334,7 +335,6 @@ need()
 	missing=$(missing_packages "$@")
 	[ -z "$missing" ] || die "still missing after apt-get install: $missing"
 	choose_user
-	check_may_install
 }
 
 choose_user()
@@ -351,13 +351,17 @@ choose_user()
 	as_user=(setpriv --reuid "$run_as" --regid "$group" --init-groups --)
 }
 
-# Better told now than after the build.
-check_may_install()
+may_write_there()
 {
-	if [ ${#as_root[@]} -eq 0 ] && ! { [ -w "$("$pg_config" --pkglibdir)" ] &&
-		[ -w "$("$pg_config" --sharedir)/extension" ]; }; then
+	[ -w "$("$pg_config" --pkglibdir)" ] && [ -w "$("$pg_config" --sharedir)/extension" ]
+}
+
+# Better told now than after the build.
+need_right_to_install()
+{
+	if [ ${#as_root[@]} -eq 0 ] && ! may_write_there; then
 		say "The extension has to be installed into $("$pg_config" --pkglibdir),"
-		say "which $(id -un) may not write to.  Please run ${0##*/} as root, or with sudo."
+		say "which $(id -un) may not write to.  Please run scripts/${0##*/} as root, or with sudo."
 		exit 1
 	fi
 }
@@ -424,7 +428,7 @@ processors()
 
 build()
 {
-	run_job "$work/log/build" make -C "$work/src" -j"$(processors)" PG_CONFIG="$pg_config"
+	run_job "$work/log/build" make -s -C "$work/src" -j"$(processors)" PG_CONFIG="$pg_config"
 }
 
 # Into the directories of PostgreSQL, as "make install" does.  It is the one thing
@@ -433,7 +437,7 @@ install_extension()
 {
 	local prefix=("${as_root[@]}")
 
-	if [ -w "$("$pg_config" --pkglibdir)" ] && [ -w "$("$pg_config" --sharedir)/extension" ]; then
+	if may_write_there; then
 		prefix=(env)
 	fi
 	"${prefix[@]}" make -C "$work/src" PG_CONFIG="$pg_config" install \

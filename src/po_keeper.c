@@ -253,8 +253,9 @@ describe_published(const PoPublished *published, char *problem, Size size)
 	if (problem[0] != '\0')
 		return;
 	if (published->n_no_room > 0)
-		snprintf(problem, size, "%d tenants with policies do not fit in "
-				 "pool_optimizer.max_tenants", published->n_no_room);
+		snprintf(problem, size, "policies of %d %s have no effect: they do not fit in "
+				 "pool_optimizer.max_tenants", published->n_no_room,
+				 published->n_no_room == 1 ? "tenant" : "tenants");
 	else if (published->guarantee_scale < 1.0)
 		snprintf(problem, size, "the guarantees together exceed the usable connections less "
 				 "max_waiting: all are scaled down to %.0f %%",

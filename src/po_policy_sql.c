@@ -214,19 +214,25 @@ canonical_name(PoScope scope, const char *name)
 
 /* ---------- the table ---------- */
 
-static void
-require_policy_database(void)
+static bool
+is_policy_database(void)
 {
 	char	   *here = get_database_name(MyDatabaseId);
 
-	if (here != NULL && strcmp(here, po_guc_database) == 0)
+	return here != NULL && strcmp(here, po_guc_database) == 0;
+}
+
+static void
+require_policy_database(void)
+{
+	if (is_policy_database())
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("policies can be changed in database \"%s\" only", po_guc_database),
 			 errdetail("The setting pool_optimizer.database names the database whose "
 					   "policies are in force; this is database \"%s\".",
-					   here == NULL ? "" : here),
+					   get_database_name(MyDatabaseId)),
 			 errhint("Connect to database \"%s\", or change pool_optimizer.database and "
 					 "reload.", po_guc_database)));
 }
@@ -722,7 +728,14 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
-	require_policy_database();
+	/* Elsewhere rows are refused one by one; a statement without any, as pg_restore's
+	 * COPY of an empty table, changes nothing. */
+	if (!is_policy_database())
+	{
+		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+			require_policy_database();
+		return PointerGetDatum(NULL);
+	}
 	policies_changed = true;
 	if (final_policies != NULL)
 		pfree(final_policies);

@@ -346,18 +346,13 @@ excess_of(const IdleSession *s, int n_excess, TimestampTz now, bool *forced)
 	return NULL;
 }
 
+/* Ends what is too much among the n sessions gathered. */
 static void
-end_excess(int n_excess)
+end_excess(int n_excess, int n)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		with_busy = false;
-	int			n;
 	char		reason[PO_REASON_LEN];
 
-	for (int i = 0; i < n_excess; i++)
-		with_busy = with_busy || (excess[i].kind == PO_EXCESS_DRAIN &&
-								  now >= excess[i].drain_deadline);
-	n = gather_sessions(with_busy);
 	for (int i = 0; i < n; i++)
 	{
 		if (idle[i].ordered)
@@ -381,9 +376,10 @@ end_excess(int n_excess)
 
 /* Under pressure, sessions beyond their tenants' guarantees go, the longest idle first. */
 static void
-call_back(int count)
+call_back(void)
 {
 	int			n = gather_sessions(false);
+	int			count = po_registry_called_back();	/* after them, see below */
 
 	for (int i = 0; i < n; i++)
 		count -= idle[i].ordered ? 1 : 0;
@@ -408,28 +404,48 @@ call_back(int count)
 		called_back[idle[i].tenant] = 0;
 }
 
+/* Everything that is to end for the moment; excess holds it. */
+static int
+find_excess(bool scan, bool *with_busy)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = po_registry_evictions(excess, MAX_EXCESS);
+	int			n_evictions = n;
+	bool		enforce = false;
+
+	*with_busy = false;
+	if (!scan)
+		return n;
+	n += po_registry_excess(excess + n, MAX_EXCESS - n);
+	for (int i = n_evictions; i < n; i++)
+	{
+		enforce = enforce || excess[i].mode == PO_MODE_ENFORCE;
+		*with_busy = *with_busy || (excess[i].kind == PO_EXCESS_DRAIN &&
+									now >= excess[i].drain_deadline);
+	}
+	/* What only would be done is looked for once a second. */
+	scan_again = n > n_evictions;
+	scan_at = enforce ? 0 : po_judge_monotonic_us() + PO_US_PER_S;
+	return n;
+}
+
+/*
+ * The sessions are gathered before the counts are read that they are ended by: one
+ * that leaves in between is then missing in the count, and one too few is ended, which
+ * the next pass makes good.  The other way round it would be one too many.
+ */
 void
 po_reclaim_surplus(bool scan)
 {
-	int64		ticks = po_judge_monotonic_us();
-	int			n = po_registry_evictions(excess, MAX_EXCESS);
-	int			count;
+	bool		with_busy;
 
-	/* What only would be done is looked for once a second. */
-	if (scan || (scan_again && ticks >= scan_at))
+	scan = scan || (scan_again && po_judge_monotonic_us() >= scan_at);
+	if (find_excess(scan, &with_busy) > 0)
 	{
-		int			n_before = n;
-		bool		enforce = false;
+		int			n = gather_sessions(with_busy);
 
-		n += po_registry_excess(excess + n, MAX_EXCESS - n);
-		for (int i = n_before; i < n; i++)
-			enforce = enforce || excess[i].mode == PO_MODE_ENFORCE;
-		scan_again = n > n_before;
-		scan_at = enforce ? 0 : ticks + PO_US_PER_S;
+		end_excess(find_excess(scan, &with_busy), n);
 	}
-	if (n > 0)
-		end_excess(n);
-	count = po_registry_called_back();
-	if (count > 0)
-		call_back(count);
+	if (po_registry_called_back() > 0)
+		call_back();
 }

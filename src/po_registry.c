@@ -758,7 +758,7 @@ recount_addresses(void)
 }
 
 static void
-put_in_force(const PoPolicy *policies, int n, PoPublished *result, TimestampTz now)
+put_in_force(const PoPolicy *policies, int n, TimestampTz now)
 {
 	PoRegistry *r = registry();
 	PoPolicySet *set = po_policy_set;
@@ -776,7 +776,7 @@ put_in_force(const PoPolicy *policies, int n, PoPublished *result, TimestampTz n
 			r->any_queueing = true;
 	}
 	free_unnamed_tenants(set);
-	result->n_no_room = add_named_tenants(set, now);
+	r->n_no_room = add_named_tenants(set, now);
 	sum_guarantees();
 	recount_addresses();
 }
@@ -799,11 +799,12 @@ po_registry_publish(PoPolicy *policies, int n, uint64 requested, PoPublished *re
 	if (current && !po_resolve_same(po_policy_set, policies, n))
 	{
 		result->changed = true;
-		put_in_force(policies, n, result, now);
+		put_in_force(policies, n, now);
 	}
 	result->n_policies = n;
 	result->generation = registry()->generation;
 	result->guarantee_scale = registry()->guarantee_scale;
+	result->n_no_room = registry()->n_no_room;
 	unlock_and_serve(now);
 	return current;
 }

@@ -89,6 +89,7 @@ static int64 *evaluate_at;		/* per tenant; 0 = no session seen yet */
 static int	evaluate_cursor = 0;
 static PoCandidate *candidates;
 static int	n_candidates;
+static uint64 *group_keys;		/* per slot */
 static SessionGroup *groups;
 static int64 group_window_end = 0;
 static MemoryContext round_context;
@@ -117,9 +118,23 @@ policy_of(int tenant)
 	return &c->fields;
 }
 
-static void
-start_watch(PoWatch *w, int tenant, const PoSeen *seen)
+/* Which group a session belongs to; never 0. */
+static uint64
+group_key(const PoSlot *slot)
 {
+	uint64		key = hash_bytes_extended((const unsigned char *) slot->application,
+										  (int) strlen(slot->application),
+										  (uint64) slot->tenant);
+
+	key = hash_bytes_extended((const unsigned char *) slot->address,
+							  (int) strlen(slot->address), key);
+	return key == 0 ? 1 : key;
+}
+
+static void
+start_watch(int slot, PoWatch *w, int tenant, const PoSeen *seen)
+{
+	group_keys[slot] = group_key(&po_slots[slot]);
 	if (evaluate_at[tenant] == 0)
 		evaluate_at[tenant] = ticks;
 	w->pid = seen->pid;
@@ -254,7 +269,7 @@ look_at(int slot)
 	if (tenant < 0 || po_slots[slot].pid != seen.pid)
 		return;					/* not one that we let in */
 	if (!same)
-		start_watch(w, tenant, &seen);
+		start_watch(slot, w, tenant, &seen);
 	if (!unchanged)
 		start_state(slot, w, &seen);
 	if (seen.state == PO_STATE_ACTIVE)
@@ -349,7 +364,9 @@ step_account(void)
 static void
 step_recommend(void)
 {
-	int			n = Min(EVALUATE_PER_PASS, po_shared->n_tenants);
+	/* Read without the lock: it only grows. */
+	int			n_known = po_shared->registry.n_tenants;
+	int			n = Min(EVALUATE_PER_PASS, n_known);
 
 	for (int i = 0; is_tick && i < n; i++)
 	{
@@ -357,7 +374,8 @@ step_recommend(void)
 		PoTenant	copy;
 		int64		wait;
 
-		evaluate_cursor = (evaluate_cursor + 1) % po_shared->n_tenants;
+		if (++evaluate_cursor >= n_known)
+			evaluate_cursor = 0;
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
@@ -388,18 +406,6 @@ find_group(uint64 key)
 	return NULL;
 }
 
-static uint64
-group_key(const PoSlot *slot)
-{
-	uint64		key = hash_bytes_extended((const unsigned char *) slot->application,
-										  (int) strlen(slot->application),
-										  (uint64) slot->tenant);
-
-	key = hash_bytes_extended((const unsigned char *) slot->address,
-							  (int) strlen(slot->address), key);
-	return key == 0 ? 1 : key;
-}
-
 /* Idle for all of the window that ends now? */
 static bool
 counts_for_group(int slot, int64 window)
@@ -415,7 +421,7 @@ counts_for_group(int slot, int64 window)
 static SessionGroup *
 group_of(int slot, int64 window)
 {
-	return counts_for_group(slot, window) ? find_group(group_key(&po_slots[slot])) : NULL;
+	return counts_for_group(slot, window) ? find_group(group_keys[slot]) : NULL;
 }
 
 static void
@@ -654,6 +660,7 @@ attach(void)
 	was_busy = allocate(n_slots, sizeof(int));
 	candidates = allocate(n_slots + 1, sizeof(PoCandidate));
 	groups = allocate(N_GROUPS, sizeof(SessionGroup));
+	group_keys = allocate(n_slots, sizeof(uint64));
 	round_context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer round",
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();

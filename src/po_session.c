@@ -73,14 +73,21 @@ po_session_my_tenant(void)
 
 /* ---------- who is it ---------- */
 
-/* Finds pool_optimizer.label among "name=value" words; the last one wins. */
+/* Takes the label from a "name=value" word; the last one wins.  As for core, case does
+ * not matter in a setting's name, and a dash is an underscore. */
 static void
 label_from_word(const char *word, const char **label)
 {
 	static const char name[] = "pool_optimizer.label=";
 
-	if (pg_strncasecmp(word, name, sizeof(name) - 1) == 0)
-		*label = word + sizeof(name) - 1;
+	for (int i = 0; name[i] != '\0'; i++)
+	{
+		char		c = word[i] == '-' ? '_' : (char) pg_tolower((unsigned char) word[i]);
+
+		if (c != name[i])
+			return;
+	}
+	*label = word + sizeof(name) - 1;
 }
 
 /* The label given at connect, NULL without one; the string lives in the Port's

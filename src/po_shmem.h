@@ -273,6 +273,7 @@ typedef struct PoRegistry
 	int			queue_head;
 	int			queue_tail;
 	int			free_counter;
+	int			n_no_room;		/* exact names of policies without a place as tenant */
 	uint32		generation;		/* counts changes of the set, from 1 */
 } PoRegistry;
 

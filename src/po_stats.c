@@ -318,6 +318,15 @@ complete_levels(PoTenantStats *t, TimestampTz now)
 	t->busy_at = now;
 }
 
+/* Soon as long as too little is known, then less and less often. */
+static int64
+next_look(const PoTenantStats *t, int64 interval, TimestampTz now)
+{
+	if (t->recommendation.method > PO_METHOD_TOO_LITTLE_DATA)
+		return interval;
+	return Min(interval, Max(FIRST_LOOKS_US, (now - t->observed_since) / 2));
+}
+
 int64
 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, TimestampTz now)
 {
@@ -330,8 +339,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	bool		due;
 
 	lock_stats();
-	wait = t->recommendation.method <= PO_METHOD_TOO_LITTLE_DATA ?
-		Min(interval, FIRST_LOOKS_US) : interval;
+	wait = next_look(t, interval, now);
 	elapsed = now - t->evaluated_at;
 	due = elapsed >= wait || elapsed < 0;
 	if (due)
@@ -352,10 +360,11 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	lock_stats();
 	t->recommendation = r;
 	t->input = in;
+	wait = next_look(t, interval, now);
 	unlock_stats();
 	if (sessions == 0 && (r.method <= PO_METHOD_IDLE || in.transactions == 0))
 		return -1;
-	return r.method <= PO_METHOD_TOO_LITTLE_DATA ? Min(interval, FIRST_LOOKS_US) : interval;
+	return wait;
 }
 
 bool

@@ -25,7 +25,9 @@ my $ROUNDS = 20;		# so many times
 my $STORM = 'regress_pool_storm@postgres';
 my $CALM = 'regress_pool_calm@postgres';
 
-my $node = new_node(max_connections => 200);
+my $node = new_node(
+	max_connections => 200,
+	'pool_optimizer.max_terminations_per_minute' => 10000);
 
 create_roles($node, qw(regress_pool_storm regress_pool_calm));
 $node->safe_psql('postgres', "SELECT pool_set_quota('$STORM', max_connections => $QUOTA)");
@@ -236,6 +238,30 @@ foreach my $again (1 .. 3)
 	is(refused_sqlstate($node, 'regress_pool_storm'), '53300', 'and only one');
 	close_all(@in, $next);
 	ok(wait_sessions($node, $STORM, 0), 'all are gone');
+}
+
+# ---------- storms of endings ----------
+
+# While surplus sessions leave, the sampler looks again and again: it must not take
+# one that is on its way out already for one that is still to be ended.
+foreach my $round (1 .. 5)
+{
+	$node->safe_psql('postgres', "SELECT pool_set_quota('$STORM', max_connections => 170)");
+	wait_sync($node);
+	my @in = map { start_login($node, 'regress_pool_storm') } 1 .. 170;
+
+	$_->wait_login for @in;
+	is((scalar grep { $_->is_admitted } @in), 170, "round $round: 170 sessions");
+	$node->safe_psql('postgres', "SELECT pool_set_quota('$STORM', max_connections => $QUOTA)");
+	wait_sync($node);
+	ok($node->poll_query_until('postgres',
+			"SELECT sessions <= $QUOTA FROM pool_stats WHERE tenant = '$STORM'"),
+		'the surplus is ended');
+	my $samples = cluster_stat($node, 'samples');
+	$node->poll_query_until('postgres', "SELECT samples > $samples + 10 FROM pool_stats_cluster");
+	is((scalar grep { $_->is_alive } @in), $QUOTA, "a lowered quota leaves exactly $QUOTA");
+	close_all(@in);
+	wait_sessions($node, $STORM, 0);
 }
 
 # Exact counts where this test met every login: a tenant that pgbench did not touch.

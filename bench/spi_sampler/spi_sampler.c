@@ -4,8 +4,13 @@
  *
  * A yardstick for bench/run.  It does what such workers do as cheaply as it can be
  * done by SQL: the statement is planned once, and names only the columns that a
- * decision about a session needs.  It tells how many passes it has made in its own
- * application_name, which costs next to nothing and needs no SQL objects.
+ * decision about a session needs.
+ *
+ * A second worker, bare_sampler, wakes up as often and does nothing: what it costs
+ * is the part of any sampler that no code can save.
+ *
+ * Both tell how many passes they have made in their own application_name, which
+ * costs next to nothing and needs no SQL objects.
  */
 #include "postgres.h"
 
@@ -33,6 +38,7 @@ static const char query[] =
 
 void		_PG_init(void);
 PGDLLEXPORT void spi_sampler_main(Datum arg);
+PGDLLEXPORT void bare_sampler_main(Datum arg);
 
 static void
 begin(void)
@@ -64,17 +70,41 @@ prepare(void)
 	return plan;
 }
 
-void
-spi_sampler_main(Datum arg)
+static void
+attach(void)
 {
-	SPIPlanPtr	plan;
-	char		passes[32];
-
-	(void) arg;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection("postgres", NULL, 0);
+}
+
+/* The n-th pass is over: tell it, and wait for the next. */
+static void
+wait_for_next(long n)
+{
+	char		passes[32];
+
+	snprintf(passes, sizeof(passes), "%ld", n);
+	pgstat_report_appname(passes);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 interval_ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+void
+spi_sampler_main(Datum arg)
+{
+	SPIPlanPtr	plan;
+
+	(void) arg;
+	attach();
 	plan = prepare();
 	for (long n = 1;; n++)
 	{
@@ -82,36 +112,41 @@ spi_sampler_main(Datum arg)
 		if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
 			elog(ERROR, "cannot read pg_stat_activity");
 		end();
-		snprintf(passes, sizeof(passes), "%ld", n);
-		pgstat_report_appname(passes);
-
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 interval_ms, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		wait_for_next(n);
 	}
 }
 
 void
-_PG_init(void)
+bare_sampler_main(Datum arg)
+{
+	(void) arg;
+	attach();
+	for (long n = 1;; n++)
+		wait_for_next(n);
+}
+
+static void
+register_worker(const char *name, const char *function)
 {
 	BackgroundWorker worker;
 
-	DefineCustomIntVariable("spi_sampler.interval", "Time between two passes.", NULL,
-							&interval_ms, 100, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS,
-							NULL, NULL, NULL);
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "spi_sampler", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "spi_sampler_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "spi_sampler", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "spi_sampler", sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
+}
+
+void
+_PG_init(void)
+{
+	DefineCustomIntVariable("spi_sampler.interval", "Time between two passes.", NULL,
+							&interval_ms, 100, 1, 60000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	register_worker("spi_sampler", "spi_sampler_main");
+	register_worker("bare_sampler", "bare_sampler_main");
 }
