@@ -52,8 +52,16 @@ still_fits(const PoOrder *order)
 	if (me == NULL || (me->st_changecount & 1) != 0 ||
 		me->st_state_start_timestamp != order->state_change)
 		return false;
+	/*
+	 * Only while it waits in the read of a command: core looks for interrupts right
+	 * after that, while it is idle still.  Later the message has been read, but the
+	 * state says idle until the statement reports itself, and the end would come
+	 * within the statement.
+	 */
+	if (MyProc == NULL || MyProc->wait_event_info != WAIT_EVENT_CLIENT_READ)
+		return false;
 	if (order->in_client_read)
-		return MyProc != NULL && MyProc->wait_event_info == WAIT_EVENT_CLIENT_READ;
+		return true;
 	return (me->st_state == STATE_IDLE || me->st_state == STATE_IDLEINTRANSACTION ||
 			me->st_state == STATE_IDLEINTRANSACTION_ABORTED) && !client_has_spoken();
 }
