@@ -88,7 +88,9 @@ CREATE TEMP VIEW members AS
 	SELECT classid, objid, pg_describe_object(classid, objid, 0) AS object
 	FROM pg_depend
 	WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid =
-		(SELECT oid FROM pg_extension WHERE extname = 'pool_optimizer');
+		(SELECT oid FROM pg_extension WHERE extname = 'pool_optimizer')
+		-- row types, which are members from 17 on
+		AND classid <> 'pg_type'::regclass;
 SELECT count(*) FILTER (WHERE classid = 'pg_class'::regclass) > 5 AS has_relations,
 	count(*) FILTER (WHERE classid = 'pg_proc'::regclass) > 15 AS has_functions
 	FROM members;

@@ -728,14 +728,12 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
-	/* Elsewhere rows are refused one by one; a statement without any, as pg_restore's
-	 * COPY of an empty table, changes nothing. */
-	if (!is_policy_database())
-	{
-		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-			require_policy_database();
+	/* Elsewhere rows are refused one by one.  pg_restore's COPY of an empty table has
+	 * none and must pass. */
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		require_policy_database();
+	else if (!is_policy_database())
 		return PointerGetDatum(NULL);
-	}
 	policies_changed = true;
 	if (final_policies != NULL)
 		pfree(final_policies);
