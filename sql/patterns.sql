@@ -22,7 +22,7 @@ RETURNS TABLE (tenant text, max int, guaranteed int, passes bool, outcome text, 
 LANGUAGE sql AS $$
 	SELECT tenant, max_connections, guaranteed, passes, outcome, reason
 	FROM pool_explain_admission(database, role, application, address) AS e
-	WHERE e.scope = rule.scope
+	WHERE e.scope = regress_rule.scope
 $$;
 
 --

@@ -135,6 +135,7 @@ init_registry(void)
 	r->queue_head = r->queue_tail = -1;
 	r->free_tenant = -1;
 	r->generation = 1;
+	po_policy_defaults(&r->cluster);
 	for (int i = 0; i < po_shared->n_buckets; i++)
 		po_tenant_buckets[i] = po_counter_buckets[i] = -1;
 	for (int i = 0; i < po_shared->n_counters; i++)
