@@ -114,6 +114,9 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 	l->highest = PO_QUEUEING_MAX_SERVERS;
 	if (policy->max_size > 0)
 		l->highest = clamp(policy->max_size, l->lowest, PO_QUEUEING_MAX_SERVERS);
+	/* A pool beyond the quota would be refused its connections. */
+	if (policy->max_connections > 0)
+		l->highest = clamp(l->highest, l->lowest, policy->max_connections);
 	l->target_us = (double) (policy->target_wait_us > 0 ?
 							 policy->target_wait_us : defaults.target_wait_us);
 	l->up_threshold = sane_share(policy->scale_up_threshold, defaults.scale_up_threshold);
@@ -541,12 +544,16 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 
 /* What moved the size away from what the load asks for. */
 static void
-say_limits(Sentence *s, const PoRecommendation *r)
+say_limits(Sentence *s, const PoRecommendation *r, const PoPolicyFields *policy)
 {
+	bool		by_quota = policy != NULL && policy->max_connections > 0 &&
+		(policy->max_size <= 0 || policy->max_connections < policy->max_size);
+
 	if (r->clamped_min)
 		say(s, "; raised to min_size of the policy");
 	if (r->clamped_max)
-		say(s, "; cut to max_size of the policy");
+		say(s, by_quota ? "; cut to the quota (max_connections)" :
+			"; cut to max_size of the policy");
 	if (r->held)
 		say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
 			r->target, r->size);
@@ -616,7 +623,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			say_too_little(&s, r, in);
 			break;
 	}
-	say_limits(&s, r);
+	say_limits(&s, r, policy);
 	say_bottleneck(&s, r, in);
 	say_confidence(&s, r, in);
 }

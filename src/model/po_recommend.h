@@ -78,7 +78,7 @@ typedef struct PoRecommendation
  *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
  *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
  *	   busy at once;
- *	4. min_size and max_size;
+ *	4. min_size, and the lower of max_size and the quota (max_connections);
  *	5. hysteresis against the previous recommendation: grow when load / previous
  *	   is at or above scale_up_threshold or the wait target is missed there, shrink
  *	   when load / previous is at or below scale_down_threshold or the target is

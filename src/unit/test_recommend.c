@@ -263,6 +263,11 @@ test_recommend_saturated(void)
 	CHECK_INT(r.size, 11);
 	CHECK(r.clamped_max);
 	CHECK_REASON(r, in, policy, "cut to max_size");
+	policy.max_connections = 10;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 10);
+	CHECK(r.max <= 10);
+	CHECK_REASON(r, in, policy, "cut to the quota");
 
 	policy = defaults();
 	in.previous = 0;
