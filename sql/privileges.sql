@@ -229,7 +229,8 @@ SELECT tenant, drain_grace FROM pool_drain('regress_pool_b@contrib_regression', 
 SELECT tenant, drain_grace FROM pool_resume('regress_pool_b@contrib_regression');
 UPDATE pool_policies SET max_connections = 10 WHERE tenant = 'regress_pool_a@contrib_regression'
 	RETURNING max_connections;
-DELETE FROM pool_policies WHERE scope = 'address' RETURNING tenant;
+WITH d AS (DELETE FROM pool_policies WHERE scope = 'address' RETURNING tenant)
+	SELECT tenant FROM d ORDER BY tenant COLLATE "C";
 SELECT pool_sync('60s');
 SELECT pool_reset_stats('regress_pool_b@contrib_regression');
 SELECT count(*) AS leaked
