@@ -12,6 +12,7 @@
 # found by their postmaster.pid in $work.
 
 LEAST_MAJOR=15
+end_seconds=5				# how long a job may take to end when told to
 
 work=
 keep_work=no
@@ -45,7 +46,10 @@ lib_start()
 	source_dir=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 	# What the caller's shell says about his own servers must not lead us there.
 	for name in "${!PG@}"; do
-		[ "$name" = PG_CONFIG ] || unset "$name"
+		case $name in
+			PG_CONFIG | PGMATRIX_*) ;;
+			*) unset "$name" ;;
+		esac
 	done
 	unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES PERL5LIB PROVE_TESTS PROVE_FLAGS
 	export LC_ALL=C.UTF-8
@@ -79,7 +83,7 @@ end_jobs()
 		kill -TERM -- "-$job" 2>/dev/null
 	done
 	for job in "${jobs_started[@]}"; do
-		for ((tries = 0; tries < 50; tries++)); do
+		for ((tries = 0; tries < 10 * end_seconds; tries++)); do
 			kill -0 -- "-$job" 2>/dev/null || break
 			sleep 0.1
 		done
@@ -218,6 +222,10 @@ missing_packages()
 				perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl ;;
 			gssapi)
 				echo '#include <gssapi/gssapi.h>' | compiles -fsyntax-only || echo libkrb5-dev ;;
+			debootstrap)
+				command -v debootstrap >/dev/null || echo debootstrap ;;
+			iproute)
+				command -v ip >/dev/null || echo iproute2 ;;
 			pgbouncer)
 				command -v pgbouncer >/dev/null || echo pgbouncer ;;
 			postgres)
@@ -308,10 +316,17 @@ install_packages()
 # Installs what is missing: need NEED...  Then sets pg_config, bindir, as_user.
 need()
 {
-	local missing
-
 	find_root
 	find_postgres
+	install_missing "$@"
+	[ -n "$pg_config" ] || die "no PostgreSQL with development files found"
+	choose_user
+}
+
+install_missing()
+{
+	local missing
+
 	missing=$(missing_packages "$@")
 	if [ -n "$missing" ]; then
 		command -v apt-get >/dev/null ||
@@ -331,10 +346,8 @@ need()
 		install_packages $missing
 		find_postgres
 	fi
-	[ -n "$pg_config" ] || die "no PostgreSQL with development files found"
 	missing=$(missing_packages "$@")
 	[ -z "$missing" ] || die "still missing after apt-get install: $missing"
-	choose_user
 }
 
 choose_user()
@@ -407,15 +420,23 @@ list_sources()
 		\( -type f -o -type l \) ! -name '*.o' ! -name '*.so' ! -name '*.bc' -print0
 }
 
-copy_sources()
+# To the output, as an archive.
+pack_sources()
 {
+	local file
+
 	list_sources |
 		(cd "$source_dir" && while IFS= read -r -d '' file; do
 			# A deleted file is still listed.
 			if [ -e "$file" ] || [ -L "$file" ]; then
 				printf '%s\0' "$file"
 			fi
-		done | tar --null -T - -cf -) |
+		done | tar --null -T - -cf -)
+}
+
+copy_sources()
+{
+	pack_sources |
 		"${as_user[@]}" tar -xf - -C "$work/src" ||
 		die "could not copy the sources from $source_dir"
 	[ -f "$work/src/Makefile" ] || die "found no sources in $source_dir"

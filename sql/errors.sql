@@ -113,7 +113,14 @@ SELECT regress_try($$SELECT pool_sync('-1 s')$$);
 -- Longer than anybody waits is no error.
 SELECT pool_sync('100000000 years');
 -- The type's own.
-SELECT regress_try($$SELECT pool_set_quota('regress_a', 2147483648)$$);
+-- Its hint is core's, and worded otherwise in 19.
+DO $$
+BEGIN
+	PERFORM pool_set_quota('regress_a', 2147483648);
+EXCEPTION WHEN undefined_function THEN
+	RAISE NOTICE '% %', SQLSTATE, SQLERRM;
+END
+$$;
 SELECT regress_try($$SELECT pool_set_timeouts('regress_a', idle => 'soon')$$);
 
 --
