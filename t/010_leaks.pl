@@ -370,5 +370,5 @@ like($err, qr/ERROR:  42704: .*nobody\@nowhere/, 'an unknown tenant is 42704');
 	"\\set VERBOSITY verbose\nSELECT * FROM pool_terminate_leaked('r_manual\@postgres')");
 like($err, qr/ERROR:  42501: /, 'a plain role may not call it');
 
-$node->stop;
+stop_clean($node);
 done_testing();

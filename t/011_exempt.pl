@@ -214,5 +214,5 @@ $plain = open_session($node, 'r_plain');
 $plain->wait_closed;
 ok($later->is_alive, 'while others are ended');
 
-$node->stop;
+stop_clean($node);
 done_testing();

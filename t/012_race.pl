@@ -268,5 +268,5 @@ is($node->safe_psql('postgres',
 			count(*) FILTER (WHERE step = 'end') AS e FROM work GROUP BY k) AS w
 		  WHERE b <> e}), '0', 'transactions are whole');
 
-$node->stop;
+stop_clean($node);
 done_testing();

@@ -222,5 +222,5 @@ ok($waiting->is_admitted, 'and gets the place of the first that becomes idle');
 $evict[3]->wait_closed;
 is($evict[3]->sqlstate, '57P01', 'which is ended');
 
-$node->stop;
+stop_clean($node);
 done_testing();

@@ -242,5 +242,5 @@ foreach my $i (1 .. $#way)
 
 $_->signal('TERM') foreach values %pgbench;
 $_->finish foreach values %pgbench;
-$node->stop;
+stop_clean($node);
 done_testing();

@@ -203,5 +203,5 @@ ok($node->poll_query_until('postgres', q{
 		SELECT last_error = 'transaction ended by SQLSTATE 22P02' FROM pool_stats
 		WHERE tenant = 'r_one@postgres'}), 'last_error has the SQLSTATE, no statement text');
 
-$node->stop;
+stop_clean($node);
 done_testing();

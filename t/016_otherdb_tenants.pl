@@ -213,5 +213,5 @@ is($mine->value('SELECT last_error IS NULL FROM pool_stats_cluster'), 't',
 	'nor what is wrong with the cluster');
 is($mine->value('SELECT count(*) FROM pool_stats_session'), '1', 'nor sessions of others');
 
-$node->stop;
+stop_clean($node);
 done_testing();

@@ -176,5 +176,5 @@ ok(wait_until(sub { (through('r_none', 'SELECT 1'))[1] eq '1' }, 'the raised quo
 
 $bouncer->signal('INT');
 $bouncer->finish;
-$node->stop;
+stop_clean($node);
 done_testing();

@@ -20,6 +20,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   new_node create_roles psql_as open_session start_login refused refused_sqlstate
   wait_sync wait_until stat_of cluster_stat wait_sessions close_all log_since
+  stop_clean
 );
 
 our $TIMEOUT = $PostgreSQL::Test::Utils::timeout_default || 180;
@@ -190,6 +191,19 @@ sub log_since
 	my ($node, $offset) = @_;
 
 	return PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset // 0);
+}
+
+# Stops the node at the end of a test, and checks that no process of it crashed.  A stop
+# that fails is shown with the server's last words instead of ending the whole suite.
+sub stop_clean
+{
+	my ($node) = @_;
+	my $stopped = $node->stop('fast', fail_ok => 1);
+	my $log = log_since($node);
+
+	diag("pg_ctl stop failed; the server's log ends in:\n" . substr($log, -2000))
+	  unless $stopped;
+	unlike($log, qr/PANIC:|was terminated by signal/, 'no process of the server crashed');
 }
 
 package PoolTest::Session;
