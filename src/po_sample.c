@@ -4,7 +4,7 @@
  *
  * The status array is read in place with core's changecount protocol, only the
  * fields needed: pgstat_fetch_stat_local_beentry copies all of every entry, which
- * costs 30 times as much (docs/benchmarks.md).
+ * costs some ten times as much (docs/benchmarks.md).
  */
 #include "postgres.h"
 
