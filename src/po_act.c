@@ -141,7 +141,6 @@ po_act_order(const PoTarget *target)
 	order->backend_start = target->backend_start;
 	order->state_change = target->state_change;
 	order->in_client_read = target->in_client_read;
-	order->class = target->class;
 	po_name_copy(order->reason, target->reason, sizeof(order->reason));
 	order->detail[0] = '\0';
 	if (strlen(target->detail) < sizeof(order->detail))

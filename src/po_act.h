@@ -15,7 +15,7 @@
 
 #include "po_shmem.h"
 
-/* Whom, and as what it was judged. */
+/* Whom, as what it was judged by, and what it is told. */
 typedef struct PoTarget
 {
 	int			slot;
@@ -23,7 +23,6 @@ typedef struct PoTarget
 	TimestampTz backend_start;
 	TimestampTz state_change;	/* 0 = whatever it is doing */
 	bool		in_client_read;
-	PoClass		class;
 	const char *reason;
 	const char *detail;			/* a JSON object */
 } PoTarget;

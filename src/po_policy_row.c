@@ -86,9 +86,8 @@ find_attribute(TupleDesc desc, const char *name, Oid type)
 	return 0;
 }
 
-/* Months count 30 days, as in core's comparison of intervals; saturates. */
-static int64
-interval_us(const Interval *interval)
+int64
+po_policy_row_interval_us(const Interval *interval)
 {
 	double		us = (double) interval->time +
 		((double) interval->day + 30.0 * interval->month) * USECS_PER_DAY;
@@ -116,7 +115,7 @@ store(const PoColumn *column, Datum value, PoPolicyFields *fields, PoPolicyError
 			*(double *) at = DatumGetFloat8(value);
 			break;
 		case KIND_INTERVAL:
-			*(int64_t *) at = interval_us(DatumGetIntervalP(value));
+			*(int64_t *) at = po_policy_row_interval_us(DatumGetIntervalP(value));
 			break;
 		case KIND_BOOL:
 			*(bool *) at = DatumGetBool(value);

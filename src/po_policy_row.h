@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -40,6 +41,9 @@ extern const char *po_policy_row_missing_column(TupleDesc desc);
 /* One LOG line and event that policies were put in force, and an alert if guarantees
  * had to be scaled down. */
 extern void po_policy_row_tell_published(const PoPublished *published);
+
+/* Months count 30 days, as in core's comparison of intervals; saturates. */
+extern int64 po_policy_row_interval_us(const Interval *interval);
 
 /* Is there such a column that setters can set, other than the key? */
 extern bool po_policy_row_is_field(const char *column);

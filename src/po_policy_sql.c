@@ -159,8 +159,8 @@ note_change(PoScope scope, const char *name, bool dropped)
 
 /* ---------- arguments ---------- */
 
-static void
-bad_argument(const char *name, const char *problem)
+void
+po_policy_sql_bad_argument(const char *name, const char *problem)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -171,7 +171,7 @@ static char *
 text_argument(FunctionCallInfo fcinfo, int i, const char *name)
 {
 	if (PG_ARGISNULL(i))
-		bad_argument(name, "must not be null");
+		po_policy_sql_bad_argument(name, "must not be null");
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
@@ -181,7 +181,7 @@ check_mode_argument(FunctionCallInfo fcinfo, int i)
 	PoMode		mode;
 
 	if (!PG_ARGISNULL(i) && !po_mode_parse(text_to_cstring(PG_GETARG_TEXT_PP(i)), &mode))
-		bad_argument("mode", "must be off, observe or enforce");
+		po_policy_sql_bad_argument("mode", "must be off, observe or enforce");
 }
 
 static PoScope
@@ -190,7 +190,7 @@ scope_argument(FunctionCallInfo fcinfo, int i)
 	PoScope		scope = PO_SCOPE_TENANT;
 
 	if (!PG_ARGISNULL(i) && !po_scope_parse(text_to_cstring(PG_GETARG_TEXT_PP(i)), &scope))
-		bad_argument("scope",
+		po_policy_sql_bad_argument("scope",
 					 "must be tenant, database, role, address, application or cluster");
 	return scope;
 }
@@ -542,9 +542,11 @@ pool_drop_policy_1_0(PG_FUNCTION_ARGS)
 
 	/* Columns that setters call by another name. */
 	if (field != NULL && strcmp(field, "mode") == 0)
-		bad_argument("field", "is ambiguous: use quota_mode or timeouts_mode");
+		po_policy_sql_bad_argument("field", "is ambiguous: use quota_mode or timeouts_mode");
 	if (field != NULL && !po_policy_row_is_field(field))
-		bad_argument("field", psprintf("must be a column of pool_policies, not \"%s\"", field));
+		po_policy_sql_bad_argument("field",
+								   psprintf("must be a column of pool_policies, not \"%s\"",
+											field));
 	table = begin_change(fcinfo);
 	if (!policy_exists(table, scope, name))
 	{
@@ -583,7 +585,7 @@ pool_drain_1_0(PG_FUNCTION_ARGS)
 	Datum		values[3];
 
 	if (PG_ARGISNULL(1))
-		bad_argument("grace", "must not be null");
+		po_policy_sql_bad_argument("grace", "must not be null");
 	table = begin_change(fcinfo);
 	require_known(table, name);
 	po_registry_resolve_tenant(name, &fields);

@@ -30,6 +30,8 @@
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_judge.h"
+#include "po_policy_row.h"
+#include "po_policy_sql.h"
 #include "po_registry.h"
 #include "po_session.h"
 #include "po_stats.h"
@@ -176,14 +178,6 @@ deny_other_tenant(void)
 			 errmsg("permission denied for another tenant"),
 			 errdetail("Only roles with privileges of pg_read_all_stats may look at tenants "
 					   "other than their own.")));
-}
-
-static void
-bad_argument(const char *name, const char *problem)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"%s\" %s", name, problem)));
 }
 
 /* ---------- pool_stats ---------- */
@@ -652,7 +646,7 @@ address_argument(FunctionCallInfo fcinfo, int i, char *address)
 	text = DatumGetCString(DirectFunctionCall1(inet_out, PG_GETARG_DATUM(i)));
 	if (!po_cidr_parse(text, &cidr) || (cidr.family == 4 && cidr.bits != 32) ||
 		(cidr.family == 6 && cidr.bits != 128))
-		bad_argument("address", "must be one address, without a netmask");
+		po_policy_sql_bad_argument("address", "must be one address, without a netmask");
 	po_cidr_print(&cidr, address, PO_PART_LEN);
 }
 
@@ -813,20 +807,18 @@ Datum
 pool_sync_1_0(PG_FUNCTION_ARGS)
 {
 	Interval   *timeout;
-	double		timeout_us;
+	int64		timeout_us;
 	uint64		wanted;
 	TimestampTz deadline;
 
 	po_shmem_require();
 	if (PG_ARGISNULL(0))
-		bad_argument("timeout", "must not be null");
+		po_policy_sql_bad_argument("timeout", "must not be null");
 	timeout = PG_GETARG_INTERVAL_P(0);
-	/* In floating point, which no interval overflows. */
-	timeout_us = (double) timeout->time +
-		((double) timeout->day + 30.0 * timeout->month) * USECS_PER_DAY;
+	timeout_us = po_policy_row_interval_us(timeout);
 	if (timeout_us < 0)
-		bad_argument("timeout", "must not be negative");
-	deadline = GetCurrentTimestamp() + (int64) Min(timeout_us, (double) USECS_PER_DAY);
+		po_policy_sql_bad_argument("timeout", "must not be negative");
+	deadline = GetCurrentTimestamp() + Min(timeout_us, USECS_PER_DAY);
 	wanted = pg_atomic_add_fetch_u64(&po_shared->changes_requested, 1);
 	for (;;)
 	{
@@ -911,7 +903,6 @@ end_leaked(Leaked *leaked)
 	target.backend_start = leaked->seen.backend_start;
 	target.state_change = leaked->seen.state_change;
 	target.in_client_read = leaked->class == PO_CLASS_STUCK_IN_CLIENT_READ;
-	target.class = leaked->class;
 	target.reason = leaked->reason;
 	target.detail = leaked->detail;
 	leaked->ordered = po_act_order(&target);
@@ -961,7 +952,7 @@ pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
 
 	begin_rows(fcinfo, &row);
 	if (PG_ARGISNULL(0))
-		bad_argument("tenant", "must not be null; '*' means every tenant");
+		po_policy_sql_bad_argument("tenant", "must not be null; '*' means every tenant");
 	pattern = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!po_pattern_is(pattern) && po_registry_find_tenant(pattern) < 0)
 		ereport(ERROR,

@@ -100,7 +100,6 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 	target.backend_start = seen->backend_start;
 	target.state_change = whatever_it_does ? 0 : seen->state_change;
 	target.in_client_read = class == PO_CLASS_STUCK_IN_CLIENT_READ;
-	target.class = class;
 	target.reason = reason;
 	target.detail = detail;
 	publish(slot, class, PO_VERDICT_TERMINATE);

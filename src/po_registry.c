@@ -427,7 +427,6 @@ enqueue(PoSlot *slot, const PoAdmission *admission)
 	else
 		r->queue_head = me;
 	r->queue_tail = me;
-	slot->queue_rule = admission->rule;
 	slot->wants_eviction = admission->outcome == PO_OUTCOME_EVICT_IDLE;
 	r->waiting++;
 	po_tenants[slot->tenant].waiting++;

@@ -123,7 +123,6 @@ typedef struct PoOrder
 	TimestampTz backend_start;
 	TimestampTz state_change;	/* 0 = whatever it does now (drain after its grace) */
 	bool		in_client_read; /* must be waiting for its client */
-	PoClass		class;
 	char		reason[PO_REASON_LEN];
 	char		detail[PO_DETAIL_LEN];
 } PoOrder;
@@ -148,7 +147,6 @@ typedef struct PoSlot
 	int			counter[PO_N_COUNTED];
 	int			queue_next;
 	int			queue_previous;
-	int			queue_rule;		/* PoRule that it waits for */
 	bool		wants_eviction;
 
 	/* Written by the owner, read by anyone. */
