@@ -16,6 +16,7 @@ PGFILEDESC = "pool_optimizer - connection quotas, reclaiming and pool sizes"
 OBJS = \
 	src/model/po_histogram.o \
 	src/model/po_names.o \
+	src/model/po_packing.o \
 	src/model/po_queueing.o \
 	src/model/po_policy.o \
 	src/model/po_admission.o \
@@ -29,6 +30,7 @@ OBJS = \
 	src/po_registry.o \
 	src/po_stats.o \
 	src/po_sample.o \
+	src/po_alert.o \
 	src/po_act.o \
 	src/po_judge.o \
 	src/po_session.o \

@@ -220,7 +220,7 @@ COMMENT ON COLUMN pool_stats.draining IS 'pool_drain was called';
 
 CREATE FUNCTION pool_stats_cluster(
 	OUT mode text, OUT max_connections integer, OUT sessions integer, OUT waiting integer,
-	OUT utilization float8, OUT health text, OUT tenants integer, OUT guaranteed integer,
+	OUT authenticating integer, OUT utilization float8, OUT health text, OUT tenants integer, OUT guaranteed integer,
 	OUT sampler_pid integer, OUT keeper_pid integer, OUT last_sample timestamptz,
 	OUT samples bigint, OUT missed_samples bigint, OUT sample_us float8,
 	OUT policy_generation bigint, OUT overflow_logins bigint, OUT unready_logins bigint,
@@ -236,7 +236,8 @@ COMMENT ON COLUMN pool_stats_cluster.mode IS 'the setting pool_optimizer.mode';
 COMMENT ON COLUMN pool_stats_cluster.max_connections IS 'connections usable by clients that are not superusers';
 COMMENT ON COLUMN pool_stats_cluster.sessions IS 'client sessions, exempt ones included';
 COMMENT ON COLUMN pool_stats_cluster.waiting IS 'logins queued for a place';
-COMMENT ON COLUMN pool_stats_cluster.utilization IS 'share (0..1) of max_connections in use, those that wait included';
+COMMENT ON COLUMN pool_stats_cluster.authenticating IS 'connections that hold a slot of the server but have not been let in yet; no quota holds for them';
+COMMENT ON COLUMN pool_stats_cluster.utilization IS 'share (0..1) of max_connections in use, those that wait or authenticate included';
 COMMENT ON COLUMN pool_stats_cluster.health IS 'critical: from critical_threshold, or the sampler does not run; warning: from warning_threshold; else healthy';
 COMMENT ON COLUMN pool_stats_cluster.tenants IS 'tenants known';
 COMMENT ON COLUMN pool_stats_cluster.guaranteed IS 'sum of guarantees in force';
@@ -249,7 +250,7 @@ COMMENT ON COLUMN pool_stats_cluster.sample_us IS 'mean duration of a sample, in
 COMMENT ON COLUMN pool_stats_cluster.policy_generation IS 'counts changes of the policies in force';
 COMMENT ON COLUMN pool_stats_cluster.overflow_logins IS 'logins accounted as (other) because max_tenants was reached';
 COMMENT ON COLUMN pool_stats_cluster.unready_logins IS 'logins let in uncounted because something failed on our side';
-COMMENT ON COLUMN pool_stats_cluster.worker_errors IS 'errors that the sampler caught';
+COMMENT ON COLUMN pool_stats_cluster.worker_errors IS 'errors that were caught and survived';
 COMMENT ON COLUMN pool_stats_cluster.last_error IS 'what is wrong, or went wrong last; null without pg_read_all_stats';
 COMMENT ON COLUMN pool_stats_cluster.last_error_at IS 'since when';
 COMMENT ON COLUMN pool_stats_cluster.shared_memory_bytes IS 'shared memory of pool_optimizer';

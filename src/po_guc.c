@@ -16,6 +16,7 @@
 
 #include "model/po_names.h"
 #include "po_guc.h"
+#include "po_inject.h"
 
 int			po_guc_mode = PO_MODE_OBSERVE;
 char	   *po_guc_tenant = NULL;
@@ -194,11 +195,41 @@ define_sizes(void)
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+#ifdef PO_INJECT
+static char *injected = NULL;
+
+static void
+define_injection(void)
+{
+	DefineCustomStringVariable("pool_optimizer.inject",
+							   "Points of the code that fail, for tests.",
+							   "A comma-separated list; \"all\" means all.",
+							   &injected, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+void
+po_inject(const char *point)
+{
+	char	   *list = pstrdup(injected);
+	char	   *state = NULL;
+	bool		fail = false;
+
+	for (char *p = strtok_r(list, ",", &state); p != NULL; p = strtok_r(NULL, ",", &state))
+		fail = fail || strcmp(p, point) == 0 || strcmp(p, "all") == 0;
+	pfree(list);
+	if (fail)
+		elog(ERROR, "injected at \"%s\"", point);
+}
+#endif
+
 void
 po_guc_define(void)
 {
 	define_behaviour();
 	define_limits();
 	define_sizes();
+#ifdef PO_INJECT
+	define_injection();
+#endif
 	MarkGUCPrefixReserved("pool_optimizer");
 }

@@ -35,6 +35,7 @@
 
 #include "po_compat.h"
 #include "po_guc.h"
+#include "po_inject.h"
 #include "po_keeper.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
@@ -274,8 +275,10 @@ read_and_publish(char *problem, Size size)
 		CHECK_FOR_INTERRUPTS();
 		/* First: what is requested from now on may be missed. */
 		requested = pg_atomic_read_u64(&po_shared->changes_requested);
+		po_inject("keeper_read");
 		read_policies(problem, size);
 	} while (!po_registry_publish(policies, n_policies, requested, &published));
+	po_inject("keeper_publish");
 	po_policy_row_tell_published(&published);
 	describe_published(&published, problem, size);
 	return requested;
@@ -294,6 +297,7 @@ po_keeper_main(Datum arg)
 	emit_log_hook = remember_failure;
 	claim_keeper();
 
+	po_inject("keeper_start");
 	BackgroundWorkerInitializeConnection(po_guc_database, NULL, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);

@@ -276,12 +276,12 @@ po_policy_row_tell_published(const PoPublished *published)
 			 published->n_policies, published->n_policies == 1 ? "policy is" : "policies are",
 			 published->generation);
 	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
-	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+	ereport(LOG_SERVER_ONLY, (errmsg("pool_optimizer: %s", reason)));
 	if (published->guarantee_scale >= 1.0)
 		return;
 	snprintf(reason, sizeof(reason), "the guarantees together exceed the usable connections "
 			 "less max_waiting: all are scaled down to %.0f %%",
 			 published->guarantee_scale * 100);
 	po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
-	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+	ereport(LOG_SERVER_ONLY, (errmsg("pool_optimizer: %s", reason)));
 }

@@ -29,6 +29,7 @@
 #include "model/po_names.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_inject.h"
 #include "po_policy_row.h"
 #include "po_policy_sql.h"
 #include "po_registry.h"
@@ -86,15 +87,12 @@ tell_notes(void)
 	}
 }
 
-/*
- * In force from this moment on.  Nothing here may fail any more; the keeper reads
- * the table as well, so what is missed here is only later.
- */
 static void
 put_in_force(void)
 {
 	PoPublished published;
 
+	po_inject("commit");
 	tell_notes();
 	/* Somebody else's change came between: only the table has both. */
 	if (final_policies != NULL && final_generation == po_shared->registry.generation)
@@ -107,6 +105,31 @@ put_in_force(void)
 	po_shmem_wake_sampler();
 }
 
+/*
+ * The transaction is committed: an error now (of memory, of somebody's hook for log
+ * lines) would be a PANIC.  The keeper reads the table as well, so what is missed here
+ * is only later.
+ */
+static void
+put_in_force_whatever_happens(void)
+{
+	MemoryContext before = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		put_in_force();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(before);
+		FlushErrorState();
+		pg_atomic_fetch_add_u64(&po_shared->worker_errors, 1);
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+		po_shmem_wake_sampler();
+	}
+	PG_END_TRY();
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -114,7 +137,7 @@ on_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	if (policies_changed && event == XACT_EVENT_COMMIT && po_shared != NULL)
-		put_in_force();
+		put_in_force_whatever_happens();
 	policies_changed = false;
 	final_policies = NULL;
 	n_notes = 0;

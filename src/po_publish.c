@@ -327,6 +327,7 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	TimestampTz error_at;
 	TimestampTz last_sample;
 	uint64		samples;
+	int			authenticating;
 	double		used_ratio;
 
 	begin_rows(fcinfo, &row);
@@ -334,12 +335,15 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	po_shmem_get_error(error, sizeof(error), &error_at);
 	samples = pg_atomic_read_u64(&po_shared->samples);
 	last_sample = (TimestampTz) pg_atomic_read_u64(&po_shared->last_sample);
-	used_ratio = utilization(r.admitted + r.exempt + r.waiting, po_shared->usable);
+	authenticating = po_sample_authenticating();
+	used_ratio = utilization(r.admitted + r.exempt + r.waiting + authenticating,
+							 po_shared->usable);
 
 	add_text(&row, po_mode_name((PoMode) po_guc_mode));
 	add_int(&row, po_shared->usable);
 	add_int(&row, r.admitted + r.exempt);
 	add_int(&row, r.waiting);
+	add_int(&row, authenticating);
 	add_double(&row, used_ratio);
 	add_text(&row, health(used_ratio, last_sample));
 	add_int(&row, r.n_tenants - 1 - r.n_free_tenants);

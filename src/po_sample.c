@@ -19,6 +19,7 @@
 
 #include "po_compat.h"
 #include "po_sample.h"
+#include "po_shmem.h"
 
 /* Entries of client backends are indexed like our slots. */
 static inline volatile PgBackendStatus *
@@ -175,6 +176,27 @@ bool
 po_sample_in_client_read(int procno)
 {
 	return wait_event_info(procno) == WAIT_EVENT_CLIENT_READ;
+}
+
+/* The first MaxConnections PGPROCs are those of plain clients, in all majors. */
+int
+po_sample_authenticating(void)
+{
+	int			taken = 0;
+	int			ours = 0;
+
+	for (int i = 0; i < MaxConnections; i++)
+	{
+		if (((volatile PGPROC *) GetPGProcByNumber(i))->pid != 0)
+			taken++;
+	}
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		if (pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_FREE)
+			ours++;
+	}
+	/* They come and go while we count. */
+	return Max(taken - ours, 0);
 }
 
 static void

@@ -65,6 +65,12 @@ typedef struct PoHoldings
 	int64		xmin_age;		/* transactions; 0 = holds none */
 } PoHoldings;
 
+/*
+ * Connections that hold a slot of core but are none of ours: still authenticating (or
+ * let in unseen).  One that has not sent its startup packet holds no slot yet.
+ */
+extern int	po_sample_authenticating(void);
+
 /* Takes each lock manager partition's lock for a moment, shared. */
 extern void po_sample_holdings(int procno, int pid, PoHoldings *holdings);
 

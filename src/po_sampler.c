@@ -17,6 +17,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -28,9 +29,11 @@
 #include "utils/timestamp.h"
 
 #include "po_act.h"
+#include "po_alert.h"
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_inject.h"
 #include "po_judge.h"
 #include "po_keeper.h"
 #include "po_reclaim.h"
@@ -41,8 +44,9 @@
 #include "po_stats.h"
 
 #define RESTART_AFTER_S		1
-#define STATE_EVERY_US		(60 * PO_US_PER_S)
-#define RECONCILE_EVERY_US	(60 * PO_US_PER_S)
+#define STATE_EVERY_US		(PO_RARELY_S * PO_US_PER_S)
+#define ALERT_EVERY_US		PO_US_PER_S
+#define RECONCILE_EVERY_US	(PO_RARELY_S * PO_US_PER_S)
 #define EVALUATE_PER_PASS	256
 #define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
 #define EXEMPT_RECHECK_US	PO_US_PER_S
@@ -99,6 +103,7 @@ static int64 next_tick = 0;
 static int64 last_tick = 0;
 static int64 state_due = 0;
 static int64 reconcile_due = 0;
+static int64 alert_due = 0;
 static uint32 seen_generation = 0;
 static bool rescan = true;
 
@@ -502,6 +507,15 @@ step_groups(void)
 /* ---------- housekeeping ---------- */
 
 static void
+step_alert(void)
+{
+	if (ticks < alert_due)
+		return;
+	alert_due = ticks + ALERT_EVERY_US;
+	po_alert_connections();
+}
+
+static void
 step_keeper(void)
 {
 	po_keeper_manage();
@@ -529,12 +543,13 @@ step_reconcile(void)
 
 /* Runs a step; whatever goes wrong in it stays in it. */
 static void
-run_step(void (*step) (void))
+run_step(const char *name, void (*step) (void))
 {
 	MemoryContext before = MemoryContextSwitchTo(round_context);
 
 	PG_TRY();
 	{
+		po_inject(name);
 		step();
 	}
 	PG_CATCH();
@@ -544,6 +559,7 @@ run_step(void (*step) (void))
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(round_context);
 		LWLockReleaseAll();
+		AtEOXact_Files(false);
 		pgstat_report_wait_end();
 		EmitErrorReport();
 		error = CopyErrorData();
@@ -586,10 +602,10 @@ run_round(void)
 
 	begin_round();
 	INSTR_TIME_SET_CURRENT(start);
-	run_step(step_collect);
-	run_step(step_reclaim);
-	run_step(step_account);
-	run_step(step_recommend);
+	run_step("collect", step_collect);
+	run_step("reclaim", step_reclaim);
+	run_step("account", step_account);
+	run_step("recommend", step_recommend);
 	INSTR_TIME_SET_CURRENT(end);
 	if (is_tick)
 	{
@@ -599,10 +615,11 @@ run_round(void)
 		pg_atomic_write_u64(&po_shared->last_sample, (uint64) now);
 		pg_atomic_fetch_add_u64(&po_shared->samples, 1);
 	}
-	run_step(step_groups);
-	run_step(step_keeper);
-	run_step(step_state);
-	run_step(step_reconcile);
+	run_step("groups", step_groups);
+	run_step("alert", step_alert);
+	run_step("keeper", step_keeper);
+	run_step("state", step_state);
+	run_step("reconcile", step_reconcile);
 }
 
 static void

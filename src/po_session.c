@@ -35,6 +35,7 @@
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_inject.h"
 #include "po_registry.h"
 #include "po_session.h"
 #include "po_stats.h"
@@ -215,29 +216,49 @@ report_end(int tenant)
 			 errdetail_log("%s", my_slot->order.detail)));
 }
 
+/* Was admitted by us and then refused by core, which checks more after our hook? */
+static bool
+login_failed(void)
+{
+	PoSlotPhase phase = (PoSlotPhase) pg_atomic_read_u32(&my_slot->phase);
+
+	return !IsNormalProcessingMode() &&
+		(phase == PO_SLOT_ADMITTED || phase == PO_SLOT_EXEMPT);
+}
+
 /* on_shmem_exit, so that the last transaction's abort has been accounted. */
 static void
-on_exit_session(int code, Datum arg)
+account_exit(int code, Datum arg)
 {
 	int			slot = po_session_my_slot();
-	PoSlotPhase phase;
-	bool		failed;
-	int			tenant;
 
 	(void) code;
 	(void) arg;
 	if (slot < 0)
 		return;
-	tenant = my_slot->tenant;
-	phase = (PoSlotPhase) pg_atomic_read_u32(&my_slot->phase);
-	failed = !IsNormalProcessingMode() &&
-		(phase == PO_SLOT_ADMITTED || phase == PO_SLOT_EXEMPT);
+	po_inject("exit");
 	po_stats_merge(slot);
-	if (po_act_was_ordered() && tenant >= 0)
-		report_end(tenant);
-	else if (failed && tenant >= 0)
-		po_stats_note_error(tenant, "login refused by the server after admission",
+	if (my_slot->tenant < 0)
+		return;
+	if (po_act_was_ordered())
+		report_end(my_slot->tenant);
+	else if (login_failed())
+		po_stats_note_error(my_slot->tenant, "login refused by the server after admission",
 							GetCurrentTimestamp());
+}
+
+/* Registered before account_exit and so called after it, even if that fails. */
+static void
+release_exit(int code, Datum arg)
+{
+	int			slot = po_session_my_slot();
+	bool		failed;
+
+	(void) code;
+	(void) arg;
+	if (slot < 0)
+		return;
+	failed = login_failed();
 	my_slot = NULL;
 	po_registry_release(slot, failed);
 }
@@ -424,6 +445,22 @@ queue(PoTicket *ticket)
 
 /* ---------- login ---------- */
 
+/* Our trouble is not the client's, who must not even hear of it: an error message
+ * would end the login. */
+static void
+swallow_error(MemoryContext context, const char *consequence)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("pool_optimizer %s: %s", consequence,
+					error->message == NULL ? "" : error->message)));
+	FreeErrorData(error);
+}
+
 /* Fills the slot; false means let in without us. */
 static bool
 prepare(const Port *port, char *tenant_name)
@@ -434,22 +471,13 @@ prepare(const Port *port, char *tenant_name)
 
 	PG_TRY();
 	{
+		po_inject("login");
 		ok = identify(port, slot, tenant_name);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		/* Our trouble is not the client's, who must not even hear of it: an error
-		 * message would end the login. */
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
 		po_registry_count_unready();
-		ereport(LOG_SERVER_ONLY,
-				(errmsg("pool_optimizer lets a login in unseen: %s",
-						error->message == NULL ? "" : error->message)));
-		FreeErrorData(error);
+		swallow_error(context, "lets a login in unseen");
 		ok = false;
 	}
 	PG_END_TRY();
@@ -458,10 +486,29 @@ prepare(const Port *port, char *tenant_name)
 	return ok;
 }
 
+/* What is only told must not keep anybody out. */
 static void
-log_first_overflow(void)
+tell(void (*message) (const PoTicket *), const PoTicket *ticket)
 {
-	ereport(LOG,
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		po_inject("tell");
+		message(ticket);
+	}
+	PG_CATCH();
+	{
+		swallow_error(context, "could not tell about a login");
+	}
+	PG_END_TRY();
+}
+
+static void
+log_first_overflow(const PoTicket *ticket)
+{
+	(void) ticket;
+	ereport(LOG_SERVER_ONLY,
 			(errmsg("pool_optimizer knows %d tenants, further ones are accounted as \"%s\"",
 					po_shared->n_tenants - 1, PO_TENANT_OTHER_NAME),
 			 errhint("Raise pool_optimizer.max_tenants (needs a restart), or use a template "
@@ -476,7 +523,7 @@ log_would_reject(const PoTicket *ticket)
 
 	rejection_message(ticket, message, sizeof(message));
 	note_rejection(PO_EVENT_WOULD_REJECT, ticket, message, 0);
-	ereport(LOG,
+	ereport(LOG_SERVER_ONLY,
 			(errmsg("pool_optimizer would refuse this login: %s", message),
 			 errdetail_log("%d in use, limit %d; the mode is observe.", r->used, r->limit)));
 }
@@ -491,17 +538,18 @@ login(const Port *port)
 	if (!prepare(port, tenant_name))
 		return;
 	slot = po_session_my_slot();
-	on_shmem_exit(on_exit_session, 0);
+	on_shmem_exit(release_exit, 0);
+	on_shmem_exit(account_exit, 0);
 	po_stats_begin(slot);
 	po_act_install_handler(my_slot);
 	po_registry_enter(slot, tenant_name, &ticket);
 	if (ticket.overflowed)
-		log_first_overflow();
+		tell(log_first_overflow, &ticket);
 	switch (ticket.entry)
 	{
 		case PO_ENTRY_ADMITTED:
 			if (ticket.admission.outcome == PO_OUTCOME_WOULD_REJECT)
-				log_would_reject(&ticket);
+				tell(log_would_reject, &ticket);
 			break;
 		case PO_ENTRY_QUEUED:
 			queue(&ticket);

@@ -10,8 +10,7 @@
  *
  *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., CRC-32C
  *
- * A tenant's structs are mostly zero, so they are written as words: a bitmap of those
- * that are not zero, then these.
+ * How that is packed, and everything that believes what was read, is in po_packing.h.
  */
 #include "postgres.h"
 
@@ -24,6 +23,8 @@
 #include "storage/fd.h"
 #include "storage/ipc.h"
 
+#include "model/po_packing.h"
+#include "po_inject.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
 #include "po_state.h"
@@ -31,41 +32,29 @@
 
 #define STATE_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/pool_optimizer.stat"
 #define STATE_TMP_FILE	STATE_FILE ".tmp"
-#define STATE_MAGIC		0x504f5354	/* "POST" */
-#define STATE_FORMAT	1
 
 /* Structs are read and written as words. */
-#define WORDS(type)		((sizeof(type) + sizeof(uint64) - 1) / sizeof(uint64))
-#define BITMAP(words)	(((words) + 63) / 64)
-
 typedef union PackedTenant
 {
 	PoTenant	s;
-	uint64		word[WORDS(PoTenant)];
+	uint64		word[PO_PACKING_WORDS(sizeof(PoTenant))];
 } PackedTenant;
 
 typedef union PackedStats
 {
 	PoTenantStats s;
-	uint64		word[WORDS(PoTenantStats)];
+	uint64		word[PO_PACKING_WORDS(sizeof(PoTenantStats))];
 } PackedStats;
 
-/* A tenant of which every word is zero. */
-#define LEAST_RECORD \
-	((BITMAP(WORDS(PackedTenant)) + BITMAP(WORDS(PackedStats))) * sizeof(uint64))
-
-typedef struct PoStateHeader
+static void
+fill_header(PoPackingHeader *header)
 {
-	uint32		magic;
-	uint32		format;
-	uint32		tenant_size;	/* sizes tell one build from another */
-	uint32		stats_size;
-	uint32		policy_size;
-	uint32		n_tenants;
-	uint32		n_policies;
-} PoStateHeader;
+	po_packing_header(header, sizeof(PoTenant), sizeof(PoTenantStats), sizeof(PoPolicy));
+}
 
-/* A file being written or read, with the checksum of all that went through. */
+/* ---------- writing ---------- */
+
+/* A file being written, with the checksum of all that went through. */
 typedef struct PoStream
 {
 	FILE	   *file;
@@ -80,71 +69,22 @@ put(PoStream *s, const void *bytes, size_t n)
 	s->ok = s->ok && fwrite(bytes, n, 1, s->file) == 1;
 }
 
-static bool
-get(PoStream *s, void *bytes, size_t n)
-{
-	s->ok = s->ok && fread(bytes, n, 1, s->file) == 1;
-	if (s->ok)
-		COMP_CRC32C(s->crc, bytes, n);
-	return s->ok;
-}
-
-/* The larger of the two, and its bitmap. */
-#define MOST_WORDS	WORDS(PackedStats)
+/* The larger of the two. */
+#define MOST_WORDS	PO_PACKING_WORDS(sizeof(PackedStats))
 
 static void
-put_sparse(PoStream *s, const uint64 *word, int n)
+put_packed(PoStream *s, const uint64 *word, int n)
 {
-	uint64		out[BITMAP(MOST_WORDS) + MOST_WORDS];
-	int			used = BITMAP(n);
+	uint64		packed[PO_PACKING_ROOM(MOST_WORDS)];
+	int			used = po_packing_pack(word, n, packed);
 
-	memset(out, 0, BITMAP(n) * sizeof(uint64));
-	for (int i = 0; i < n; i++)
-	{
-		if (word[i] == 0)
-			continue;
-		out[i / 64] |= UINT64CONST(1) << (i % 64);
-		out[used++] = word[i];
-	}
-	put(s, out, used * sizeof(uint64));
+	put(s, packed, used * sizeof(uint64));
 }
-
-static bool
-get_sparse(PoStream *s, uint64 *word, int n)
-{
-	uint64		bitmap[BITMAP(MOST_WORDS)];
-
-	if (!get(s, bitmap, BITMAP(n) * sizeof(uint64)))
-		return false;
-	for (int i = 0; i < n; i++)
-	{
-		word[i] = 0;
-		if ((bitmap[i / 64] & (UINT64CONST(1) << (i % 64))) != 0 &&
-			!get(s, &word[i], sizeof(uint64)))
-			return false;
-	}
-	return true;
-}
-
-static void
-fill_header(PoStateHeader *header, int n_tenants, int n_policies)
-{
-	memset(header, 0, sizeof(*header));
-	header->magic = STATE_MAGIC;
-	header->format = STATE_FORMAT;
-	header->tenant_size = sizeof(PoTenant);
-	header->stats_size = sizeof(PoTenantStats);
-	header->policy_size = sizeof(PoPolicy);
-	header->n_tenants = n_tenants;
-	header->n_policies = n_policies;
-}
-
-/* ---------- writing ---------- */
 
 static void
 write_all(PoStream *s)
 {
-	PoStateHeader header;
+	PoPackingHeader header;
 	PoRegistry	totals;
 	PackedTenant tenant;
 	PackedStats stats;
@@ -152,7 +92,9 @@ write_all(PoStream *s)
 	int			n_policies = po_registry_copy_policies(policies, po_shared->n_policies);
 
 	po_registry_copy_totals(&totals);
-	fill_header(&header, totals.n_tenants, n_policies);
+	fill_header(&header);
+	header.n_tenants = totals.n_tenants;
+	header.n_policies = n_policies;
 	put(s, &header, sizeof(header));
 	for (int i = 0; i < totals.n_tenants && s->ok; i++)
 	{
@@ -161,8 +103,8 @@ write_all(PoStream *s)
 		memset(&stats, 0, sizeof(stats));
 		if (po_registry_copy_tenant(i, &tenant.s))
 			po_stats_copy(i, &stats.s);
-		put_sparse(s, tenant.word, lengthof(tenant.word));
-		put_sparse(s, stats.word, lengthof(stats.word));
+		put_packed(s, tenant.word, lengthof(tenant.word));
+		put_packed(s, stats.word, lengthof(stats.word));
 	}
 	for (int i = 0; i < n_policies && s->ok; i++)
 		put(s, &policies[i], sizeof(PoPolicy));
@@ -181,6 +123,7 @@ po_state_write(void)
 	s.file = AllocateFile(STATE_TMP_FILE, PG_BINARY_W);
 	if (s.file != NULL)
 	{
+		po_inject("state_write");
 		write_all(&s);
 		if (FreeFile(s.file) != 0)
 			s.ok = false;
@@ -196,14 +139,19 @@ po_state_write(void)
 
 /* ---------- reading ---------- */
 
-/* Everything in the file, in memory of the caller. */
+/* Everything in the file, and the file, in memory of the caller. */
 typedef struct StateFile
 {
-	PoStateHeader header;
+	PoPackingReader in;
+	PoPackingHeader header;
+	unsigned char *bytes;
 	PackedTenant *tenants;
 	PackedStats *stats;
 	PoPolicy   *policies;
 } StateFile;
+
+static const char too_short[] = "it is too short";
+static const char no_memory[] = "there is no memory for it";
 
 static void *
 allocate(Size n, Size size)
@@ -215,6 +163,8 @@ allocate(Size n, Size size)
 static void
 free_state(StateFile *state)
 {
+	if (state->bytes != NULL)
+		pfree(state->bytes);
 	if (state->tenants != NULL)
 		pfree(state->tenants);
 	if (state->stats != NULL)
@@ -224,49 +174,71 @@ free_state(StateFile *state)
 }
 
 static const char *
-read_header(PoStream *s, PoStateHeader *header)
+load(FILE *file, StateFile *state)
 {
-	PoStateHeader expected;
 	struct stat st;
 
-	if (!get(s, header, sizeof(*header)))
-		return "it is too short";
-	fill_header(&expected, header->n_tenants, header->n_policies);
-	if (memcmp(&expected, header, sizeof(expected)) != 0)
-		return "it is of another version";
-	/* Before memory is taken by what a damaged header says. */
-	if (fstat(fileno(s->file), &st) != 0 ||
-		header->n_tenants > st.st_size / LEAST_RECORD ||
-		header->n_policies > st.st_size / sizeof(PoPolicy))
-		return "its counts do not fit its size";
+	if (fstat(fileno(file), &st) != 0)
+		return "its size cannot be had";
+	state->bytes = allocate(st.st_size, 1);
+	if (state->bytes == NULL)
+		return no_memory;
+	if (st.st_size > 0 && fread(state->bytes, st.st_size, 1, file) != 1)
+		return too_short;
+	state->in.bytes = state->bytes;
+	state->in.size = st.st_size;
+	return NULL;
+}
+
+static const char *
+read_header(StateFile *state)
+{
+	fill_header(&state->header);
+	switch (po_packing_read_header(&state->in, &state->header))
+	{
+		case PO_PACKING_OK:
+			break;
+		case PO_PACKING_TOO_SHORT:
+			return too_short;
+		case PO_PACKING_OTHER_VERSION:
+			return "it is of another version";
+		case PO_PACKING_WRONG_COUNTS:
+			return "its counts do not fit its size";
+	}
 	return NULL;
 }
 
 /* Reads and checks the whole; a message if it must not be used. */
 static const char *
-read_all(PoStream *s, StateFile *state)
+read_all(FILE *file, StateFile *state)
 {
-	PoStateHeader *h = &state->header;
-	const char *problem = read_header(s, h);
+	PoPackingReader *in = &state->in;
+	PoPackingHeader *h = &state->header;
+	const char *problem = load(file, state);
 	pg_crc32c	crc;
+	pg_crc32c	expected;
 
+	if (problem == NULL)
+		problem = read_header(state);
 	if (problem != NULL)
 		return problem;
 	state->tenants = allocate(h->n_tenants, sizeof(PackedTenant));
 	state->stats = allocate(h->n_tenants, sizeof(PackedStats));
 	state->policies = allocate(h->n_policies, sizeof(PoPolicy));
 	if (state->tenants == NULL || state->stats == NULL || state->policies == NULL)
-		return "there is no memory for it";
+		return no_memory;
 	for (uint32 i = 0; i < h->n_tenants; i++)
 	{
-		if (!get_sparse(s, state->tenants[i].word, lengthof(state->tenants[i].word)) ||
-			!get_sparse(s, state->stats[i].word, lengthof(state->stats[i].word)))
-			return "it is too short";
+		if (!po_packing_unpack(in, state->tenants[i].word, lengthof(state->tenants[i].word)) ||
+			!po_packing_unpack(in, state->stats[i].word, lengthof(state->stats[i].word)))
+			return too_short;
 	}
-	if (h->n_policies > 0 && !get(s, state->policies, h->n_policies * sizeof(PoPolicy)))
-		return "it is too short";
-	FIN_CRC32C(s->crc);
-	if (fread(&crc, sizeof(crc), 1, s->file) != 1 || !EQ_CRC32C(crc, s->crc))
+	if (!po_packing_read(in, state->policies, h->n_policies * sizeof(PoPolicy)))
+		return too_short;
+	INIT_CRC32C(expected);
+	COMP_CRC32C(expected, in->bytes, in->read);
+	FIN_CRC32C(expected);
+	if (!po_packing_read(in, &crc, sizeof(crc)) || !EQ_CRC32C(crc, expected))
 		return "its checksum is wrong";
 	return NULL;
 }
@@ -324,15 +296,13 @@ restore(StateFile *state)
 static void
 read_state(void)
 {
-	PoStream	s;
+	FILE	   *file;
 	StateFile	state;
 	const char *problem;
 
-	s.ok = true;
-	INIT_CRC32C(s.crc);
 	memset(&state, 0, sizeof(state));
-	s.file = AllocateFile(STATE_FILE, PG_BINARY_R);
-	if (s.file == NULL)
+	file = AllocateFile(STATE_FILE, PG_BINARY_R);
+	if (file == NULL)
 	{
 		if (errno != ENOENT)
 			ereport(LOG,
@@ -341,8 +311,8 @@ read_state(void)
 					 errdetail("pool_optimizer starts without its statistics.")));
 		return;
 	}
-	problem = read_all(&s, &state);
-	FreeFile(s.file);
+	problem = read_all(file, &state);
+	FreeFile(file);
 	if (problem == NULL)
 		restore(&state);
 	else

@@ -1,31 +1,10 @@
 /*
  * fuzz_names.c
  *		Fuzzing what reads text from outside: templates, patterns and addresses.
- *
- * With -DPO_LIBFUZZER and clang -fsanitize=fuzzer libFuzzer drives it; otherwise
- * main runs a bounded number of inputs, mutated from seeds by a PRNG.  What must
- * hold is asserted; memory is watched by ASan.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
 #include "model/po_names.h"
 
-#include "check.h"
-
-#define MOST_BYTES	600
-
-extern int	LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static void
-must(bool holds, const char *what)
-{
-	if (!holds)
-	{
-		fprintf(stderr, "fuzz_names: violated: %s\n", what);
-		abort();
-	}
-}
+#include "fuzz.h"
 
 static void
 must_be_clean(const char *name, size_t size)
@@ -98,7 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	char	   *text;
 	const char *second;
 
-	if (size < 1 || size > MOST_BYTES)
+	if (size < 1)
 		return 0;
 	text = malloc(size);
 	if (text == NULL)
@@ -116,17 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	return 0;
 }
 
-#ifndef PO_LIBFUZZER
-
-#define N_INPUTS	100000
-
-/* Zero bytes are part of the seeds, so each comes with its size. */
-static const struct
-{
-	const char *bytes;
-	size_t		size;
-}			seeds[] = {
-#define SEED(text)	{text, sizeof(text) - 1}
+static const FuzzSeed seeds[] = {
 	SEED("\xFF%u@%d\0alice"),
 	SEED("\x40%a/%h/%L%%\0caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\x98"),
 	SEED("\x05%"),
@@ -136,69 +105,6 @@ static const struct
 	SEED("\x10" "2001:db8::/32\0" "2001:db8::1"),
 	SEED("\x10::ffff:10.0.0.1\0[local]"),
 	SEED("\x10" "fe80::1%eth0/64\0/"),
-#undef SEED
 };
 
-static size_t
-mutate(uint8_t *bytes, size_t size)
-{
-	static const char likely[] = "*%/:.0129afudhL[]\xC3\xA9\xE2\xF0\x7F\n";
-	int			n = random_below(8);
-
-	while (n-- > 0)
-	{
-		size_t		at = (size_t) random_below((int) size + 1);
-
-		switch (random_below(4))
-		{
-			case 0:				/* overwrite */
-				if (at < size)
-					bytes[at] = (uint8_t) random_bits();
-				break;
-			case 1:				/* insert, also a zero byte */
-				if (size < MOST_BYTES)
-				{
-					memmove(bytes + at + 1, bytes + at, size - at);
-					bytes[at] = (uint8_t) likely[random_below(sizeof(likely))];
-					size++;
-				}
-				break;
-			case 2:				/* delete */
-				if (at < size && size > 1)
-				{
-					memmove(bytes + at, bytes + at + 1, size - at - 1);
-					size--;
-				}
-				break;
-			default:			/* repeat the end */
-				if (at < size && size + (size - at) <= MOST_BYTES)
-				{
-					memcpy(bytes + size, bytes + at, size - at);
-					size += size - at;
-				}
-				break;
-		}
-	}
-	return size;
-}
-
-int
-main(void)
-{
-	uint8_t		bytes[MOST_BYTES];
-
-	for (int i = 0; i < N_INPUTS; i++)
-	{
-		int			seed = random_below((int) (sizeof(seeds) / sizeof(seeds[0])));
-		size_t		size = seeds[seed].size;
-
-		memcpy(bytes, seeds[seed].bytes, size);
-		for (int rounds = random_below(6); rounds >= 0; rounds--)
-			size = mutate(bytes, size);
-		LLVMFuzzerTestOneInput(bytes, size);
-		check_count++;
-	}
-	return check_end("fuzz_names");
-}
-
-#endif
+FUZZ_MAIN("fuzz_names", seeds)

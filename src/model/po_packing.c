@@ -1,0 +1,97 @@
+/*
+ * po_packing.c
+ *		The state file's bytes: a header, and records of words that are mostly zero.
+ *
+ * What is read may be damaged in any way: nothing is believed before it was
+ * compared with the bytes that there are.
+ */
+#include "model/po_packing.h"
+
+#include <string.h>
+
+void
+po_packing_header(PoPackingHeader *header, uint32_t tenant_size, uint32_t stats_size,
+				  uint32_t policy_size)
+{
+	memset(header, 0, sizeof(*header));
+	header->magic = PO_PACKING_MAGIC;
+	header->format = PO_PACKING_FORMAT;
+	header->tenant_size = tenant_size;
+	header->stats_size = stats_size;
+	header->policy_size = policy_size;
+}
+
+int
+po_packing_pack(const uint64_t *word, int n, uint64_t *out)
+{
+	int			used = PO_PACKING_BITMAP(n);
+
+	memset(out, 0, used * sizeof(uint64_t));
+	for (int i = 0; i < n; i++)
+	{
+		if (word[i] == 0)
+			continue;
+		out[i / 64] |= UINT64_C(1) << (i % 64);
+		out[used++] = word[i];
+	}
+	return used;
+}
+
+bool
+po_packing_read(PoPackingReader *in, void *bytes, size_t n)
+{
+	if (n > in->size - in->read)
+		return false;
+	if (n > 0)
+		memcpy(bytes, in->bytes + in->read, n);
+	in->read += n;
+	return true;
+}
+
+/* The fewest bytes of a record: every word zero. */
+static size_t
+least_record(const PoPackingHeader *header)
+{
+	return (PO_PACKING_BITMAP(PO_PACKING_WORDS(header->tenant_size)) +
+			PO_PACKING_BITMAP(PO_PACKING_WORDS(header->stats_size))) * sizeof(uint64_t);
+}
+
+PoPackingError
+po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
+{
+	PoPackingHeader seen;
+
+	if (!po_packing_read(in, &seen, sizeof(seen)))
+		return PO_PACKING_TOO_SHORT;
+	header->n_tenants = seen.n_tenants;
+	header->n_policies = seen.n_policies;
+	if (memcmp(&seen, header, sizeof(seen)) != 0)
+		return PO_PACKING_OTHER_VERSION;
+	/* Before memory is taken by what a damaged header says. */
+	if (seen.n_tenants > in->size / least_record(header) ||
+		seen.n_policies > in->size / header->policy_size)
+		return PO_PACKING_WRONG_COUNTS;
+	return PO_PACKING_OK;
+}
+
+bool
+po_packing_unpack(PoPackingReader *in, uint64_t *word, int n)
+{
+	/* Where the bitmap is; it stays where it is, so that n has no limit. */
+	size_t		bitmap = in->read;
+	uint64_t	bits = 0;
+
+	if (PO_PACKING_BITMAP((size_t) n) * sizeof(bits) > in->size - in->read)
+		return false;
+	in->read += PO_PACKING_BITMAP((size_t) n) * sizeof(bits);
+	for (int i = 0; i < n; i++)
+	{
+		if (i % 64 == 0)
+			memcpy(&bits, in->bytes + bitmap + (size_t) (i / 64) * sizeof(bits), sizeof(bits));
+		word[i] = 0;
+		if ((bits & (UINT64_C(1) << (i % 64))) != 0 &&
+			!po_packing_read(in, &word[i], sizeof(word[i])))
+			return false;
+	}
+	return true;
+}

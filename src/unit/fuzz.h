@@ -1,0 +1,196 @@
+/*
+ * fuzz.h
+ *		What the fuzzers share: seeds, a mutator, and a driver without libFuzzer.
+ *
+ * A fuzzer defines LLVMFuzzerTestOneInput and ends with FUZZ_MAIN(name, seeds).
+ * With -DPO_LIBFUZZER libFuzzer drives it.  Otherwise main runs the inputs of a
+ * corpus file, its first argument, where each line is an input in hexadecimal digits,
+ * and then a number of others, mutated from the seeds and the corpus by a PRNG: the
+ * same on every run.  What must hold is asserted; memory is watched by ASan.
+ */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stdlib.h>
+
+#include "check.h"
+
+#define FUZZ_MOST_BYTES	600		/* of an input */
+
+/* Zero bytes may be part of a seed, so each comes with its size. */
+typedef struct FuzzSeed
+{
+	const char *bytes;
+	size_t		size;
+} FuzzSeed;
+
+#define SEED(text)	{text, sizeof(text) - 1}
+
+extern int	LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* What was violated has to be told before the end. */
+static inline void
+must(bool holds, const char *what)
+{
+	if (!holds)
+	{
+		fprintf(stderr, "violated: %s\n", what);
+		abort();
+	}
+}
+
+#ifdef PO_LIBFUZZER
+
+#define FUZZ_MAIN(name, seeds) \
+	extern size_t fuzz_n_seeds; \
+	size_t		fuzz_n_seeds = sizeof(seeds) / sizeof((seeds)[0]);
+
+#else
+
+#define FUZZ_N_INPUTS	50000
+#define FUZZ_N_CORPUS	4000
+
+typedef struct FuzzInput
+{
+	uint8_t    *bytes;
+	size_t		size;
+} FuzzInput;
+
+static FuzzInput fuzz_corpus[FUZZ_N_CORPUS];
+static int	fuzz_n_corpus = 0;
+
+static inline void
+fuzz_add(const void *bytes, size_t size)
+{
+	FuzzInput  *input = &fuzz_corpus[fuzz_n_corpus++];
+
+	must(fuzz_n_corpus < FUZZ_N_CORPUS && size <= FUZZ_MOST_BYTES, "the corpus fits");
+	input->size = size;
+	input->bytes = malloc(size + 1);
+	must(input->bytes != NULL, "there is memory");
+	memcpy(input->bytes, bytes, size);
+}
+
+/* Each line is an input in hexadecimal digits. */
+static inline void
+fuzz_read_corpus(const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	char		line[2 * FUZZ_MOST_BYTES + 2];
+	uint8_t		bytes[FUZZ_MOST_BYTES];
+
+	must(file != NULL, "the corpus can be read");
+	while (fgets(line, sizeof(line), file) != NULL)
+	{
+		size_t		size = strspn(line, "0123456789abcdef") / 2;
+
+		must(line[2 * size] == '\n', "a line of the corpus is hexadecimal digits");
+		for (size_t i = 0; i < size; i++)
+		{
+			char		digits[3] = {line[2 * i], line[2 * i + 1], '\0'};
+
+			bytes[i] = (uint8_t) strtol(digits, NULL, 16);
+		}
+		fuzz_add(bytes, size);
+	}
+	fclose(file);
+}
+
+static inline size_t
+fuzz_mutate(uint8_t *bytes, size_t size)
+{
+	static const char likely[] = "*%/:.0129afudhL[]-c=_ \\\xC3\xA9\xE2\xF0\x7F\n";
+	int			n = random_below(8);
+
+	while (n-- > 0)
+	{
+		size_t		at = (size_t) random_below((int) size + 1);
+
+		switch (random_below(5))
+		{
+			case 0:				/* overwrite */
+				if (at < size)
+					bytes[at] = (uint8_t) random_bits();
+				break;
+			case 1:				/* insert, also a zero byte */
+				if (size < FUZZ_MOST_BYTES)
+				{
+					memmove(bytes + at + 1, bytes + at, size - at);
+					bytes[at] = (uint8_t) likely[random_below(sizeof(likely))];
+					size++;
+				}
+				break;
+			case 2:				/* delete */
+				if (at < size && size > 1)
+				{
+					memmove(bytes + at, bytes + at + 1, size - at - 1);
+					size--;
+				}
+				break;
+			case 3:				/* flip a bit */
+				if (at < size)
+					bytes[at] ^= (uint8_t) (1 << random_below(8));
+				break;
+			default:			/* repeat the end */
+				if (at < size && size + (size - at) <= FUZZ_MOST_BYTES)
+				{
+					memcpy(bytes + size, bytes + at, size - at);
+					size += size - at;
+				}
+				break;
+		}
+	}
+	return size;
+}
+
+/* On the heap and of its exact size, so that ASan sees what lies beyond it. */
+static inline void
+fuzz_run(const uint8_t *bytes, size_t size)
+{
+	uint8_t    *copy = malloc(size > 0 ? size : 1);
+
+	must(copy != NULL, "there is memory");
+	memcpy(copy, bytes, size);
+	LLVMFuzzerTestOneInput(copy, size);
+	free(copy);
+	check_count++;
+}
+
+static inline int
+fuzz_main(const char *name, const char *corpus, const FuzzSeed *seeds, int n_seeds)
+{
+	uint8_t		bytes[FUZZ_MOST_BYTES];
+
+	for (int i = 0; i < n_seeds; i++)
+		fuzz_add(seeds[i].bytes, seeds[i].size);
+	if (corpus != NULL)
+		fuzz_read_corpus(corpus);
+	for (int i = 0; i < fuzz_n_corpus; i++)
+		fuzz_run(fuzz_corpus[i].bytes, fuzz_corpus[i].size);
+	for (int i = 0; i < FUZZ_N_INPUTS; i++)
+	{
+		/* Seeds are few and readable; they get as much as the corpus. */
+		int			which = random_below(random_below(2) == 0 ? n_seeds : fuzz_n_corpus);
+		size_t		size = fuzz_corpus[which].size;
+
+		memcpy(bytes, fuzz_corpus[which].bytes, size);
+		for (int rounds = random_below(6); rounds >= 0; rounds--)
+			size = fuzz_mutate(bytes, size);
+		fuzz_run(bytes, size);
+	}
+	for (int i = 0; i < fuzz_n_corpus; i++)
+		free(fuzz_corpus[i].bytes);
+	return check_end(name);
+}
+
+#define FUZZ_MAIN(name, seeds) \
+int \
+main(int argc, char **argv) \
+{ \
+	return fuzz_main(name, argc > 1 ? argv[1] : NULL, seeds, \
+					 (int) (sizeof(seeds) / sizeof((seeds)[0]))); \
+}
+
+#endif							/* PO_LIBFUZZER */
+
+#endif							/* FUZZ_H */

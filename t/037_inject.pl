@@ -1,0 +1,204 @@
+# An error in every step of the workers, and in our hooks: it is caught, counted and
+# shown, the loop goes on, and nothing of it reaches a client.
+# This needs a library of its own, built from these sources with -DPO_INJECT.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use PoolTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# ---------- the library ----------
+
+my $root = $FindBin::RealBin =~ s{/[^/]+$}{}r;
+my $build = PostgreSQL::Test::Utils::tempdir();
+
+# With the server that is tested, whose pg_config is first in the path or in PG_CONFIG.
+sub build_library
+{
+	my $pg_config = $ENV{PG_CONFIG} || 'pg_config';
+	my $log = "$build/make.log";
+
+	return "cannot read $root/Makefile" unless -r "$root/Makefile";
+	system("tar -C '$root' --exclude='*.o' --exclude='*.bc' --exclude='*.so' "
+		  . "--exclude='./tmp_check*' -c Makefile pool_optimizer.c pool_optimizer.control src sql "
+		  . "| tar -C '$build' -x") == 0
+	  or return 'cannot copy the sources';
+	system("make -s -C '$build' PG_CONFIG='$pg_config' PROFILE=-DPO_INJECT with_llvm=no "
+		  . ">'$log' 2>&1") == 0
+	  or return 'make failed: ' . slurp_file($log);
+	return '';
+}
+
+my $problem = build_library();
+is($problem, '', 'the library is built with injection')
+  or BAIL_OUT('no library to test');
+
+# Preloaded from there; the functions are bound to it below.
+my $node = PostgreSQL::Test::Cluster->new('inject');
+$node->init;
+$node->append_conf('postgresql.conf', qq{
+	dynamic_library_path = '$build:\$libdir'
+	shared_preload_libraries = 'pool_optimizer'
+	pool_optimizer.mode = enforce
+	pool_optimizer.sample_interval = 20ms
+	max_connections = 20
+});
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION pool_optimizer;
+	UPDATE pg_proc SET probin = 'pool_optimizer' WHERE probin = '$libdir/pool_optimizer'});
+
+my $A = 'regress_pool_a@postgres';
+create_roles($node, 'regress_pool_a');
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 2)");
+wait_sync($node);
+
+sub inject
+{
+	my ($points) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET pool_optimizer.inject = '$points'");
+	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	ok(wait_until(sub {
+				$node->safe_psql('postgres', 'SHOW pool_optimizer.inject') eq $points
+			}), "injected: '$points'");
+	return;
+}
+
+sub third_is_refused
+{
+	my ($what) = @_;
+
+	return is(refused_sqlstate($node, 'regress_pool_a'), '53300', "$what: the quota holds");
+}
+
+# ---------- the sampler's steps ----------
+
+my @in = map { open_session($node, 'regress_pool_a') } 1, 2;
+
+for my $step (
+	qw(collect reclaim account recommend groups alert keeper state state_write reconcile))
+{
+	my $sampler = cluster_stat($node, 'sampler_pid');
+
+	inject($step);
+	my $errors = cluster_stat($node, 'worker_errors');
+	my $samples = cluster_stat($node, 'samples');
+	ok($node->poll_query_until('postgres', qq{
+			SELECT worker_errors > $errors + 1 AND samples > $samples + 2
+				AND last_error = 'injected at "$step"' FROM pool_stats_cluster}),
+		"$step: caught, counted, shown, and the loop goes on");
+	is(cluster_stat($node, 'sampler_pid'), $sampler, "$step: by the same sampler");
+	third_is_refused($step);
+}
+inject('');
+
+# An error in the middle of writing the state file must not keep the file open.
+SKIP:
+{
+	my $sampler = cluster_stat($node, 'sampler_pid');
+
+	skip 'no /proc to count open files in', 2 unless -d "/proc/$sampler/fd";
+	my $open_files = sub { return scalar(() = glob("/proc/$sampler/fd/*")); };
+	inject('');
+	my $before = $open_files->();
+	inject('state_write');
+	my $errors = cluster_stat($node, 'worker_errors');
+	ok($node->poll_query_until('postgres',
+			"SELECT worker_errors > $errors + 5 FROM pool_stats_cluster"),
+		'writing the state file fails');
+	cmp_ok($open_files->(), '<', $before + 5, 'and leaves no file open');
+}
+
+# ---------- the keeper ----------
+
+for my $step (qw(keeper_start keeper_read keeper_publish))
+{
+	my $wanted = cluster_stat($node, 'policy_generation');
+
+	inject($step);
+	# Plain DML with the trigger off: only the keeper can see it.
+	$node->safe_psql('postgres', q{
+		SET session_replication_role = replica;
+		UPDATE pool_policies SET weight = coalesce(weight, 1) + 1});
+	ok($node->poll_query_until('postgres', qq{
+			SELECT last_error = 'keeper: injected at "$step"' FROM pool_stats_cluster}),
+		"$step: what the keeper died of is shown");
+	third_is_refused($step);
+	inject('');
+	ok($node->poll_query_until('postgres', qq{
+			SELECT last_error IS NULL AND policy_generation > $wanted FROM pool_stats_cluster}),
+		"$step: the next one succeeds, and the error is gone");
+}
+
+# ---------- hooks ----------
+
+$_->close_and_wait for @in;
+wait_sessions($node, $A, 0);
+
+inject('login');
+{
+	my $unready = cluster_stat($node, 'unready_logins');
+	my @unseen = map { open_session($node, 'regress_pool_a') } 1 .. 4;
+	is(scalar(grep { $_->is_admitted } @unseen), 4, 'login: who cannot be counted is let in');
+	cmp_ok(cluster_stat($node, 'unready_logins'), '>=', $unready + 4, 'login: and that is counted');
+	is($_->value('SELECT 7'), '7', 'login: and works') for @unseen;
+	close_all(@unseen);
+}
+
+inject('exit');
+$_->close_and_wait for map { open_session($node, 'regress_pool_a') } 1, 2;
+ok(wait_sessions($node, $A, 0), 'exit: the place is given back all the same');
+inject('');
+@in = map { open_session($node, 'regress_pool_a') } 1, 2;
+third_is_refused('after that');
+
+inject('commit');
+{
+	my $errors = cluster_stat($node, 'worker_errors');
+	my ($status, $out, $err) = $node->psql('postgres',
+		"SELECT max_connections FROM pool_set_quota('$A', max_connections => 3)");
+	is($status, 0, 'commit: the change is made');
+	is($err, '', 'commit: without a word of ours');
+	cmp_ok(cluster_stat($node, 'worker_errors'), '>', $errors, 'commit: but it is counted');
+	ok($node->poll_query_until('postgres',
+			"SELECT max_connections = 3 FROM pool_stats WHERE tenant = '$A'"),
+		'commit: and the keeper puts it in force');
+}
+
+inject('tell');
+$node->safe_psql('postgres',
+	"SELECT pool_set_quota('$A', max_connections => 0, mode => 'observe')");
+{
+	my $log = -s $node->logfile;
+	my $s = open_session($node, 'regress_pool_a');
+	ok($s->is_admitted, 'tell: a login that would be refused is let in');
+	like(log_since($node, $log), qr/could not tell about a login: injected at "tell"/,
+		'tell: although telling failed');
+	close_all($s);
+}
+
+# ---------- all at once ----------
+
+inject('all');
+{
+	my $errors = cluster_stat($node, 'worker_errors');
+	ok($node->poll_query_until('postgres',
+			"SELECT worker_errors > $errors + 20 FROM pool_stats_cluster"), 'all: still at work');
+	my $s = open_session($node, 'regress_pool_a');
+	is($s->value('SELECT 1'), '1', 'all: clients are served');
+	close_all($s);
+}
+inject('');
+close_all(grep { $_->is_alive } @in);
+ok($node->poll_query_until('postgres',
+		'SELECT health = $$healthy$$ AND last_error IS NULL FROM pool_stats_cluster'),
+	'all is well when nothing fails any more');
+unlike(slurp_file($node->logfile), qr/was terminated by signal|PANIC/, 'no process has crashed');
+
+stop_clean($node);
+done_testing();
