@@ -39,6 +39,7 @@ OBJS = \
 	src/po_keeper.o \
 	src/po_reclaim.o \
 	src/po_sampler.o \
+	src/po_policy_rls.o \
 	src/po_policy_sql.o \
 	src/po_publish.o \
 	pool_optimizer.o

@@ -18,6 +18,7 @@
 
 #include "po_compat.h"
 #include "po_guc.h"
+#include "po_policy_rls.h"
 #include "po_policy_sql.h"
 #include "po_sampler.h"
 #include "po_session.h"
@@ -40,5 +41,6 @@ _PG_init(void)
 	po_shmem_install(po_state_startup);
 	po_session_install();
 	po_policy_sql_install();
+	po_policy_rls_install();
 	po_sampler_register();
 }

@@ -64,6 +64,34 @@ COMMENT ON COLUMN pool_policies.auto IS 'may the recommendation be applied to po
 COMMENT ON COLUMN pool_policies.drain_started_at IS 'set by pool_drain: no login since';
 COMMENT ON COLUMN pool_policies.drain_grace IS 'set by pool_drain: sessions left so long after drain_started_at are ended';
 
+-- Estimates from statistics would tell of rows that row-level security hides.
+ALTER TABLE pool_policies
+	ALTER scope SET STATISTICS 0,
+	ALTER tenant SET STATISTICS 0,
+	ALTER max_connections SET STATISTICS 0,
+	ALTER guaranteed SET STATISTICS 0,
+	ALTER weight SET STATISTICS 0,
+	ALTER on_full SET STATISTICS 0,
+	ALTER wait_timeout SET STATISTICS 0,
+	ALTER quota_mode SET STATISTICS 0,
+	ALTER idle SET STATISTICS 0,
+	ALTER idle_in_transaction SET STATISTICS 0,
+	ALTER never_used SET STATISTICS 0,
+	ALTER lifetime SET STATISTICS 0,
+	ALTER leak_probability SET STATISTICS 0,
+	ALTER timeouts_mode SET STATISTICS 0,
+	ALTER min_size SET STATISTICS 0,
+	ALTER max_size SET STATISTICS 0,
+	ALTER target_wait SET STATISTICS 0,
+	ALTER scale_up_threshold SET STATISTICS 0,
+	ALTER scale_down_threshold SET STATISTICS 0,
+	ALTER scale_up_step SET STATISTICS 0,
+	ALTER scale_down_step SET STATISTICS 0,
+	ALTER evaluation_interval SET STATISTICS 0,
+	ALTER auto SET STATISTICS 0,
+	ALTER drain_started_at SET STATISTICS 0,
+	ALTER drain_grace SET STATISTICS 0;
+
 SELECT pg_catalog.pg_extension_config_dump('pool_policies', '');
 
 CREATE FUNCTION pool_policies_check() RETURNS trigger

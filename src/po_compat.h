@@ -80,6 +80,14 @@ po_compat_beginscan(Relation rel, Snapshot snapshot)
 #endif
 }
 
+/* 18: a column may be generated when it is read; nothing of it is in the tuple. */
+#if PG_VERSION_NUM >= 180000
+#define po_compat_is_virtual(attribute) \
+	((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define po_compat_is_virtual(attribute) false
+#endif
+
 /* 18: STATE_STARTING. */
 static inline bool
 po_compat_is_starting(BackendState state)
@@ -120,6 +128,36 @@ po_compat_errors_are_logged(void)
 	return log_min_messages <= ERROR;
 #endif
 }
+
+/* 19: the hook that sees what the planner knows of a relation is another one. */
+#if PG_VERSION_NUM >= 190000
+#include "optimizer/pathnode.h"
+#define po_compat_relation_hook			build_simple_rel_hook
+#define po_compat_relation_hook_type	build_simple_rel_hook_type
+#define PO_COMPAT_RELATION_HOOK(name) \
+static void \
+name(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+#define po_compat_hooked_entry			(rte)
+#define po_compat_call_relation_hook(previous) \
+	do { \
+		if (previous) \
+			(previous) (root, rel, rte); \
+	} while (0)
+#else
+#include "optimizer/plancat.h"
+#include "parser/parsetree.h"
+#define po_compat_relation_hook			get_relation_info_hook
+#define po_compat_relation_hook_type	get_relation_info_hook_type
+#define PO_COMPAT_RELATION_HOOK(name) \
+static void \
+name(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+#define po_compat_hooked_entry			planner_rt_fetch(rel->relid, root)
+#define po_compat_call_relation_hook(previous) \
+	do { \
+		if (previous) \
+			(previous) (root, relid, inhparent, rel); \
+	} while (0)
+#endif
 
 /* 16: SHM_QUEUE becomes dlist. */
 #if PG_VERSION_NUM >= 160000

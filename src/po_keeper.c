@@ -197,26 +197,28 @@ static void
 read_table(Oid relid, char *problem, Size size)
 {
 	Relation	table = table_open(relid, AccessShareLock);
-	const char *missing;
 	int			n_bad;
 
 	if (table->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table", PO_POLICY_TABLE)));
+	/* Not before the lock: rows rewritten while we waited for it would be invisible. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	n_policies = po_policy_row_read_all(table, GetActiveSnapshot(), policies,
 										po_shared->n_policies, &n_bad, problem, size);
-	missing = po_policy_row_missing_column(RelationGetDescr(table));
+	PopActiveSnapshot();
 	if (n_bad > 0)
 		ereport(LOG,
 				(errmsg("pool_optimizer leaves out %d policies: %s", n_bad, problem)));
-	else if (missing != NULL)
-		snprintf(problem, size, "column \"%s\" of table \"%s\" is missing", missing,
-				 PO_POLICY_TABLE);
 	table_close(table, AccessShareLock);
 }
 
-/* Reads what is in the table; problem "" = all is well. */
+/*
+ * Reads what is in the table; problem "" = all is well.  Without the extension there are
+ * no policies; an extension whose table cannot be read well is an error, after which
+ * the last ones stay in force.
+ */
 static void
 read_policies(char *problem, Size size)
 {
@@ -227,23 +229,26 @@ read_policies(char *problem, Size size)
 	n_policies = 0;
 	problem[0] = '\0';
 	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	schema = extension_schema();
-	relid = OidIsValid(schema) ? get_relname_relid(PO_POLICY_TABLE, schema) : InvalidOid;
-	if (OidIsValid(relid))
+	if (OidIsValid(schema))
+	{
+		relid = get_relname_relid(PO_POLICY_TABLE, schema);
+		if (!OidIsValid(relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("table \"%s\" is missing in database \"%s\"", PO_POLICY_TABLE,
+							po_guc_database)));
 		read_table(relid, problem, size);
+	}
 	else
 	{
-		snprintf(problem, size, OidIsValid(schema) ?
-				 "table \"" PO_POLICY_TABLE "\" is missing in database \"%s\"" :
-				 "extension pool_optimizer is not in database \"%s\" "
+		snprintf(problem, size, "extension pool_optimizer is not in database \"%s\" "
 				 "(pool_optimizer.database): CREATE EXTENSION there to set policies",
 				 po_guc_database);
 		if (found_before != 1)
 			ereport(LOG, (errmsg("pool_optimizer works without policies: %s", problem)));
 	}
-	pg_atomic_write_u32(&po_shared->extension_found, OidIsValid(relid) ? 2 : 1);
-	PopActiveSnapshot();
+	pg_atomic_write_u32(&po_shared->extension_found, OidIsValid(schema) ? 2 : 1);
 	CommitTransactionCommand();
 }
 
@@ -284,6 +289,29 @@ read_and_publish(char *problem, Size size)
 	return requested;
 }
 
+/* What ALTER DATABASE ... SET, which the database's owner may do, must not change for
+ * us; a setting that this major does not know is skipped. */
+static void
+fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"lock_timeout", LOCK_TIMEOUT},
+		{"statement_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"default_transaction_read_only", "off"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	}
+}
+
 void
 po_keeper_main(Datum arg)
 {
@@ -299,8 +327,7 @@ po_keeper_main(Datum arg)
 
 	po_inject("keeper_start");
 	BackgroundWorkerInitializeConnection(po_guc_database, NULL, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	fix_settings();
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_POLICY_TABLE);
 
 	policies = MemoryContextAllocHuge(TopMemoryContext,

@@ -9,6 +9,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -81,7 +82,7 @@ find_attribute(TupleDesc desc, const char *name, Oid type)
 		Form_pg_attribute a = TupleDescAttr(desc, i);
 
 		if (!a->attisdropped && strcmp(NameStr(a->attname), name) == 0)
-			return a->atttypid == type ? i + 1 : 0;
+			return a->atttypid == type && !po_compat_is_virtual(a) ? i + 1 : 0;
 	}
 	return 0;
 }
@@ -210,15 +211,50 @@ po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy, PoPolicyEr
 	return true;
 }
 
+/* A column gone would look like policies gone, and quotas would not hold any more. */
+static void
+check_columns(TupleDesc desc)
+{
+	static const char *const keys[] = {"scope", "tenant"};
+	const char *missing = NULL;
+
+	for (int i = 0; i < lengthof(keys); i++)
+	{
+		if (find_attribute(desc, keys[i], TEXTOID) == 0)
+			missing = keys[i];
+	}
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (find_attribute(desc, columns[i].name, columns[i].type) == 0)
+			missing = columns[i].name;
+	}
+	if (missing != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" is missing or of another type",
+						missing, PO_POLICY_TABLE)));
+}
+
+/* Which policy is bad, and why; of a long name the beginning, for that to fit. */
+static void
+describe_bad(const PoPolicy *policy, const PoPolicyError *error, char *problem, Size size)
+{
+	snprintf(problem, size, "policy of %s \"%.*s\": \"%s\" %s", po_scope_name(policy->scope),
+			 pg_mbcliplen(policy->name, (int) strlen(policy->name), PO_PART_LEN - 1),
+			 policy->name, error->field, error->problem);
+}
+
 int
 po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies, int max,
 					   int *n_bad, char *problem, Size size)
 {
 	TupleDesc	desc = RelationGetDescr(table);
-	TableScanDesc scan = po_compat_beginscan(table, snapshot);
+	TableScanDesc scan;
 	HeapTuple	tuple;
 	int			n = 0;
 
+	check_columns(desc);
+	scan = po_compat_beginscan(table, snapshot);
 	*n_bad = 0;
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
@@ -229,9 +265,7 @@ po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies, in
 		if (!po_policy_row_read(tuple, desc, &policy, &error))
 		{
 			if ((*n_bad)++ == 0)
-				snprintf(problem, size, "policy of %s \"%s\": \"%s\" %s",
-						 po_scope_name(policy.scope), policy.name, error.field,
-						 error.problem);
+				describe_bad(&policy, &error, problem, size);
 		}
 		else if (n < max)
 			policies[n++] = policy;
@@ -241,17 +275,6 @@ po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies, in
 	}
 	table_endscan(scan);
 	return n;
-}
-
-const char *
-po_policy_row_missing_column(TupleDesc desc)
-{
-	for (int i = 0; i < lengthof(columns); i++)
-	{
-		if (find_attribute(desc, columns[i].name, columns[i].type) == 0)
-			return columns[i].name;
-	}
-	return NULL;
 }
 
 bool

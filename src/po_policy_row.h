@@ -19,8 +19,7 @@
 #define PO_POLICY_TABLE		"pool_policies"
 
 /*
- * Reads a row by column names and checks it.  A column that is missing or of
- * another type counts as not set.  False with the first problem; a policy in scope
+ * Reads a row by column names and checks it; False with the first problem; a policy in scope
  * address gets its canonical name.
  */
 extern bool po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy,
@@ -30,13 +29,10 @@ extern bool po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy
  * Reads all rows that a snapshot sees with a plain heap scan: no operator, rule,
  * trigger or row security has a part in it.  Returns how many went to policies (at
  * most max); *n_bad counts those left out, and the first's problem is described in
- * problem.
+ * problem.  ERROR 42703 if a column is missing or of another type.
  */
 extern int	po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies,
 								   int max, int *n_bad, char *problem, Size size);
-
-/* The column's name if the table lacks it or it has another type, else NULL. */
-extern const char *po_policy_row_missing_column(TupleDesc desc);
 
 /* One LOG line and event that policies were put in force, and an alert if guarantees
  * had to be scaled down. */

@@ -43,7 +43,6 @@ PG_FUNCTION_INFO_V1(pool_drain_1_0);
 PG_FUNCTION_INFO_V1(pool_resume_1_0);
 PG_FUNCTION_INFO_V1(pool_policies_check_1_0);
 PG_FUNCTION_INFO_V1(pool_policies_changed_1_0);
-PG_FUNCTION_INFO_V1(pool_policy_visible_1_0);
 
 #define MAX_NOTES	32
 
@@ -781,58 +780,4 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 	final_policies = policies;
 	n_final_policies = n;
 	return PointerGetDatum(NULL);
-}
-
-/* ---------- row level security ---------- */
-
-static bool
-applies_to_me(PoScope scope, const char *name)
-{
-	const PoSlot *slot;
-	PoTenant	tenant;
-
-	if (po_shared == NULL || po_session_my_slot() < 0)
-		return false;
-	slot = &po_slots[po_session_my_slot()];
-	switch (scope)
-	{
-		case PO_SCOPE_TENANT:
-			return po_registry_copy_tenant(slot->tenant, &tenant) &&
-				po_pattern_matches(name, tenant.name);
-		case PO_SCOPE_DATABASE:
-			return po_pattern_matches(name, slot->database);
-		case PO_SCOPE_ROLE:
-			return po_pattern_matches(name, slot->role);
-		case PO_SCOPE_APPLICATION:
-			return po_pattern_matches(name, slot->application);
-		case PO_SCOPE_ADDRESS:
-			{
-				PoCidr		cidr;
-
-				return strcmp(name, "*") == 0 ||
-					(po_cidr_parse(name, &cidr) && po_cidr_contains(&cidr, &slot->cidr));
-			}
-		case PO_SCOPE_CLUSTER:
-			return true;
-	}
-	return false;
-}
-
-/* May the caller see a policy?  Those with pg_read_all_stats or a right to change
- * policies see all, everybody else what applies to the calling session. */
-Datum
-pool_policy_visible_1_0(PG_FUNCTION_ARGS)
-{
-	char	   *table;
-	Oid			relid = policy_table(fcinfo, &table);
-	PoScope		scope;
-
-	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
-		pg_class_aclmask(relid, GetUserId(), ACL_INSERT | ACL_UPDATE | ACL_DELETE,
-						 ACLMASK_ANY) != 0)
-		PG_RETURN_BOOL(true);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) ||
-		!po_scope_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scope))
-		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(applies_to_me(scope, text_to_cstring(PG_GETARG_TEXT_PP(1))));
 }

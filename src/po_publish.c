@@ -31,6 +31,7 @@
 #include "po_guc.h"
 #include "po_judge.h"
 #include "po_policy_row.h"
+#include "po_policy_rls.h"
 #include "po_policy_sql.h"
 #include "po_registry.h"
 #include "po_session.h"
@@ -729,6 +730,25 @@ rule_is_told(PoRule rule, const PoRuleResult *r)
 		 rule != PO_RULE_DRAIN);
 }
 
+/* A plain role is told of those that hold for itself, as in pool_policies. */
+static bool
+rule_is_visible(PoRule rule, const char *key)
+{
+	switch (rule)
+	{
+		case PO_RULE_DATABASE:
+			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_DATABASE, key);
+		case PO_RULE_ROLE:
+			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_ROLE, key);
+		case PO_RULE_ADDRESS:
+			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_ADDRESS, key);
+		case PO_RULE_APPLICATION:
+			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_APPLICATION, key);
+		default:
+			return true;
+	}
+}
+
 static void
 put_rule(Row *row, PoRule rule, const PoExplained *x)
 {
@@ -740,7 +760,7 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 	bool		own = rule == PO_RULE_TENANT || rule == PO_RULE_DRAIN || rule == PO_RULE_BURST;
 	bool		told_used = own || sees_all();	/* others are counted there, too */
 
-	if (!rule_is_told(rule, &r))
+	if (!rule_is_told(rule, &r) || !rule_is_visible(rule, x->key[rule]))
 		return;
 	if (!r.checked)
 	{

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "lib/stringinfo.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -434,6 +435,7 @@ tell_growth(SessionGroup *g, const PoSlot *slot)
 {
 	PoTenant	tenant;
 	char		reason[PO_REASON_LEN];
+	StringInfoData detail;
 
 	if (g->probability < GROUP_ALERT)
 	{
@@ -443,11 +445,18 @@ tell_growth(SessionGroup *g, const PoSlot *slot)
 	if (g->alerted || !po_registry_copy_tenant(slot->tenant, &tenant))
 		return;
 	g->alerted = true;
-	snprintf(reason, sizeof(reason), "growth: application \"%s\" from %s opens sessions that "
-			 "are not reused, %d by now (probability of a leak %.2f)", slot->application,
-			 slot->address, g->counts[GROUP_WINDOWS - 1], g->probability);
-	po_events_add(PO_EVENT_ALERT, tenant.name, 0, reason, "");
-	ereport(LOG, (errmsg("pool_optimizer, tenant \"%s\": %s", tenant.name, reason)));
+	snprintf(reason, sizeof(reason), "growth: one application opens sessions that are not "
+			 "reused, %d by now (probability of a leak %.2f)", g->counts[GROUP_WINDOWS - 1],
+			 g->probability);
+	initStringInfo(&detail);
+	appendStringInfoChar(&detail, '{');
+	po_events_json_string(&detail, "application", slot->application);
+	po_events_json_string(&detail, "address", slot->address);
+	appendStringInfoChar(&detail, '}');
+	po_events_add(PO_EVENT_ALERT, tenant.name, 0, reason, detail.data);
+	ereport(LOG,
+			(errmsg("pool_optimizer, tenant \"%s\": %s", tenant.name, reason),
+			 errdetail_log("%s", detail.data)));
 }
 
 static void
@@ -580,8 +589,9 @@ begin_round(void)
 {
 	int64		interval = (int64) po_guc_sample_interval * PO_US_PER_MS;
 
-	ticks = po_judge_monotonic_us();
 	now = GetCurrentTimestamp();
+	/* Last: a pause in between then makes nobody look idle for longer. */
+	ticks = po_judge_monotonic_us();
 	is_tick = ticks >= next_tick;
 	if (!is_tick)
 		return;

@@ -16,6 +16,7 @@
 
 #define MAX_COUNT	262143
 #define DAY_US		(86400 * PO_US_PER_S)
+#define FINITE_US	(100000.0 * YEARS_US / 10)	/* 100,000 years: no infinite timestamp */
 #define YEARS_US	(3653 * DAY_US)
 
 typedef enum FieldType
@@ -93,8 +94,8 @@ static const FieldRule field_rules[] = {
 	{PO_SET_EVALUATION_INTERVAL, "evaluation_interval", FIELD(evaluation_interval_us),
 	FIELD_DURATION, PO_US_PER_S, DAY_US, "must not be shorter than 1 s", OVER_A_DAY},
 	{PO_SET_AUTO, "auto", FIELD(auto_apply), FIELD_UNCHECKED, 0, 0, NULL, NULL},
-	{PO_SET_DRAIN, "drain_started_at", FIELD(drain_started_us), FIELD_UNCHECKED,
-	0, 0, NULL, NULL},
+	{PO_SET_DRAIN, "drain_started_at", FIELD(drain_started_us),
+	FIELD_DURATION, -FINITE_US, FINITE_US, "must be finite", "must be finite"},
 	{PO_SET_DRAIN, "drain_grace", FIELD(drain_grace_us), FIELD_DURATION,
 	0, YEARS_US, NEGATIVE, OVER_YEARS},
 };

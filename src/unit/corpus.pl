@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 #
-# corpus.pl unpack FILE DIR | pack DIR FILE
+# corpus.pl unpack FILE... DIR | pack DIR FILE
 #		A fuzzer's corpus as one file of text, a line of hexadecimal digits for each
 #		input, and as the directory of files that libFuzzer works on.
 #
@@ -10,22 +10,26 @@ use warnings FATAL => 'all';
 use File::Path qw(make_path);
 use File::Basename qw(dirname);
 
+# A file that is not there is an empty one.
 sub unpack_corpus
 {
-	my ($file, $dir) = @_;
+	my (@files) = @_;
+	my $dir = pop @files;
 	my $n = 0;
 
 	make_path($dir);
-	return unless -e $file;
-	open(my $in, '<', $file) or die "$file: $!\n";
-	while (my $line = <$in>)
+	foreach my $file (grep { -e $_ } @files)
 	{
-		chomp $line;
-		open(my $out, '>:raw', sprintf('%s/%05d', $dir, $n++)) or die "$dir: $!\n";
-		print {$out} pack('H*', $line);
-		close($out) or die "$dir: $!\n";
+		open(my $in, '<', $file) or die "$file: $!\n";
+		while (my $line = <$in>)
+		{
+			chomp $line;
+			open(my $out, '>:raw', sprintf('%s/%05d', $dir, $n++)) or die "$dir: $!\n";
+			print {$out} pack('H*', $line);
+			close($out) or die "$dir: $!\n";
+		}
+		close($in);
 	}
-	close($in);
 	return;
 }
 
@@ -49,8 +53,8 @@ sub pack_corpus
 	return;
 }
 
-my ($what, $from, $to) = @ARGV;
-die "usage: corpus.pl unpack FILE DIR | pack DIR FILE\n" unless defined $to;
-if    ($what eq 'unpack') { unpack_corpus($from, $to) }
-elsif ($what eq 'pack')   { pack_corpus($from, $to) }
+my ($what, @paths) = @ARGV;
+die "usage: corpus.pl unpack FILE... DIR | pack DIR FILE\n" unless @paths > 1;
+if    ($what eq 'unpack') { unpack_corpus(@paths) }
+elsif ($what eq 'pack')   { pack_corpus(@paths) }
 else                      { die "corpus.pl: unknown: $what\n" }

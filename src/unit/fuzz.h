@@ -6,7 +6,8 @@
  * With -DPO_LIBFUZZER libFuzzer drives it.  Otherwise main runs the inputs of a
  * corpus file, its first argument, where each line is an input in hexadecimal digits,
  * and then a number of others, mutated from the seeds and the corpus by a PRNG: the
- * same on every run.  What must hold is asserted; memory is watched by ASan.
+ * same on every run.  With --seeds it prints the seeds as such lines, for libFuzzer to
+ * begin with.  What must hold is asserted; memory is watched by ASan.
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -42,8 +43,8 @@ must(bool holds, const char *what)
 #ifdef PO_LIBFUZZER
 
 #define FUZZ_MAIN(name, seeds) \
-	extern size_t fuzz_n_seeds; \
-	size_t		fuzz_n_seeds = sizeof(seeds) / sizeof((seeds)[0]);
+	extern const FuzzSeed *const fuzz_seeds; \
+	const FuzzSeed *const fuzz_seeds = seeds;
 
 #else
 
@@ -157,10 +158,24 @@ fuzz_run(const uint8_t *bytes, size_t size)
 }
 
 static inline int
+fuzz_print_seeds(const FuzzSeed *seeds, int n_seeds)
+{
+	for (int i = 0; i < n_seeds; i++)
+	{
+		for (size_t at = 0; at < seeds[i].size; at++)
+			printf("%02x", (unsigned char) seeds[i].bytes[at]);
+		putchar('\n');
+	}
+	return 0;
+}
+
+static inline int
 fuzz_main(const char *name, const char *corpus, const FuzzSeed *seeds, int n_seeds)
 {
 	uint8_t		bytes[FUZZ_MOST_BYTES];
 
+	if (corpus != NULL && strcmp(corpus, "--seeds") == 0)
+		return fuzz_print_seeds(seeds, n_seeds);
 	for (int i = 0; i < n_seeds; i++)
 		fuzz_add(seeds[i].bytes, seeds[i].size);
 	if (corpus != NULL)
