@@ -137,8 +137,11 @@ static char *
 printable(const char *text)
 {
 	char	   *copy = pstrdup(text);
+	/* What leaves a database SQL_ASCII is checked against the client's. */
+	int			encoding = GetDatabaseEncoding() == PG_SQL_ASCII ?
+		pg_get_client_encoding() : GetDatabaseEncoding();
 
-	if (pg_verify_mbstr(GetDatabaseEncoding(), copy, (int) strlen(copy), true))
+	if (pg_verify_mbstr(encoding, copy, (int) strlen(copy), true))
 		return copy;
 	for (char *c = copy; *c != '\0'; c++)
 	{

@@ -94,6 +94,9 @@ find_tenant(const char *name, uint32 hash)
 {
 	int			i = po_tenant_buckets[hash & (po_shared->n_buckets - 1)];
 
+	/* In no bucket: there is one, whoever calls himself so. */
+	if (strcmp(name, PO_TENANT_OTHER_NAME) == 0)
+		return &po_tenants[PO_TENANT_OTHER];
 	for (; i >= 0; i = po_tenants[i].next)
 	{
 		if (po_tenants[i].hash == hash && strcmp(po_tenants[i].name, name) == 0)
@@ -682,9 +685,7 @@ add_named_tenants(const PoPolicySet *set, TimestampTz now)
 
 	for (int i = first; i < first + set->n_exact[PO_SCOPE_TENANT]; i++)
 	{
-		/* "(other)" has its place. */
-		if (strcmp(set->policy[i].name, PO_TENANT_OTHER_NAME) != 0 &&
-			find_or_add_tenant(set->policy[i].name, now) == NULL)
+		if (find_or_add_tenant(set->policy[i].name, now) == NULL)
 			n_no_room++;
 	}
 	return n_no_room;
@@ -866,8 +867,6 @@ po_registry_find_tenant(const char *name)
 	t = find_tenant(name, hash_name(name));
 	if (t != NULL)
 		i = (int) (t - po_tenants);
-	else if (strcmp(name, PO_TENANT_OTHER_NAME) == 0)
-		i = PO_TENANT_OTHER;
 	unlock_admission();
 	return i;
 }
@@ -1174,8 +1173,7 @@ po_registry_restore_tenant(const PoTenant *saved)
 	TimestampTz now = GetCurrentTimestamp();
 
 	lock_admission();
-	t = strcmp(saved->name, PO_TENANT_OTHER_NAME) == 0 ? &po_tenants[PO_TENANT_OTHER] :
-		find_or_add_tenant(saved->name, now);
+	t = find_or_add_tenant(saved->name, now);
 	if (t != NULL)
 	{
 		t->peak_sessions = saved->peak_sessions;

@@ -187,7 +187,8 @@ po_sample_authenticating(void)
 
 	for (int i = 0; i < MaxConnections; i++)
 	{
-		if (((volatile PGPROC *) GetPGProcByNumber(i))->pid != 0)
+		/* 15 leaves pid as it was; the latch is disowned at exit in all majors. */
+		if (((volatile PGPROC *) GetPGProcByNumber(i))->procLatch.owner_pid != 0)
 			taken++;
 	}
 	for (int i = 0; i < po_shared->n_slots; i++)

@@ -728,6 +728,9 @@ po_sampler_register(void)
 {
 	BackgroundWorker worker;
 
+	/* pg_upgrade drops and restores databases: keep out of its way. */
+	if (IsBinaryUpgrade)
+		return;
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;

@@ -216,6 +216,18 @@ po_shmem_lock(PoLock lock)
 	return &locks[lock].lock;
 }
 
+bool
+po_shmem_is_unlocked(void)
+{
+	for (int i = 0; i < PO_N_LOCKS; i++)
+	{
+		if (!LWLockConditionalAcquire(&locks[i].lock, LW_EXCLUSIVE))
+			return false;
+		LWLockRelease(&locks[i].lock);
+	}
+	return true;
+}
+
 void
 po_shmem_require(void)
 {

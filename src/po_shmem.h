@@ -404,6 +404,9 @@ extern void po_shmem_install(void (*after_startup) (void));
 /* The lock itself; see the table above for who may. */
 extern LWLock *po_shmem_lock(PoLock lock);
 
+/* Does nobody hold any of them?  For the postmaster, which cannot wait for one. */
+extern bool po_shmem_is_unlocked(void);
+
 /* ERROR 55000 with the line to add to postgresql.conf, unless preloaded. */
 extern void po_shmem_require(void);
 

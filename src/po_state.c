@@ -59,14 +59,15 @@ typedef struct PoStream
 {
 	FILE	   *file;
 	pg_crc32c	crc;
-	bool		ok;
+	int			error;			/* errno of what failed first */
 } PoStream;
 
 static void
 put(PoStream *s, const void *bytes, size_t n)
 {
 	COMP_CRC32C(s->crc, bytes, n);
-	s->ok = s->ok && fwrite(bytes, n, 1, s->file) == 1;
+	if (s->error == 0 && fwrite(bytes, n, 1, s->file) != 1)
+		s->error = errno;
 }
 
 /* The larger of the two. */
@@ -82,21 +83,20 @@ put_packed(PoStream *s, const uint64 *word, int n)
 }
 
 static void
-write_all(PoStream *s)
+write_all(PoStream *s, const PoPolicy *policies, int n_policies)
 {
 	PoPackingHeader header;
 	PoRegistry	totals;
 	PackedTenant tenant;
 	PackedStats stats;
-	PoPolicy   *policies = palloc(po_shared->n_policies * sizeof(PoPolicy));
-	int			n_policies = po_registry_copy_policies(policies, po_shared->n_policies);
+	pg_crc32c	crc;
 
 	po_registry_copy_totals(&totals);
 	fill_header(&header);
 	header.n_tenants = totals.n_tenants;
 	header.n_policies = n_policies;
 	put(s, &header, sizeof(header));
-	for (int i = 0; i < totals.n_tenants && s->ok; i++)
+	for (int i = 0; i < totals.n_tenants && s->error == 0; i++)
 	{
 		/* A free place is written without a name. */
 		memset(&tenant, 0, sizeof(tenant));
@@ -106,33 +106,56 @@ write_all(PoStream *s)
 		put_packed(s, tenant.word, lengthof(tenant.word));
 		put_packed(s, stats.word, lengthof(stats.word));
 	}
-	for (int i = 0; i < n_policies && s->ok; i++)
+	for (int i = 0; i < n_policies && s->error == 0; i++)
 		put(s, &policies[i], sizeof(PoPolicy));
-	FIN_CRC32C(s->crc);
-	s->ok = s->ok && fwrite(&s->crc, sizeof(s->crc), 1, s->file) == 1;
-	pfree(policies);
+	crc = s->crc;
+	FIN_CRC32C(crc);
+	put(s, &crc, sizeof(crc));
+}
+
+/* durable_rename opens what it replaces, and gives up when it cannot. */
+static bool
+put_in_place(void)
+{
+	struct stat st;
+
+	/* Nothing is lost that could have been read. */
+	if (lstat(STATE_FILE, &st) == 0 &&
+		(!S_ISREG(st.st_mode) || access(STATE_FILE, R_OK | W_OK) != 0))
+		(void) unlink(STATE_FILE);
+	return durable_rename(STATE_TMP_FILE, STATE_FILE, LOG) == 0;
 }
 
 bool
 po_state_write(void)
 {
 	PoStream	s;
+	/* Before the file is open: nothing would close it after an error. */
+	Size		size = mul_size(po_shared->n_policies, sizeof(PoPolicy));
+	PoPolicy   *policies = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	int			n_policies = po_registry_copy_policies(policies, po_shared->n_policies);
 
-	s.ok = true;
+	po_inject("state_write");
 	INIT_CRC32C(s.crc);
 	s.file = AllocateFile(STATE_TMP_FILE, PG_BINARY_W);
+	s.error = s.file == NULL ? errno : 0;
 	if (s.file != NULL)
 	{
-		po_inject("state_write");
-		write_all(&s);
-		if (FreeFile(s.file) != 0)
-			s.ok = false;
-		if (s.ok)
-			return durable_rename(STATE_TMP_FILE, STATE_FILE, LOG) == 0;
+		write_all(&s, policies, n_policies);
+		if (FreeFile(s.file) != 0 && s.error == 0)
+			s.error = errno;
 	}
-	ereport(LOG,
-			(errcode_for_file_access(),
-			 errmsg("could not write file \"%s\": %m", STATE_TMP_FILE)));
+	pfree(policies);
+	if (s.error == 0 && put_in_place())
+		return true;
+	if (s.error != 0)
+	{
+		errno = s.error;
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", STATE_TMP_FILE)));
+	}
+	/* What was written before stays. */
 	unlink(STATE_TMP_FILE);
 	return false;
 }
@@ -152,6 +175,7 @@ typedef struct StateFile
 
 static const char too_short[] = "it is too short";
 static const char no_memory[] = "there is no memory for it";
+static const char unreadable[] = "";	/* errno says why */
 
 static void *
 allocate(Size n, Size size)
@@ -179,12 +203,13 @@ load(FILE *file, StateFile *state)
 	struct stat st;
 
 	if (fstat(fileno(file), &st) != 0)
-		return "its size cannot be had";
+		return unreadable;
 	state->bytes = allocate(st.st_size, 1);
 	if (state->bytes == NULL)
 		return no_memory;
+	errno = 0;
 	if (st.st_size > 0 && fread(state->bytes, st.st_size, 1, file) != 1)
-		return too_short;
+		return ferror(file) ? unreadable : too_short;
 	state->in.bytes = state->bytes;
 	state->in.size = st.st_size;
 	return NULL;
@@ -208,6 +233,22 @@ read_header(StateFile *state)
 	return NULL;
 }
 
+/* The checksum is the last of the file. */
+static bool
+checksum_fits(const PoPackingReader *in)
+{
+	pg_crc32c	crc;
+	pg_crc32c	expected;
+
+	if (in->size < sizeof(crc))
+		return false;
+	INIT_CRC32C(expected);
+	COMP_CRC32C(expected, in->bytes, in->size - sizeof(crc));
+	FIN_CRC32C(expected);
+	memcpy(&crc, in->bytes + in->size - sizeof(crc), sizeof(crc));
+	return EQ_CRC32C(crc, expected);
+}
+
 /* Reads and checks the whole; a message if it must not be used. */
 static const char *
 read_all(FILE *file, StateFile *state)
@@ -215,11 +256,12 @@ read_all(FILE *file, StateFile *state)
 	PoPackingReader *in = &state->in;
 	PoPackingHeader *h = &state->header;
 	const char *problem = load(file, state);
-	pg_crc32c	crc;
-	pg_crc32c	expected;
 
 	if (problem == NULL)
 		problem = read_header(state);
+	/* Before memory is taken by what a damaged header says. */
+	if (problem == NULL && !checksum_fits(in))
+		problem = "its checksum is wrong";
 	if (problem != NULL)
 		return problem;
 	state->tenants = allocate(h->n_tenants, sizeof(PackedTenant));
@@ -235,11 +277,6 @@ read_all(FILE *file, StateFile *state)
 	}
 	if (!po_packing_read(in, state->policies, h->n_policies * sizeof(PoPolicy)))
 		return too_short;
-	INIT_CRC32C(expected);
-	COMP_CRC32C(expected, in->bytes, in->read);
-	FIN_CRC32C(expected);
-	if (!po_packing_read(in, &crc, sizeof(crc)) || !EQ_CRC32C(crc, expected))
-		return "its checksum is wrong";
 	return NULL;
 }
 
@@ -294,42 +331,79 @@ restore(StateFile *state)
 }
 
 static void
+tell_unusable(const char *problem)
+{
+	const char *detail = "pool_optimizer starts without its statistics; policies come back "
+		"when the table has been read.";
+
+	if (problem == unreadable)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not read file \"%s\": %m", STATE_FILE),
+				 errdetail_internal("%s", detail)));
+	else
+		ereport(LOG,
+				(errmsg("ignoring file \"%s\": %s", STATE_FILE, problem),
+				 errdetail_internal("%s", detail)));
+}
+
+/* Is there anything?  A link to nowhere is, and a pipe must not even be opened. */
+static bool
+is_there(const char **problem)
+{
+	struct stat st;
+
+	*problem = NULL;
+	if (lstat(STATE_FILE, &st) != 0 && errno == ENOENT)
+		return false;
+	if (stat(STATE_FILE, &st) != 0)
+		*problem = unreadable;
+	else if (!S_ISREG(st.st_mode))
+		*problem = "it is not a regular file";
+	return true;
+}
+
+static void
 read_state(void)
 {
 	FILE	   *file;
 	StateFile	state;
 	const char *problem;
 
-	memset(&state, 0, sizeof(state));
-	file = AllocateFile(STATE_FILE, PG_BINARY_R);
-	if (file == NULL)
-	{
-		if (errno != ENOENT)
-			ereport(LOG,
-					(errcode_for_file_access(),
-					 errmsg("could not read file \"%s\": %m", STATE_FILE),
-					 errdetail("pool_optimizer starts without its statistics.")));
+	if (!is_there(&problem))
 		return;
-	}
-	problem = read_all(file, &state);
-	FreeFile(file);
+	memset(&state, 0, sizeof(state));
+	file = problem == NULL ? AllocateFile(STATE_FILE, PG_BINARY_R) : NULL;
+	if (file != NULL)
+		problem = read_all(file, &state);
+	else if (problem == NULL)
+		problem = unreadable;
+	if (problem != NULL)
+		tell_unusable(problem);
+	if (file != NULL)
+		FreeFile(file);
 	if (problem == NULL)
 		restore(&state);
-	else
-		ereport(LOG,
-				(errmsg("ignoring file \"%s\": %s", STATE_FILE, problem),
-				 errdetail("pool_optimizer starts without its statistics; policies come "
-						   "back when the table has been read.")));
 	free_state(&state);
 }
 
-/* Only at a clean exit: after a crash memory is not to be trusted. */
+/*
+ * Only at a clean exit: after a crash memory is not to be trusted.  An immediate stop
+ * passes for clean, but may have ended a process that held a lock.  The postmaster
+ * cannot wait for it, and what it guards may be half changed.
+ */
 static void
 write_at_exit(int code, Datum arg)
 {
 	(void) arg;
-	if (code == 0 && !IsUnderPostmaster)
+	if (code != 0 || IsUnderPostmaster)
+		return;
+	if (po_shmem_is_unlocked())
 		(void) po_state_write();
+	else
+		ereport(LOG,
+				(errmsg("pool_optimizer does not save its last statistics: a process was ended "
+						"while it changed them")));
 }
 
 void

@@ -71,6 +71,12 @@ copy_printable(char *to, const char *from, size_t length)
 		unsigned char c = (unsigned char) from[i];
 
 		to[i] = c < 32 || c == 127 ? '?' : from[i];
+		/* U+0080 to U+009F in UTF-8: terminals obey U+009B as they do ESC [. */
+		if (c == 0xC2 && i + 1 < length && ((unsigned char) from[i + 1] & 0xE0) == 0x80)
+		{
+			to[i++] = '?';
+			to[i] = '?';
+		}
 	}
 }
 
