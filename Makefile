@@ -5,6 +5,7 @@
 #   make unit           the model's tests, without a server, under ASan and UBSan
 #   make installcheck   regress, isolation and TAP tests, each on a server of its own
 #   make lint           layers, exported symbols, formatting
+#   make dist           the archive for PGXN, of what is committed
 #   make check-all      unit and lint, then installcheck
 
 EXTENSION = pool_optimizer
@@ -47,7 +48,9 @@ OBJS = \
 DATA = $(wildcard $(srcdir)/sql/$(EXTENSION)--*.sql)
 
 PG_CPPFLAGS = -I$(srcdir)/src -DPO_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+# A release may be built by compilers that warn of more: make WERROR=
+WERROR ?= -Werror
+PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
 SHLIB_LINK = -lm
 
@@ -72,6 +75,14 @@ unit:
 lint: all
 	perl $(srcdir)/src/unit/check_layers.pl $(srcdir) $(OBJS)
 	sh $(srcdir)/src/unit/check_symbols.sh $(MODULE_big)$(DLSUFFIX)
+
+# PGXN wants three numbers; META.json has them.
+DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' $(srcdir)/META.json)
+
+.PHONY: dist
+dist:
+	git -C $(srcdir) archive --format=zip --prefix=$(EXTENSION)-$(DISTVERSION)/ \
+		--output=$(CURDIR)/$(EXTENSION)-$(DISTVERSION).zip HEAD
 
 check-all: unit lint
 	$(MAKE) installcheck

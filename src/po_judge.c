@@ -28,6 +28,16 @@ watch_of(int slot, const PoSeen *seen)
 	return w;
 }
 
+int64
+po_judge_new_age(int64 wall_us, int64 ticks)
+{
+	int64		last_pass = (int64) pg_atomic_read_u64(&po_shared->last_pass);
+
+	if (last_pass > 0 && last_pass <= ticks)
+		wall_us = Min(wall_us, ticks - last_pass);
+	return Max(wall_us, 0);
+}
+
 static void
 gather_facts(int slot, const PoSeen *seen, PoSessionFacts *facts)
 {
@@ -37,7 +47,7 @@ gather_facts(int slot, const PoSeen *seen, PoSessionFacts *facts)
 
 	memset(facts, 0, sizeof(*facts));
 	facts->state = seen->state;
-	facts->state_us = Max(now - seen->state_change, 0);
+	facts->state_us = po_judge_new_age(now - seen->state_change, ticks);
 	facts->age_us = Max(now - seen->backend_start, 0);
 	facts->transactions = pg_atomic_read_u64(&po_slots[slot].account.transactions);
 	if (w == NULL)

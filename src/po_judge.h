@@ -30,6 +30,12 @@ extern void po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields 
 extern int64 po_judge_monotonic_us(void);
 
 /*
+ * How old is what the wall clock puts so many microseconds back and the sampler has not
+ * seen yet?  At most as old as its last pass: a step of the clock makes nobody look idle.
+ */
+extern int64 po_judge_new_age(int64 wall_us, int64 ticks);
+
+/*
  * Why it must not be ended, PO_EXEMPT_NO if it may.  Fills holdings with what the
  * last rung of the ladder looked at.
  */

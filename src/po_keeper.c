@@ -16,9 +16,11 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -130,6 +132,13 @@ po_keeper_manage(void)
 	}
 }
 
+void
+po_keeper_reload(void)
+{
+	backoff_us = 0;
+	pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+}
+
 /* ---------- in the keeper ---------- */
 
 static emit_log_hook_type prev_emit_log_hook = NULL;
@@ -193,6 +202,17 @@ extension_schema(void)
 static PoPolicy *policies = NULL;
 static int	n_policies = 0;
 
+/* The same as the last time? */
+static bool
+is_told(const char *problem)
+{
+	char		last[PO_ERROR_LEN];
+	TimestampTz at;
+
+	po_shmem_get_error(last, sizeof(last), &at);
+	return strcmp(last, problem) == 0;
+}
+
 static void
 read_table(Oid relid, char *problem, Size size)
 {
@@ -208,9 +228,10 @@ read_table(Oid relid, char *problem, Size size)
 	n_policies = po_policy_row_read_all(table, GetActiveSnapshot(), policies,
 										po_shared->n_policies, &n_bad, problem, size);
 	PopActiveSnapshot();
-	if (n_bad > 0)
+	if (n_bad > 0 && !is_told(problem))
 		ereport(LOG,
-				(errmsg("pool_optimizer leaves out %d policies: %s", n_bad, problem)));
+				(errmsg("pool_optimizer leaves out %d %s: %s", n_bad,
+						n_bad == 1 ? "policy" : "policies", problem)));
 	table_close(table, AccessShareLock);
 }
 
@@ -233,7 +254,9 @@ read_policies(char *problem, Size size)
 	if (OidIsValid(schema))
 	{
 		relid = get_relname_relid(PO_POLICY_TABLE, schema);
-		if (!OidIsValid(relid))
+		/* One that is only called so may be anybody's. */
+		if (!OidIsValid(relid) || getExtensionOfObject(RelationRelationId, relid) !=
+			get_extension_oid("pool_optimizer", true))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table \"%s\" is missing in database \"%s\"", PO_POLICY_TABLE,

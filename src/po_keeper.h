@@ -11,6 +11,9 @@
  * one, and notices how the last one ended. */
 extern void po_keeper_manage(void);
 
+/* Settings have changed, and maybe what stood in the keeper's way: try now. */
+extern void po_keeper_reload(void);
+
 /* Entry point of the worker. */
 extern PGDLLEXPORT void po_keeper_main(Datum arg);
 

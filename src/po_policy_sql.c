@@ -9,8 +9,11 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/trigger.h"
@@ -266,7 +269,10 @@ policy_table(FunctionCallInfo fcinfo, char **quoted)
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	Oid			relid = get_relname_relid(PO_POLICY_TABLE, schema);
 
-	if (!OidIsValid(relid))
+	/* One that is only called so may be anybody's, and so may its triggers. */
+	if (!OidIsValid(relid) ||
+		getExtensionOfObject(RelationRelationId, relid) !=
+		getExtensionOfObject(ProcedureRelationId, fcinfo->flinfo->fn_oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s\" is missing", PO_POLICY_TABLE)));
@@ -337,14 +343,17 @@ run_returning_row(FunctionCallInfo fcinfo, const char *sql, int n, Oid *types, D
 				  const char *nulls)
 {
 	Datum		result = (Datum) 0;
+	bool		isnull = true;
 
 	connect_spi();
 	execute(sql, n, types, values, nulls);
-	if (SPI_processed == 0 || SPI_tuptable == NULL)
+	/* A row of the table's own type, dropped columns and all. */
+	if (SPI_processed > 0 && SPI_tuptable != NULL)
+		result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
 		fcinfo->isnull = true;
 	else
-		result = PointerGetDatum(SPI_returntuple(SPI_tuptable->vals[0],
-												 SPI_tuptable->tupdesc));
+		result = SPI_datumTransfer(result, false, -1);
 	SPI_finish();
 	return result;
 }
@@ -432,7 +441,7 @@ upsert_statement(const char *table, const Setter *setter)
 	for (int i = 2; i < setter->n; i++)
 		appendStringInfo(&sql, "%s%s = COALESCE(excluded.%s, p.%s)", i == 2 ? "" : ", ",
 						 setter->column[i], setter->column[i], setter->column[i]);
-	appendStringInfoString(&sql, " RETURNING p.*");
+	appendStringInfoString(&sql, " RETURNING p");
 	return sql.data;
 }
 
@@ -522,7 +531,7 @@ clear_columns(FunctionCallInfo fcinfo, const char *table, const char *assignment
 	Datum		values[2];
 	Datum		row;
 	char	   *sql = psprintf("UPDATE %s AS p SET %s WHERE scope OPERATOR(pg_catalog.=) $1 AND "
-							   "tenant OPERATOR(pg_catalog.=) $2 RETURNING p.*", table,
+							   "tenant OPERATOR(pg_catalog.=) $2 RETURNING p", table,
 							   assignments);
 
 	values[0] = CStringGetTextDatum(po_scope_name(scope));
@@ -626,7 +635,7 @@ pool_drain_1_0(PG_FUNCTION_ARGS)
 									  "ON CONFLICT (scope, tenant) DO UPDATE SET "
 									  "drain_started_at = COALESCE(p.drain_started_at, "
 									  "excluded.drain_started_at), "
-									  "drain_grace = excluded.drain_grace RETURNING p.*",
+									  "drain_grace = excluded.drain_grace RETURNING p",
 									  table), 3, types, values, NULL);
 }
 

@@ -416,14 +416,10 @@ sampler_finding(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict
 
 /* As the role may see it in pg_stat_activity. */
 static bool
-sees_detail(const PoIdentityCopy *who)
+sees_detail(const PoSeen *seen)
 {
-	Oid			role;
-
-	if (sees_all())
-		return true;
-	role = get_role_oid(who->role, true);
-	return OidIsValid(role) && has_privs_of_role(GetUserId(), role);
+	return sees_all() ||
+		(OidIsValid(seen->role) && has_privs_of_role(GetUserId(), seen->role));
 }
 
 static void
@@ -445,7 +441,7 @@ put_session(Row *row, int slot, const PoIdentityCopy *who, const PoSeen *seen)
 	PoVerdict	verdict = PO_VERDICT_KEEP;
 	PoClass		class;
 	char		application[NAMEDATALEN];
-	bool		detail = sees_detail(who);
+	bool		detail = sees_detail(seen);
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (!po_registry_copy_tenant(who->tenant, &t))
@@ -579,7 +575,8 @@ static void
 put_event(Row *row, const PoEvent *event, const char *my_tenant)
 {
 	/* Of its own tenant one sees what happened, of other sessions not who they are. */
-	bool		hide = my_tenant != NULL && event->pid != MyProcPid;
+	bool		hide = my_tenant != NULL &&
+		(event->pid != MyProcPid || event->at < MyStartTimestamp);
 
 	if (my_tenant != NULL && strcmp(event->tenant, my_tenant) != 0)
 		return;
@@ -981,14 +978,16 @@ pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		po_policy_sql_bad_argument("tenant", "must not be null; '*' means every tenant");
 	pattern = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	/* First, so that nobody learns whether another tenant exists. */
+	if (!sees_all() && !po_pattern_is(pattern) &&
+		(po_session_my_tenant() < 0 ||
+		 po_registry_find_tenant(pattern) != po_session_my_tenant()))
+		deny_other_tenant();
 	if (!po_pattern_is(pattern) && po_registry_find_tenant(pattern) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("tenant \"%s\" does not exist", pattern),
 				 errhint("The names are in pool_stats.")));
-	if (!sees_all() && !po_pattern_is(pattern) &&
-		po_registry_find_tenant(pattern) != po_session_my_tenant())
-		deny_other_tenant();
 	leaked = palloc(po_shared->n_slots * sizeof(Leaked));
 	for (int i = 0; i < po_shared->n_slots; i++)
 		n += judge_leak(i, pattern, &leaked[n]) ? 1 : 0;

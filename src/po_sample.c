@@ -87,6 +87,7 @@ po_sample_read(int slot, PoSeen *seen)
 		seen->pid = entry->st_procpid;
 		type = entry->st_backendType;
 		seen->backend_start = entry->st_proc_start_timestamp;
+		seen->role = entry->st_userid;
 		seen->xact_start = entry->st_xact_start_timestamp;
 		seen->state_change = entry->st_state_start_timestamp;
 		state = entry->st_state;

@@ -18,6 +18,7 @@ typedef struct PoSeen
 	PoState		state;
 	TimestampTz backend_start;
 	TimestampTz state_change;
+	Oid			role;			/* that logged in */
 	TimestampTz xact_start;		/* 0 = in no transaction */
 	int			changecount;	/* of the entry when it was read; even */
 } PoSeen;

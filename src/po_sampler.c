@@ -147,7 +147,7 @@ start_watch(int slot, PoWatch *w, int tenant, const PoSeen *seen)
 	w->backend_start = seen->backend_start;
 	w->seen = true;
 	w->start_seen_at = ticks;
-	w->start_before = Max(now - seen->backend_start, 0);
+	w->start_before = po_judge_new_age(now - seen->backend_start, ticks);
 	w->reported_for = 0;
 	w->growth_probability = 0;
 }
@@ -157,7 +157,7 @@ start_state(int slot, PoWatch *w, const PoSeen *seen)
 {
 	w->state = seen->state;
 	w->state_seen_at = ticks;
-	w->state_before = Max(now - seen->state_change, 0);
+	w->state_before = po_judge_new_age(now - seen->state_change, ticks);
 	w->client_read_since = 0;
 	w->growth_probability = 0;
 	pg_atomic_write_u64(&w->state_change, (uint64) seen->state_change);
@@ -318,6 +318,7 @@ step_collect(void)
 	n_changed = po_sample_changed(glances, po_shared->n_slots, ticks, changed);
 	for (int i = 0; i < n_changed; i++)
 		look_at(changed[i]);
+	pg_atomic_write_u64(&po_shared->last_pass, (uint64) ticks);
 }
 
 static void
@@ -653,6 +654,7 @@ wait_for_next(uint32 wait_event)
 		next_tick = Min(next_tick, po_judge_monotonic_us() +
 						(int64) po_guc_sample_interval * PO_US_PER_MS);
 		po_registry_serve_queue();
+		po_keeper_reload();
 	}
 }
 

@@ -162,6 +162,7 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u64(&s->missed_samples, 0);
 	pg_atomic_init_u64(&s->sample_ns, 0);
 	pg_atomic_init_u64(&s->last_sample, 0);
+	pg_atomic_init_u64(&s->last_pass, 0);
 	pg_atomic_init_u64(&s->worker_errors, 0);
 	pg_atomic_init_u32(&s->keeper_pid, 0);
 	pg_atomic_init_u64(&s->changes_applied, 0);

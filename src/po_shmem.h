@@ -367,6 +367,7 @@ typedef struct PoShared
 	pg_atomic_uint64 missed_samples;
 	pg_atomic_uint64 sample_ns; /* sum over samples */
 	pg_atomic_uint64 last_sample;
+	pg_atomic_uint64 last_pass; /* start of the last look at all, monotonic us; 0 = none */
 	pg_atomic_uint64 worker_errors;
 
 	/* Written by the keeper */
