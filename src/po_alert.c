@@ -7,7 +7,6 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/json.h"
-#include "utils/timestamp.h"
 
 #include "po_alert.h"
 #include "po_events.h"
@@ -32,7 +31,7 @@ typedef struct Usage
 } Usage;
 
 static bool raised = false;
-static TimestampTz raised_at = 0;
+static int64 raised_at = 0;		/* monotonic us */
 
 static void
 look(Usage *u)
@@ -153,14 +152,13 @@ clear_alert(const Usage *u)
 void
 po_alert_connections(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = po_shmem_monotonic_us();
 	Usage		u;
 
 	look(&u);
 	if (!raised && u.taken * 100.0 >= (double) u.usable * po_guc_critical_threshold)
 	{
-		/* A clock set back must not silence us for long. */
-		if (raised_at != 0 && now >= raised_at && now - raised_at < REPEAT_AFTER_US)
+		if (raised_at != 0 && now - raised_at < REPEAT_AFTER_US)
 			return;
 		raised = true;
 		raised_at = now;

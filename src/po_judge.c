@@ -6,7 +6,6 @@
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
 #include "po_events.h"
@@ -16,14 +15,23 @@
 
 #define MOST_PROBABLE	0.9999
 
-/* What the sampler knows of the session, NULL if it has not seen this state yet. */
+/* What the sampler knows of the session, NULL if it has not seen it yet. */
 static const PoWatch *
-watch_of(int slot, const PoSeen *seen)
+watch_of_session(int slot, const PoSeen *seen)
 {
-	PoWatch    *w = &po_watches[slot];
+	const PoWatch *w = &po_watches[slot];
 
-	if (!w->seen || w->pid != seen->pid || w->backend_start != seen->backend_start ||
-		pg_atomic_read_u64(&w->state_change) != (uint64) seen->state_change)
+	return w->seen && w->pid == seen->pid && w->backend_start == seen->backend_start ? w : NULL;
+}
+
+/* The same for the state it is in. */
+static const PoWatch *
+watch_of_state(int slot, const PoSeen *seen)
+{
+	const PoWatch *w = watch_of_session(slot, seen);
+
+	if (w == NULL ||
+		pg_atomic_read_u64((pg_atomic_uint64 *) &w->state_change) != (uint64) seen->state_change)
 		return NULL;
 	return w;
 }
@@ -41,31 +49,32 @@ po_judge_new_age(int64 wall_us, int64 ticks)
 static void
 gather_facts(int slot, const PoSeen *seen, PoSessionFacts *facts)
 {
-	const PoWatch *w = watch_of(slot, seen);
+	const PoWatch *session = watch_of_session(slot, seen);
+	const PoWatch *state = watch_of_state(slot, seen);
 	TimestampTz now = GetCurrentTimestamp();
-	int64		ticks = po_judge_monotonic_us();
+	int64		ticks = po_shmem_monotonic_us();
 
 	memset(facts, 0, sizeof(*facts));
 	facts->state = seen->state;
-	facts->state_us = po_judge_new_age(now - seen->state_change, ticks);
-	facts->age_us = Max(now - seen->backend_start, 0);
 	facts->transactions = pg_atomic_read_u64(&po_slots[slot].account.transactions);
-	if (w == NULL)
+	facts->age_us = session == NULL ? po_judge_new_age(now - seen->backend_start, ticks) :
+		session->start_before + Max(ticks - session->start_seen_at, 0);
+	facts->state_us = state == NULL ? po_judge_new_age(now - seen->state_change, ticks) :
+		state->state_before + Max(ticks - state->state_seen_at, 0);
+	if (state == NULL)
 		return;
-	facts->state_us = w->state_before + Max(ticks - w->state_seen_at, 0);
-	facts->age_us = w->start_before + Max(ticks - w->start_seen_at, 0);
-	facts->growth_probability = w->growth_probability;
-	if (w->client_read_since != 0 && seen->state == PO_STATE_ACTIVE)
-		facts->client_read_us = Max(ticks - w->client_read_since, 0);
+	facts->growth_probability = state->growth_probability;
+	if (state->client_read_since != 0 && seen->state == PO_STATE_ACTIVE)
+		facts->client_read_us = Max(ticks - state->client_read_since, 0);
 }
 
 int64
-po_judge_monotonic_us(void)
+po_judge_state_us(int slot, const PoSeen *seen)
 {
-	instr_time	t;
+	PoSessionFacts facts;
 
-	INSTR_TIME_SET_CURRENT(t);
-	return (int64) INSTR_TIME_GET_MICROSEC(t);
+	gather_facts(slot, seen, &facts);
+	return facts.state_us;
 }
 
 void

@@ -26,14 +26,14 @@ typedef struct PoJudgement
 extern void po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields *policy,
 							 PoJudgement *judgement);
 
-/* Microseconds of the monotonic clock, the same in all processes. */
-extern int64 po_judge_monotonic_us(void);
-
 /*
  * How old is what the wall clock puts so many microseconds back and the sampler has not
  * seen yet?  At most as old as its last pass: a step of the clock makes nobody look idle.
  */
 extern int64 po_judge_new_age(int64 wall_us, int64 ticks);
+
+/* How long the session has been in the state it was seen in, in microseconds. */
+extern int64 po_judge_state_us(int slot, const PoSeen *seen);
 
 /*
  * Why it must not be ended, PO_EXEMPT_NO if it may.  Fills holdings with what the

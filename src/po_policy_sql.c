@@ -220,8 +220,7 @@ scope_argument(FunctionCallInfo fcinfo, int i)
 	return scope;
 }
 
-/* As the table has it: no control characters, addresses in their canonical form.  One
- * that is too long stays as it is, for the check to refuse. */
+/* As the table has it: no control characters, addresses in their canonical form. */
 static char *
 canonical_name(PoScope scope, const char *name)
 {
@@ -229,7 +228,7 @@ canonical_name(PoScope scope, const char *name)
 	char	   *canonical;
 
 	if (strlen(name) >= PO_NAME_LEN)
-		return pstrdup(name);
+		po_policy_sql_bad_argument("tenant", "must be shorter than 256 bytes");
 	canonical = palloc(PO_NAME_LEN);
 	po_name_copy(canonical, name, PO_NAME_LEN);
 	if (scope == PO_SCOPE_ADDRESS && po_cidr_parse(name, &cidr))

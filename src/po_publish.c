@@ -302,14 +302,14 @@ pool_stats_1_0(PG_FUNCTION_ARGS)
 /* ---------- pool_stats_cluster ---------- */
 
 static const char *
-health(double used_ratio, TimestampTz last_sample)
+health(double used_ratio)
 {
 	int64		stale = Max(STALE_AFTER_US,
 							20 * (int64) po_guc_sample_interval * PO_US_PER_MS);
 
 	if (used_ratio * 100 >= po_guc_critical_threshold ||
 		pg_atomic_read_u32(&po_shared->sampler_pid) == 0 ||
-		GetCurrentTimestamp() - last_sample > stale)
+		po_shmem_monotonic_us() - (int64) pg_atomic_read_u64(&po_shared->last_pass) > stale)
 		return "critical";
 	return used_ratio * 100 >= po_guc_warning_threshold ? "warning" : "healthy";
 }
@@ -349,7 +349,7 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	add_int(&row, r.waiting);
 	add_int(&row, authenticating);
 	add_double(&row, used_ratio);
-	add_text(&row, health(used_ratio, last_sample));
+	add_text(&row, health(used_ratio));
 	add_int(&row, r.n_tenants - 1 - r.n_free_tenants);
 	add_int(&row, r.guaranteed_total);
 	add_pid(&row, &po_shared->sampler_pid);
@@ -476,7 +476,8 @@ put_session(Row *row, int slot, const PoIdentityCopy *who, const PoSeen *seen)
 	if (seen->xact_start == 0)
 		add_null(row);
 	else
-		add_double(row, (double) Max(now - seen->xact_start, 0) / PO_US_PER_MS);
+		add_double(row, (double) Min(Max(now - seen->xact_start, 0), j.facts.age_us) /
+				   PO_US_PER_MS);
 	add_count(row, j.facts.transactions);
 	add_text(row, po_class_name(class));
 	add_double(row, j.leak_probability);
@@ -515,7 +516,7 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 	int			sessions = t->used + t->exempt;
 
 	/* Not computed yet: what is stays. */
-	if (s->evaluated_at == 0)
+	if (s->computed_at == 0)
 		copy.size = copy.min = copy.max = copy.target = sessions;
 	po_recommend_reason(r, &s->input, &t->fields, reason, sizeof(reason));
 	add_text(row, t->name);
@@ -533,7 +534,7 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 	add_double(row, r->confidence);
 	add_text(row, po_method_name(r->method));
 	add_text(row, reason);
-	add_time(row, s->evaluated_at);
+	add_time(row, s->computed_at);
 	add_double(row, r->busy_mean);
 	add_int(row, r->target);
 	end_row(row);
@@ -842,7 +843,7 @@ pool_sync_1_0(PG_FUNCTION_ARGS)
 	timeout_us = po_policy_row_interval_us(timeout);
 	if (timeout_us < 0)
 		po_policy_sql_bad_argument("timeout", "must not be negative");
-	deadline = GetCurrentTimestamp() + Min(timeout_us, USECS_PER_DAY);
+	deadline = po_shmem_monotonic_us() + Min(timeout_us, USECS_PER_DAY);
 	wanted = pg_atomic_add_fetch_u64(&po_shared->changes_requested, 1);
 	for (;;)
 	{
@@ -850,7 +851,7 @@ pool_sync_1_0(PG_FUNCTION_ARGS)
 
 		if (pg_atomic_read_u64(&po_shared->changes_applied) >= wanted)
 			PG_RETURN_BOOL(true);
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		left = (long) ((deadline - po_shmem_monotonic_us() + 999) / 1000);
 		if (left <= 0)
 			PG_RETURN_BOOL(false);
 		po_shmem_wake_sampler();
@@ -915,7 +916,7 @@ end_leaked(Leaked *leaked)
 
 	if (leaked->exempt)
 		return;
-	if (!po_stats_take_termination(GetCurrentTimestamp()))
+	if (!po_stats_take_termination(po_shmem_monotonic_us()))
 	{
 		strlcat(leaked->reason, "; spared: max_terminations_per_minute reached",
 				sizeof(leaked->reason));
@@ -947,14 +948,14 @@ has_ended(const Leaked *leaked)
 static void
 await_answers(Leaked *leaked, int n)
 {
-	TimestampTz deadline = GetCurrentTimestamp() + ANSWER_WITHIN_MS * PO_US_PER_MS;
+	int64		deadline = po_shmem_monotonic_us() + ANSWER_WITHIN_MS * PO_US_PER_MS;
 
 	for (int i = 0; i < n; i++)
 	{
 		while (leaked[i].ordered && !leaked[i].ended)
 		{
 			leaked[i].ended = has_ended(&leaked[i]);
-			if (leaked[i].ended || GetCurrentTimestamp() > deadline ||
+			if (leaked[i].ended || po_shmem_monotonic_us() > deadline ||
 				po_act_order_phase(leaked[i].slot) == PO_ORDER_DECLINED)
 				break;
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5,

@@ -87,7 +87,7 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 		  const char *reason, const char *detail)
 {
 	PoTarget	target;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = po_shmem_monotonic_us();
 
 	if (!po_stats_take_termination(now))
 	{
@@ -140,7 +140,7 @@ end_leak(PoCandidate *c, const char *reason, const char *detail)
 {
 	int			tenant = po_slots[c->slot].tenant;
 	PoClass		class = c->judgement.finding.class;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = po_shmem_monotonic_us();
 	PoTenant	copy;
 
 	if (is_ordered(c->slot) || !po_registry_copy_tenant(tenant, &copy))
@@ -300,7 +300,7 @@ end_surplus_session(IdleSession *s, PoMode mode, bool whatever_it_does, const ch
 	}
 	memset(&judgement, 0, sizeof(judgement));
 	judgement.finding.class = PO_CLASS_SURPLUS;
-	judgement.facts.state_us = Max(GetCurrentTimestamp() - s->seen.state_change, 0);
+	judgement.facts.state_us = po_judge_state_us(s->slot, &s->seen);
 	judgement.facts.transactions =
 		pg_atomic_read_u64(&po_slots[s->slot].account.transactions);
 	po_judge_detail(s->slot, &judgement, &holdings, detail, sizeof(detail));
@@ -339,7 +339,8 @@ excess_of(const IdleSession *s, int n_excess, TimestampTz now, bool *forced)
 		if (e->count <= 0 || !counts_in(s, e))
 			continue;
 		*forced = drain && now >= e->drain_deadline;
-		if (*forced || (is_idle && (!drain || now - s->seen.state_change >= DRAIN_IDLE_US)))
+		if (*forced || (is_idle &&
+						(!drain || po_judge_state_us(s->slot, &s->seen) >= DRAIN_IDLE_US)))
 			return e;
 	}
 	return NULL;
@@ -424,7 +425,7 @@ find_excess(bool scan, bool *with_busy)
 	}
 	/* What only would be done is looked for once a second. */
 	scan_again = n > n_evictions;
-	scan_at = enforce ? 0 : po_judge_monotonic_us() + PO_US_PER_S;
+	scan_at = enforce ? 0 : po_shmem_monotonic_us() + PO_US_PER_S;
 	return n;
 }
 
@@ -438,7 +439,7 @@ po_reclaim_surplus(bool scan)
 {
 	bool		with_busy;
 
-	scan = scan || (scan_again && po_judge_monotonic_us() >= scan_at);
+	scan = scan || (scan_again && po_shmem_monotonic_us() >= scan_at);
 	if (find_excess(scan, &with_busy) > 0)
 	{
 		int			n = gather_sessions(with_busy);

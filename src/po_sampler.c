@@ -80,6 +80,7 @@ static int64 ticks;				/* monotonic us */
 static TimestampTz now;
 static bool is_tick;			/* a sample, not only a wake-up */
 static int64 dt_us;				/* that the sample stands for */
+static TimestampTz watched;		/* a clock that only sampled time advances */
 
 /* Private memory; all of it sized at start. */
 static PoGlance *glances;		/* per slot */
@@ -155,9 +156,12 @@ start_watch(int slot, PoWatch *w, int tenant, const PoSeen *seen)
 static void
 start_state(int slot, PoWatch *w, const PoSeen *seen)
 {
+	int64		before = now - seen->state_change;
+
 	w->state = seen->state;
-	w->state_seen_at = ticks;
-	w->state_before = po_judge_new_age(now - seen->state_change, ticks);
+	/* It began after this pass did, or the clock was set back: it counts from now on. */
+	w->state_seen_at = before < 0 ? po_shmem_monotonic_us() : ticks;
+	w->state_before = po_judge_new_age(before, ticks);
 	w->client_read_since = 0;
 	w->growth_probability = 0;
 	pg_atomic_write_u64(&w->state_change, (uint64) seen->state_change);
@@ -344,7 +348,7 @@ observe_quiet(uint64 tick)
 			continue;
 		memset(o, 0, sizeof(*o));
 		o->tenant = was_busy[i];
-		po_stats_observe(o, now, dt_us, tick);
+		po_stats_observe(o, watched, dt_us, tick);
 	}
 }
 
@@ -358,7 +362,7 @@ step_account(void)
 		observe_quiet(tick);
 		for (int i = 0; i < n_touched; i++)
 		{
-			po_stats_observe(&tally[touched[i]], now, dt_us, tick);
+			po_stats_observe(&tally[touched[i]], watched, dt_us, tick);
 			was_busy[i] = touched[i];
 		}
 		n_was_busy = n_touched;
@@ -386,7 +390,7 @@ step_recommend(void)
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
-		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, now);
+		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, watched);
 		evaluate_at[tenant] = wait < 0 ? 0 : ticks + wait;
 	}
 }
@@ -592,7 +596,7 @@ begin_round(void)
 
 	now = GetCurrentTimestamp();
 	/* Last: a pause in between then makes nobody look idle for longer. */
-	ticks = po_judge_monotonic_us();
+	ticks = po_shmem_monotonic_us();
 	is_tick = ticks >= next_tick;
 	if (!is_tick)
 		return;
@@ -600,6 +604,7 @@ begin_round(void)
 	if (last_tick != 0 && ticks - next_tick >= interval)
 		pg_atomic_fetch_add_u64(&po_shared->missed_samples,
 								(ticks - next_tick) / interval);
+	watched = (TimestampTz) pg_atomic_add_fetch_u64(&po_shared->watched, dt_us);
 	last_tick = ticks;
 	next_tick = Max(next_tick + interval, ticks + interval / 2);
 }
@@ -636,7 +641,7 @@ run_round(void)
 static void
 wait_for_next(uint32 wait_event)
 {
-	int64		left_us = next_tick - po_judge_monotonic_us();
+	int64		left_us = next_tick - po_shmem_monotonic_us();
 	long		left_ms = (long) Max((left_us + 999) / 1000, 0);
 
 	if (left_ms > 0)
@@ -651,7 +656,7 @@ wait_for_next(uint32 wait_event)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		rescan = true;
-		next_tick = Min(next_tick, po_judge_monotonic_us() +
+		next_tick = Min(next_tick, po_shmem_monotonic_us() +
 						(int64) po_guc_sample_interval * PO_US_PER_MS);
 		po_registry_serve_queue();
 		po_keeper_reload();
@@ -698,7 +703,7 @@ attach(void)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;
 	for (int i = 0; i < n_slots; i++)
 		glances[i].changecount = -1;
-	state_due = po_judge_monotonic_us() + STATE_EVERY_US;
+	state_due = po_shmem_monotonic_us() + STATE_EVERY_US;
 
 	on_shmem_exit(on_exit_sampler, 0);
 	pg_atomic_write_u32(&po_shared->sampler_procno, (uint32) po_compat_my_procno() + 1);

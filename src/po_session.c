@@ -41,6 +41,7 @@
 #include "po_stats.h"
 
 #define MAX_HELD_CURSORS	8
+#define CLOCK_SET_US		PO_US_PER_S /* a smaller step of the clock is not noticed */
 
 static ClientAuthentication_hook_type prev_ClientAuthentication_hook = NULL;
 static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
@@ -51,6 +52,7 @@ static PoSlot *my_slot = NULL;
 
 /* Of the query path. */
 static TimestampTz last_end = 0;
+static int64 clock_offset = 0;	/* wall - monotonic us, when last looked at */
 static bool user_rollback = false;
 static int	pending_sqlstate = 0;
 
@@ -74,23 +76,6 @@ po_session_my_tenant(void)
 
 /* ---------- who is it ---------- */
 
-/* Takes the label from a "name=value" word; the last one wins.  As for core, case does
- * not matter in a setting's name, and a dash is an underscore. */
-static void
-label_from_word(const char *word, const char **label)
-{
-	static const char name[] = "pool_optimizer.label=";
-
-	for (int i = 0; name[i] != '\0'; i++)
-	{
-		char		c = word[i] == '-' ? '_' : (char) pg_tolower((unsigned char) word[i]);
-
-		if (c != name[i])
-			return;
-	}
-	*label = word + sizeof(name) - 1;
-}
-
 /* The label given at connect, NULL without one; the string lives in the Port's
  * memory or the current context. */
 static const char *
@@ -105,13 +90,7 @@ connect_label(const Port *port)
 		int			argc = 0;
 
 		pg_split_opts(argv, &argc, port->cmdline_options);
-		for (int i = 0; i < argc; i++)
-		{
-			if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
-				label_from_word(argv[++i], &label);
-			else if (strncmp(argv[i], "-c", 2) == 0 || strncmp(argv[i], "--", 2) == 0)
-				label_from_word(argv[i] + 2, &label);
-		}
+		label = po_label_in_options((const char *const *) argv, argc);
 	}
 	/* A list of names and values in turn; core applies them after the options. */
 	foreach(cell, port->guc_options)
@@ -382,19 +361,21 @@ let_go_of_snapshot(void)
 	InvalidateCatalogSnapshot();
 }
 
-/* Core gives up on logins after authentication_timeout; be done before. */
-static TimestampTz
-wait_deadline(TimestampTz now, int64 wait_timeout_us)
+/* Core gives up on logins after authentication_timeout; be done before.  By the monotonic
+ * clock, so that setting the clock neither ends nor prolongs a wait. */
+static int64
+wait_deadline(int64 now, int64 wait_timeout_us)
 {
 	int64		core_us = (int64) AuthenticationTimeout * PO_US_PER_S;
-	TimestampTz latest = MyStartTimestamp + core_us - Min(core_us / 4, PO_US_PER_S);
+	int64		used_us = Max(GetCurrentTimestamp() - MyStartTimestamp, 0);
+	int64		left_us = core_us - Min(core_us / 4, PO_US_PER_S) - used_us;
 
-	return Min(now + wait_timeout_us, latest);
+	return now + Min(wait_timeout_us, left_us);
 }
 
 /* Waits until the place is handed over; false when it was not. */
 static bool
-wait_for_place(TimestampTz deadline)
+wait_for_place(int64 deadline)
 {
 	static uint32 wait_event = 0;
 
@@ -407,7 +388,7 @@ wait_for_place(TimestampTz deadline)
 
 		if (phase != PO_SLOT_QUEUED)
 			return phase == PO_SLOT_ADMITTED;
-		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		remaining = (long) ((deadline - po_shmem_monotonic_us() + 999) / 1000);
 		if (remaining <= 0)
 			return !po_registry_leave_queue(po_session_my_slot());
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -425,7 +406,7 @@ wait_for_place(TimestampTz deadline)
 static void
 queue(PoTicket *ticket)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	int64		start = po_shmem_monotonic_us();
 	int64		waited_us;
 	bool		admitted;
 
@@ -433,7 +414,7 @@ queue(PoTicket *ticket)
 	if (ticket->admission.outcome == PO_OUTCOME_EVICT_IDLE)
 		po_shmem_wake_sampler();
 	admitted = wait_for_place(wait_deadline(start, ticket->admission.wait_timeout_us));
-	waited_us = GetCurrentTimestamp() - start;
+	waited_us = po_shmem_monotonic_us() - start;
 	po_stats_note_wait(ticket->tenant, waited_us);
 	if (!admitted)
 	{
@@ -538,6 +519,7 @@ login(const Port *port)
 	if (!prepare(port, tenant_name))
 		return;
 	slot = po_session_my_slot();
+	clock_offset = GetCurrentTimestamp() - po_shmem_monotonic_us();
 	on_shmem_exit(release_exit, 0);
 	on_shmem_exit(account_exit, 0);
 	po_stats_begin(slot);
@@ -611,11 +593,24 @@ account_error(TimestampTz at)
 		po_stats_error(&my_slot->account, pending_sqlstate, at);
 }
 
+/* Has the wall clock been set since this was last asked? */
+static bool
+clock_was_set(void)
+{
+	int64		offset = GetCurrentTimestamp() - po_shmem_monotonic_us();
+	int64		moved = offset - clock_offset;
+
+	clock_offset = offset;
+	return moved < -CLOCK_SET_US || moved > CLOCK_SET_US;
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	TimestampTz start;
 	TimestampTz end;
+	int64		service_us;
+	int64		gap_us;
 	bool		aborted = event == XACT_EVENT_ABORT;
 
 	(void) arg;
@@ -626,8 +621,15 @@ on_transaction_end(XactEvent event, void *arg)
 		return;
 	start = GetCurrentTransactionStartTimestamp();
 	end = GetCurrentTransactionStopTimestamp();
-	po_stats_transaction(&my_slot->account, end - start,
-						 last_end == 0 ? -1 : Max(start - last_end, 0), aborted);
+	service_us = end - start;
+	gap_us = last_end == 0 ? 0 : start - last_end;
+	/* Only then can the clock have been set by more than that. */
+	if ((service_us < 0 || service_us > CLOCK_SET_US ||
+		 gap_us < 0 || gap_us > CLOCK_SET_US) && clock_was_set())
+		service_us = gap_us = -1;	/* nobody knows */
+	else
+		gap_us = last_end == 0 ? -1 : Max(gap_us, 0);
+	po_stats_transaction(&my_slot->account, service_us, gap_us, aborted);
 	if (aborted)
 		account_error(end);
 	if (pg_atomic_read_u32(&my_slot->keeps) != 0 || unlisten_pending)

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -162,6 +163,7 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u64(&s->missed_samples, 0);
 	pg_atomic_init_u64(&s->sample_ns, 0);
 	pg_atomic_init_u64(&s->last_sample, 0);
+	pg_atomic_init_u64(&s->watched, (uint64) GetCurrentTimestamp());
 	pg_atomic_init_u64(&s->last_pass, 0);
 	pg_atomic_init_u64(&s->worker_errors, 0);
 	pg_atomic_init_u32(&s->keeper_pid, 0);
@@ -273,4 +275,13 @@ po_shmem_wake_sampler(void)
 
 	if (procno != 0)
 		SetLatch(&GetPGProcByNumber(procno - 1)->procLatch);
+}
+
+int64
+po_shmem_monotonic_us(void)
+{
+	instr_time	t;
+
+	INSTR_TIME_SET_CURRENT(t);
+	return (int64) INSTR_TIME_GET_MICROSEC(t);
 }

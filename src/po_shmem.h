@@ -308,6 +308,7 @@ typedef struct PoTenantStats
 	PoWindow	window;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;
+	TimestampTz computed_at;	/* the same by the wall clock */
 	PoRecommendation recommendation;
 	PoSizingInput input;		/* that it rests on */
 	PoBreaker	breaker;
@@ -367,6 +368,7 @@ typedef struct PoShared
 	pg_atomic_uint64 missed_samples;
 	pg_atomic_uint64 sample_ns; /* sum over samples */
 	pg_atomic_uint64 last_sample;
+	pg_atomic_uint64 watched;	/* us that samples stand for; begins with the wall clock */
 	pg_atomic_uint64 last_pass; /* start of the last look at all, monotonic us; 0 = none */
 	pg_atomic_uint64 worker_errors;
 
@@ -414,6 +416,9 @@ extern void po_shmem_require(void);
 /* What pool_stats_cluster.last_error says; "" clears. */
 extern void po_shmem_set_error(const char *message);
 extern void po_shmem_get_error(char *message, Size size, TimestampTz *at);
+
+/* The clock that nobody sets; the same for all processes. */
+extern int64 po_shmem_monotonic_us(void);
 
 /* Have the sampler look now. */
 extern void po_shmem_wake_sampler(void);

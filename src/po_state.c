@@ -388,22 +388,32 @@ read_state(void)
 }
 
 /*
- * Only at a clean exit: after a crash memory is not to be trusted.  An immediate stop
- * passes for clean, but may have ended a process that held a lock.  The postmaster
- * cannot wait for it, and what it guards may be half changed.
+ * An immediate stop ends processes wherever they are, also while they hold a lock, for
+ * which the postmaster cannot wait, or are about to hand one over; what it guards may
+ * be half changed.  To the postmaster's exit it looks like any other stop, but the
+ * workers have not been able to say that they left.
  */
+static bool
+was_cut_off(void)
+{
+	return pg_atomic_read_u32(&po_shared->sampler_pid) != 0 ||
+		pg_atomic_read_u32(&po_shared->keeper_pid) != 0 || !po_shmem_is_unlocked();
+}
+
+/* Only at a clean exit: after a crash memory is not to be trusted. */
 static void
 write_at_exit(int code, Datum arg)
 {
 	(void) arg;
 	if (code != 0 || IsUnderPostmaster)
 		return;
-	if (po_shmem_is_unlocked())
+	if (!was_cut_off())
 		(void) po_state_write();
 	else
 		ereport(LOG,
-				(errmsg("pool_optimizer does not save its last statistics: a process was ended "
-						"while it changed them")));
+				(errmsg("pool_optimizer does not save its last statistics: processes were "
+						"ended in the middle of their work"),
+				 errdetail("Those of the last minute are lost.")));
 }
 
 void

@@ -86,16 +86,18 @@ po_stats_begin(int slot)
 void
 po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool rolled_back)
 {
-	double		seconds;
+	double		seconds = (double) service_us / PO_US_PER_S;
 
-	/* A clock that was set back must not give negative times. */
-	service_us = Max(service_us, 0);
-	seconds = (double) service_us / PO_US_PER_S;
-	account->service[po_histogram_bucket(service_us)]++;
+	/* Negative = not known, as the clock was set. */
+	if (service_us >= 0)
+	{
+		account->service[po_histogram_bucket(service_us)]++;
+		add_u64(&account->service_us, (uint64) service_us);
+		write_double(&account->service_sq,
+					 read_double(&account->service_sq) + seconds * seconds);
+	}
 	if (gap_us >= 0)
 		account->gaps[po_histogram_bucket(gap_us)]++;
-	add_u64(&account->service_us, (uint64) service_us);
-	write_double(&account->service_sq, read_double(&account->service_sq) + seconds * seconds);
 	if (rolled_back)
 		add_u64(&account->rollbacks, 1);
 	add_u64(&account->transactions, 1);
@@ -348,6 +350,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 		if (t->evaluated_at != 0 && elapsed > 0)
 			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
+		t->computed_at = GetCurrentTimestamp();
 		sizing_input(t, sessions, now, &in);
 	}
 	unlock_stats();
@@ -368,7 +371,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 }
 
 bool
-po_stats_take_termination(TimestampTz now)
+po_stats_take_termination(int64 now)
 {
 	bool		allowed;
 
@@ -379,7 +382,7 @@ po_stats_take_termination(TimestampTz now)
 }
 
 bool
-po_stats_breaker_allows(int tenant, TimestampTz now)
+po_stats_breaker_allows(int tenant, int64 now)
 {
 	bool		allows;
 
@@ -390,7 +393,7 @@ po_stats_breaker_allows(int tenant, TimestampTz now)
 }
 
 void
-po_stats_breaker_note(int tenant, TimestampTz now, int sessions)
+po_stats_breaker_note(int tenant, int64 now, int sessions)
 {
 	lock_stats();
 	po_breaker_note(&po_tenant_stats[tenant].breaker, now, sessions);
@@ -398,7 +401,7 @@ po_stats_breaker_note(int tenant, TimestampTz now, int sessions)
 }
 
 PoBreakerEvent
-po_stats_breaker_check(int tenant, TimestampTz now, int sessions)
+po_stats_breaker_check(int tenant, int64 now, int sessions)
 {
 	PoBreakerEvent event;
 
@@ -430,14 +433,19 @@ void
 po_stats_restore(int tenant, const PoTenantStats *saved)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
+	TimestampTz now;
 
 	lock_stats();
 	memcpy(t, saved, sizeof(*t));
 	/* These are about the present, which was another one. */
 	t->active = t->idle_in_transaction = 0;
 	t->counts_tick = 0;
+	now = (TimestampTz) pg_atomic_read_u64(&po_shared->watched);
 	if (t->busy_at != 0)
-		t->busy_at = GetCurrentTimestamp();
+		t->busy_at = now;
+	/* The clock may have been set back since it was written. */
+	t->observed_since = Min(t->observed_since, now);
+	t->evaluated_at = Min(t->evaluated_at, now);
 	memset(&t->breaker, 0, sizeof(t->breaker));
 	unlock_stats();
 }

@@ -55,12 +55,12 @@ extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int ses
 
 /* Takes one termination out of the minute's allowance, which all who end sessions
  * share; false when it is used up. */
-extern bool po_stats_take_termination(TimestampTz now);
+extern bool po_stats_take_termination(int64 now);
 
 /* The breaker of po_brake.h; note: a session was ended. */
-extern bool po_stats_breaker_allows(int tenant, TimestampTz now);
-extern void po_stats_breaker_note(int tenant, TimestampTz now, int sessions);
-extern PoBreakerEvent po_stats_breaker_check(int tenant, TimestampTz now, int sessions);
+extern bool po_stats_breaker_allows(int tenant, int64 now);
+extern void po_stats_breaker_note(int tenant, int64 now, int sessions);
+extern PoBreakerEvent po_stats_breaker_check(int tenant, int64 now, int sessions);
 
 /* ---------- by anyone ---------- */
 

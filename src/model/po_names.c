@@ -179,6 +179,43 @@ po_name_copy(char *to, const char *from, size_t size)
 	to[n] = '\0';
 }
 
+/* The value of a "name=value" word if it is the label's, else NULL. */
+static const char *
+label_in_word(const char *word)
+{
+	static const char name[] = "pool_optimizer.label=";
+
+	for (int i = 0; name[i] != '\0'; i++)
+	{
+		char		c = word[i] == '-' ? '_' : word[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char) (c - 'A' + 'a');
+		if (c != name[i])
+			return NULL;
+	}
+	return word + sizeof(name) - 1;
+}
+
+const char *
+po_label_in_options(const char *const *word, int n)
+{
+	const char *label = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *found = NULL;
+
+		if (strcmp(word[i], "-c") == 0 && i + 1 < n)
+			found = label_in_word(word[++i]);
+		else if (strncmp(word[i], "-c", 2) == 0 || strncmp(word[i], "--", 2) == 0)
+			found = label_in_word(word[i] + 2);
+		if (found != NULL)
+			label = found;
+	}
+	return label;
+}
+
 bool
 po_pattern_is(const char *pattern)
 {

@@ -45,6 +45,14 @@ extern void po_template_expand(const char *template, const PoIdentity *who,
  */
 extern void po_name_copy(char *to, const char *from, size_t size);
 
+/*
+ * The label that a client's startup options give, split into words: by "-c name=value",
+ * "-cname=value" or "--name=value", the last one wins.  As for core, case does not
+ * matter in a setting's name, and a dash is an underscore.  Points into a word; NULL
+ * without a label.
+ */
+extern const char *po_label_in_options(const char *const *word, int n);
+
 /* Does it contain a '*'?  Such a name is a pattern wherever policies are named. */
 extern bool po_pattern_is(const char *pattern);
 

@@ -342,6 +342,36 @@ test_cidr_damaged(void)
 	}
 }
 
+static const char *
+label_in(const char *a, const char *b, const char *c)
+{
+	const char *words[3] = {a, b, c};
+	const char *label = po_label_in_options(words, c != NULL ? 3 : b != NULL ? 2 : 1);
+
+	return label == NULL ? "(none)" : label;
+}
+
+static void
+test_label_in_options(void)
+{
+	CHECK(po_label_in_options(NULL, 0) == NULL);
+	CHECK_TEXT(label_in("-c", "pool_optimizer.label=acme", NULL), "acme");
+	CHECK_TEXT(label_in("-cpool_optimizer.label=acme", NULL, NULL), "acme");
+	CHECK_TEXT(label_in("--Pool-Optimizer.LABEL=Acme", NULL, NULL), "Acme");
+	CHECK_TEXT(label_in("-c", "pool_optimizer.label=a=b", NULL), "a=b");
+	CHECK_TEXT(label_in("--pool_optimizer.label=", NULL, NULL), "");
+	/* the last one wins */
+	CHECK_TEXT(label_in("--pool_optimizer.label=a", "-cpool_optimizer.label=b", NULL), "b");
+	CHECK_TEXT(label_in("--pool_optimizer.label=a", "-c", "work_mem=1"), "a");
+	/* what follows -c is its value, whatever it looks like */
+	CHECK_TEXT(label_in("-c", "--pool_optimizer.label=a", NULL), "(none)");
+	CHECK_TEXT(label_in("-c", NULL, NULL), "(none)");
+	CHECK_TEXT(label_in("pool_optimizer.label=a", NULL, NULL), "(none)");
+	CHECK_TEXT(label_in("--pool_optimizer.label", NULL, NULL), "(none)");
+	CHECK_TEXT(label_in("--pool_optimizer.labels=a", NULL, NULL), "(none)");
+	CHECK_TEXT(label_in("--", "", "-"), "(none)");
+}
+
 int
 main(void)
 {
@@ -354,5 +384,6 @@ main(void)
 	test_cidr_text();
 	test_cidr_brute_force();
 	test_cidr_damaged();
+	test_label_in_options();
 	return check_end("test_names");
 }
