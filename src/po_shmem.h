@@ -282,6 +282,7 @@ typedef struct PoWindow
 	double		service_us;
 	double		service_sq;
 	double		wait_us[PO_N_WAITS];
+	double		elapsed_us;		/* in which they were counted, sampled or not */
 } PoWindow;
 
 /* PO_LOCK_STATS */
@@ -308,6 +309,7 @@ typedef struct PoTenantStats
 	PoWindow	window;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;
+	int64		evaluated_ticks;	/* the same, monotonic us */
 	TimestampTz computed_at;	/* the same by the wall clock */
 	PoRecommendation recommendation;
 	PoSizingInput input;		/* that it rests on */

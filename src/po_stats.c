@@ -275,6 +275,7 @@ forget(PoTenantStats *t, double factor)
 	t->window.transactions *= factor;
 	t->window.service_us *= factor;
 	t->window.service_sq *= factor;
+	t->window.elapsed_us *= factor;
 	for (int i = 0; i < PO_N_WAITS; i++)
 		t->window.wait_us[i] *= factor;
 }
@@ -293,8 +294,8 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 	in->sessions = sessions;
 	in->peak_busy = po_levels_max(&t->busy);
 	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;
-	if (t->busy.total > 0)
-		in->arrival_rate = w->transactions * PO_US_PER_S / t->busy.total;
+	if (w->elapsed_us > 0)
+		in->arrival_rate = w->transactions * PO_US_PER_S / w->elapsed_us;
 	if (w->transactions >= 1)
 	{
 		double		mean_s = w->service_us / w->transactions / PO_US_PER_S;
@@ -318,6 +319,19 @@ complete_levels(PoTenantStats *t, TimestampTz now)
 	else if (t->busy_at != 0 && now > t->busy_at)
 		po_levels_pass(&t->busy, (double) (now - t->busy_at));
 	t->busy_at = now;
+}
+
+/* Transactions are counted whether or not anybody looks, unlike levels. */
+static void
+complete_window(PoTenantStats *t)
+{
+	int64		ticks = po_shmem_monotonic_us();
+
+	if (t->evaluated_ticks == 0)
+		t->window.elapsed_us = t->busy.total;
+	else if (ticks > t->evaluated_ticks)
+		t->window.elapsed_us += (double) (ticks - t->evaluated_ticks);
+	t->evaluated_ticks = ticks;
 }
 
 /* Soon as long as too little is known, then less and less often. */
@@ -347,6 +361,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	if (due)
 	{
 		complete_levels(t, now);
+		complete_window(t);
 		if (t->evaluated_at != 0 && elapsed > 0)
 			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
@@ -446,6 +461,9 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 	/* The clock may have been set back since it was written. */
 	t->observed_since = Min(t->observed_since, now);
 	t->evaluated_at = Min(t->evaluated_at, now);
+	/* The server was down in between. */
+	if (t->evaluated_ticks != 0)
+		t->evaluated_ticks = po_shmem_monotonic_us();
 	memset(&t->breaker, 0, sizeof(t->breaker));
 	unlock_stats();
 }

@@ -206,7 +206,7 @@ sub check_versions
 	  or die "debian/changelog: no version\n";
 	check($changes eq $version, 'CHANGELOG.md', "the newest is $changes, not $version");
 	check($debian =~ /^\Q$full\E(?:~[a-z0-9.]+)?-\S+$/,
-		'debian/changelog', "the newest is $debian, not $full-1 or the like");
+		'debian/changelog', "the newest is $debian, not $full-REVISION");
 
 	my $is_open = ($remark // '') =~ /not released/;
 	check(($suite eq 'UNRELEASED') == $is_open,
