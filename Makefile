@@ -75,14 +75,16 @@ unit:
 lint: all
 	perl $(srcdir)/src/unit/check_layers.pl $(srcdir) $(OBJS)
 	sh $(srcdir)/src/unit/check_symbols.sh $(MODULE_big)$(DLSUFFIX)
+	perl $(srcdir)/src/unit/check_meta.pl $(srcdir)
 
+DISTDIR = $(CURDIR)
 # PGXN wants three numbers; META.json has them.
 DISTVERSION = $(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' $(srcdir)/META.json)
 
 .PHONY: dist
 dist:
 	git -C $(srcdir) archive --format=zip --prefix=$(EXTENSION)-$(DISTVERSION)/ \
-		--output=$(CURDIR)/$(EXTENSION)-$(DISTVERSION).zip HEAD
+		--output=$(DISTDIR)/$(EXTENSION)-$(DISTVERSION).zip HEAD
 
 check-all: unit lint
 	$(MAKE) installcheck

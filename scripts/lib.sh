@@ -47,7 +47,7 @@ lib_start()
 	# What the caller's shell says about his own servers must not lead us there.
 	for name in "${!PG@}"; do
 		case $name in
-			PG_CONFIG | PGMATRIX_*) ;;
+			PG_CONFIG | PG_CONFIG_OLD | PGMATRIX_*) ;;
 			*) unset "$name" ;;
 		esac
 	done
@@ -228,6 +228,11 @@ missing_packages()
 				command -v ip >/dev/null || echo iproute2 ;;
 			pgbouncer)
 				command -v pgbouncer >/dev/null || echo pgbouncer ;;
+			faketime)
+				command -v faketime >/dev/null || echo faketime ;;
+			wait-sampling)
+				[ -f "$("$pg_config" --pkglibdir)/pg_wait_sampling.so" ] ||
+					echo "postgresql-$major-pg-wait-sampling" ;;
 			postgres)
 				if [ -z "$pg_config" ]; then
 					nn=$(major_to_install)
@@ -321,6 +326,34 @@ need()
 	install_missing "$@"
 	[ -n "$pg_config" ] || die "no PostgreSQL with development files found"
 	choose_user
+}
+
+# Installs what single tests need, if it can be had; they skip themselves otherwise.
+want()
+{
+	local missing package updated=no
+
+	missing=$(missing_packages "$@")
+	if [ -z "$missing" ] || [ ${#as_root[@]} -eq 0 ] || ! command -v apt-get >/dev/null; then
+		return
+	fi
+	for package in $missing; do
+		if [ $updated = no ] && ! has_candidate "$package"; then
+			apt_get update >/dev/null 2>&1
+			updated=yes
+		fi
+		# Subshell: a failure ends that only.
+		if has_candidate "$package" && (install_packages "$package") >/dev/null 2>&1; then
+			say "Installed with apt-get, for single tests: $package"
+		else
+			say "Package $package cannot be had; what needs it will be skipped."
+		fi
+	done
+}
+
+has_candidate()
+{
+	apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null
 }
 
 install_missing()

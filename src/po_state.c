@@ -5,7 +5,7 @@
  * pg_stat/pool_optimizer.stat holds tenants, their statistics and the policies in
  * force, as this build lays them out; another build's file is not read.  It is
  * written whole to a temporary name and renamed, by the sampler once a minute and
- * by the postmaster last of all, and stays when it has been read, so that a crash
+ * by the postmaster last of all at a clean stop, and stays when it has been read, so that a crash
  * loses a minute.
  *
  *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., CRC-32C
