@@ -518,7 +518,7 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 	/* Not computed yet: what is stays. */
 	if (s->computed_at == 0)
 		copy.size = copy.min = copy.max = copy.target = sessions;
-	po_recommend_reason(r, &s->input, &t->fields, reason, sizeof(reason));
+	po_recommend_reason(r, &s->input, &t->fields, &s->search, reason, sizeof(reason));
 	add_text(row, t->name);
 	add_int(row, sessions);
 	add_int(row, r->min);

@@ -29,6 +29,7 @@
 #include "model/po_names.h"
 #include "model/po_policy.h"
 #include "model/po_recommend.h"
+#include "model/po_search.h"
 
 typedef enum PoLock
 {
@@ -307,6 +308,8 @@ typedef struct PoTenantStats
 	PoLevels	busy;
 	TimestampTz busy_at;		/* up to when levels are complete; 0 = never */
 	PoWindow	window;
+	PoWindow	recent;			/* the same since the last evaluation */
+	PoSearch	search;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;
 	int64		evaluated_ticks;	/* the same, monotonic us */

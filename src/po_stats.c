@@ -152,6 +152,14 @@ merge_error(PoTenantStats *t, const PoAccount *a)
 				 unpack_sql_state((int) sqlstate));
 }
 
+static void
+add_to_window(PoWindow *w, uint64 transactions, uint64 service_us, double service_sq)
+{
+	w->transactions += transactions;
+	w->service_us += service_us;
+	w->service_sq += service_sq;
+}
+
 void
 po_stats_merge(int slot_index)
 {
@@ -178,9 +186,8 @@ po_stats_merge(int slot_index)
 		service_us = difference(&a->service_us, &m->service_us);
 		service_sq = read_double(&a->service_sq);
 		t->service_us += service_us;
-		t->window.transactions += transactions;
-		t->window.service_us += service_us;
-		t->window.service_sq += service_sq - m->service_sq;
+		add_to_window(&t->window, transactions, service_us, service_sq - m->service_sq);
+		add_to_window(&t->recent, transactions, service_us, service_sq - m->service_sq);
 		m->service_sq = service_sq;
 		merge_histogram(&t->service, a->service, m->service);
 		merge_histogram(&t->gaps, a->gaps, m->gaps);
@@ -256,7 +263,12 @@ po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64
 	po_levels_add(&t->busy, busy, (double) weight);
 	t->busy_at = now;
 	for (int i = 0; i < PO_N_WAITS; i++)
-		t->window.wait_us[i] += (double) seen->waits[i] * (double) weight;
+	{
+		double		waited_us = (double) seen->waits[i] * (double) weight;
+
+		t->window.wait_us[i] += waited_us;
+		t->recent.wait_us[i] += waited_us;
+	}
 	unlock_stats();
 }
 
@@ -328,10 +340,33 @@ complete_window(PoTenantStats *t)
 	int64		ticks = po_shmem_monotonic_us();
 
 	if (t->evaluated_ticks == 0)
-		t->window.elapsed_us = t->busy.total;
+		t->recent.elapsed_us = t->busy.total;
 	else if (ticks > t->evaluated_ticks)
-		t->window.elapsed_us += (double) (ticks - t->evaluated_ticks);
+		t->recent.elapsed_us = (double) (ticks - t->evaluated_ticks);
+	t->window.elapsed_us += t->recent.elapsed_us;
 	t->evaluated_ticks = ticks;
+}
+
+/* What the search for a size is told of the time since the last evaluation. */
+static void
+search_input(const PoWindow *recent, double sampled_us, int sessions,
+			 const PoPolicyFields *policy, PoSearchSeen *seen)
+{
+	double		busy_us = 0;
+
+	memset(seen, 0, sizeof(*seen));
+	for (int i = 0; i < PO_N_WAITS; i++)
+		busy_us += recent->wait_us[i];
+	for (int i = 0; i < PO_N_WAITS && busy_us > 0; i++)
+		seen->share[i] = recent->wait_us[i] / busy_us;
+	seen->size = sessions;
+	seen->busy = sampled_us > 0 ? busy_us / sampled_us : 0;
+	seen->transactions = recent->transactions;
+	if (recent->elapsed_us > 0)
+		seen->rate = recent->transactions * PO_US_PER_S / recent->elapsed_us;
+	seen->cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
+	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
 
 /* Soon as long as too little is known, then less and less often. */
@@ -348,6 +383,8 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
 	PoSizingInput in;
+	PoSearchSeen seen;
+	PoSearch	search;
 	PoRecommendation r;
 	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
@@ -362,6 +399,9 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	{
 		complete_levels(t, now);
 		complete_window(t);
+		search_input(&t->recent, (double) elapsed, sessions, policy, &seen);
+		memset(&t->recent, 0, sizeof(t->recent));
+		search = t->search;
 		if (t->evaluated_at != 0 && elapsed > 0)
 			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
@@ -372,10 +412,13 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 	if (!due)
 		return wait - elapsed;
 
-	in.cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	in.cores = seen.cores;
+	in.search_size = po_search_step(&search, &seen);
+	in.search_settled = search.phase == PO_SEARCH_SETTLED;
 	po_recommend_size(&in, policy, &r);
 
 	lock_stats();
+	t->search = search;
 	t->recommendation = r;
 	t->input = in;
 	wait = next_look(t, interval, now);

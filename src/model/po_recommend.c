@@ -55,6 +55,8 @@ typedef struct Demand
 	double		observed_s;
 	int			present;		/* sessions now */
 	int			previous;		/* 0 = none */
+	int			search_size;	/* 0 = none */
+	bool		search_settled;
 } Demand;
 
 static int
@@ -126,6 +128,16 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 	l->down_step = sane_count(policy->scale_down_step);
 }
 
+void
+po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest)
+{
+	Limits		limits;
+
+	read_policy(policy, &limits);
+	*lowest = limits.lowest;
+	*highest = limits.highest;
+}
+
 /*
  * The highest level seen, exact where the peak is known exactly: a bucket of
  * PoLevels is up to a quarter wide.
@@ -170,6 +182,8 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->observed_s = in->observed_us > 0 ? (double) in->observed_us / PO_US_PER_S : 0;
 	d->present = sane_count(in->sessions);
 	d->previous = sane_count(in->previous);
+	d->search_size = sane_count(in->search_size);
+	d->search_settled = in->search_settled;
 }
 
 /*
@@ -193,6 +207,8 @@ choose_method(const PoRecommendation *out, const Limits *l, const Demand *d)
 	if (d->transactions < LEAST_TRANSACTIONS ||
 		d->observed_s < (double) LEAST_OBSERVED_US / PO_US_PER_S)
 		return PO_METHOD_TOO_LITTLE_DATA;
+	if (d->search_size > 0)
+		return d->search_settled ? PO_METHOD_THROUGHPUT : PO_METHOD_TRYING;
 	if (is_saturated(out, l, d))
 		return PO_METHOD_SATURATED;
 	if (d->mean_load <= 0)
@@ -238,6 +254,9 @@ size_wanted(const PoRecommendation *out, const Limits *l, const Demand *d)
 			return size_for_load(out, l, d, out->load);
 		case PO_METHOD_SATURATED:
 			return size_when_saturated(out, l, d);
+		case PO_METHOD_TRYING:
+		case PO_METHOD_THROUGHPUT:
+			return d->search_size;
 		case PO_METHOD_NONE:
 		case PO_METHOD_TOO_LITTLE_DATA:
 			break;
@@ -266,7 +285,7 @@ predict_wait(const PoRecommendation *out, const Demand *d)
 									 d->arrival_cv2, d->service_cv2);
 	else
 		wait = d->service_us * (out->load - size) / size + d->service_us;
-	if (out->method != PO_METHOD_SATURATED && out->busy_max > 0)
+	if (out->method < PO_METHOD_SATURATED && out->busy_max > 0)
 		wait = fmin(wait, d->service_us * fmax(out->busy_max - size, 0) / size);
 	return sane_number(wait, MOST_US);
 }
@@ -274,7 +293,7 @@ predict_wait(const PoRecommendation *out, const Demand *d)
 static bool
 may_grow(const PoRecommendation *out, const Limits *l, const Demand *d, int previous)
 {
-	return out->method == PO_METHOD_SATURATED ||
+	return out->method >= PO_METHOD_SATURATED ||
 		out->load >= l->up_threshold * previous ||
 		po_queueing_mean_wait(previous, out->load, d->service_us, d->arrival_cv2,
 							  d->service_cv2) > l->target_us;
@@ -284,11 +303,13 @@ may_grow(const PoRecommendation *out, const Limits *l, const Demand *d, int prev
 static void
 move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
 {
-	int			previous = clamp(d->previous, l->lowest, l->highest);
+	bool		tries = out->method >= PO_METHOD_TRYING;
+	/* Nobody may have followed what was asked for before. */
+	int			from = tries ? d->present : d->previous;
+	int			previous = clamp(from, l->lowest, l->highest);
 
 	out->size = out->target;
-	if (out->method <= PO_METHOD_TOO_LITTLE_DATA || d->previous <= 0 ||
-		out->target == previous)
+	if (out->method <= PO_METHOD_TOO_LITTLE_DATA || from <= 0 || out->target == previous)
 		return;
 	if (out->target > previous)
 	{
@@ -298,8 +319,8 @@ move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
 	}
 	else
 	{
-		out->held = out->load > l->down_threshold * previous &&
-			previous - out->target <= 1;
+		out->held = out->method < PO_METHOD_SATURATED &&
+			out->load > l->down_threshold * previous && previous - out->target <= 1;
 		if (l->down_step > 0)
 			out->size = greater(out->target, previous - l->down_step);
 	}
@@ -326,12 +347,14 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 		case PO_METHOD_TOO_LITTLE_DATA:
 			return fmin(confidence, MOST_CONFIDENCE_LITTLE_DATA);
 		case PO_METHOD_SATURATED:
+		case PO_METHOD_TRYING:
 			return fmin(confidence, MOST_CONFIDENCE_SATURATED);
 		case PO_METHOD_BURST:
 			/* the farther bursts are from the mean, the less they are one load */
 			return confidence * (1 + d->mean_load / d->burst_load) / 2;
 		case PO_METHOD_IDLE:
 		case PO_METHOD_QUEUEING:
+		case PO_METHOD_THROUGHPUT:
 			break;
 	}
 	return confidence;
@@ -366,7 +389,9 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	wanted = size_wanted(out, &limits, &demand);
 	out->target = clamp(wanted, limits.lowest, limits.highest);
 	out->clamped_min = out->target > wanted;
-	out->clamped_max = out->target < wanted;
+	out->clamped_max = out->target < wanted ||
+		(out->method >= PO_METHOD_TRYING && out->target == limits.highest &&
+		 demand.present >= limits.highest);
 
 	move_to_target(out, &limits, &demand);
 	set_bounds(out, &limits, &demand);
@@ -378,10 +403,11 @@ const char *
 po_method_name(PoMethod method)
 {
 	static const char *const names[] = {
-		"none", "too_little_data", "idle", "queueing", "burst", "saturated"
+		"none", "too_little_data", "idle", "queueing", "burst", "saturated", "trying",
+		"throughput"
 	};
 
-	return (unsigned int) method <= PO_METHOD_SATURATED ? names[method] : "unknown";
+	return (unsigned int) method <= PO_METHOD_THROUGHPUT ? names[method] : "unknown";
 }
 
 const char *
@@ -515,6 +541,47 @@ say_saturated(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 			plural(r->target));
 }
 
+/* What was tried, around the size: at most so many. */
+#define SAID_POINTS	5
+
+static void
+say_tried(Sentence *s, const PoSearch *search, int size)
+{
+	const char *lead = "; ";
+	int			first = 0;
+
+	if (search == NULL || search->n_points <= 0 || search->n_points > PO_SEARCH_POINTS)
+		return;
+	while (first + SAID_POINTS < search->n_points &&
+		   search->point[first + SAID_POINTS / 2].size < size)
+		first++;
+	for (int i = first; i < search->n_points && i < first + SAID_POINTS; i++)
+	{
+		say(s, "%s%d did %.*f/s", lead, search->point[i].size,
+			search->point[i].mean < 100 ? 1 : 0, sane_number(search->point[i].mean, 1e12));
+		lead = ", ";
+	}
+}
+
+static void
+say_trying(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
+		   const PoSearch *search)
+{
+	int			present = sane_count(in->sessions);
+
+	say(s, "the pool of %d is the limit or too large, and what another size would do has to "
+		"be tried: %d connection%s next", present, r->target, plural(r->target));
+	say_tried(s, search, r->target);
+}
+
+static void
+say_throughput(Sentence *s, const PoRecommendation *r, const PoSearch *search)
+{
+	say(s, "%d connection%s %s the smallest pool with near the best throughput of those tried",
+		r->target, plural(r->target), r->target == 1 ? "is" : "are");
+	say_tried(s, search, r->target);
+}
+
 static void
 say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
 {
@@ -564,7 +631,7 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoPolicyFields *policy)
 static void
 say_bottleneck(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
-	if (r->method != PO_METHOD_QUEUEING && r->method != PO_METHOD_BURST)
+	if (r->method < PO_METHOD_QUEUEING || r->method == PO_METHOD_SATURATED)
 		return;
 	if (r->bottleneck == PO_BOTTLENECK_LOCK)
 		say(s, "; most busy time goes to waiting for locks, where more connections do not "
@@ -588,6 +655,8 @@ say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 		return;
 	if (r->method == PO_METHOD_SATURATED)
 		say(s, "; surer once the pool is larger than what is busy");
+	else if (r->method == PO_METHOD_TRYING)
+		say(s, "; surer when the pool has been set to that and the next ones");
 	else if (short_of_number >= 1 && short_of_number >= short_of_time)
 		say(s, "; surer after more transactions");
 	else if (short_of_time >= 0.5 || r->method != PO_METHOD_BURST)
@@ -598,7 +667,8 @@ say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 
 void
 po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
-					const PoPolicyFields *policy, char *text, size_t size)
+					const PoPolicyFields *policy, const PoSearch *search,
+					char *text, size_t size)
 {
 	Sentence	s = {text, size, 0};
 	Limits		limits;
@@ -618,6 +688,12 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			break;
 		case PO_METHOD_SATURATED:
 			say_saturated(&s, r, in);
+			break;
+		case PO_METHOD_TRYING:
+			say_trying(&s, r, in, search);
+			break;
+		case PO_METHOD_THROUGHPUT:
+			say_throughput(&s, r, search);
 			break;
 		default:
 			say_too_little(&s, r, in);

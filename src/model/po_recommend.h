@@ -10,6 +10,7 @@
 
 #include "model/po_histogram.h"
 #include "model/po_policy.h"
+#include "model/po_search.h"
 
 typedef enum PoMethod
 {
@@ -18,7 +19,9 @@ typedef enum PoMethod
 	PO_METHOD_IDLE,				/* no load */
 	PO_METHOD_QUEUEING,			/* Erlang C at the mean load */
 	PO_METHOD_BURST,			/* Erlang C at the load of its bursts */
-	PO_METHOD_SATURATED			/* the present pool is the limit: a step up */
+	PO_METHOD_SATURATED,		/* the present pool is the limit: a step up */
+	PO_METHOD_TRYING,			/* it is, and sizes are being tried (po_search.h) */
+	PO_METHOD_THROUGHPUT		/* the smallest with near-best throughput of those tried */
 } PoMethod;
 
 typedef enum PoBottleneck
@@ -43,6 +46,8 @@ typedef struct PoSizingInput
 	int			sessions;		/* now */
 	int			peak_busy;
 	int			previous;		/* last recommendation, 0 = none */
+	int			search_size;	/* what po_search_step says; 0 = nothing */
+	bool		search_settled;
 	int			cores;
 } PoSizingInput;
 
@@ -71,7 +76,8 @@ typedef struct PoRecommendation
  * The rules, in this order:
  *	1. fewer than 100 transactions or 5 s observed: the present number of sessions
  *	   (the previous recommendation if there is one), confidence at most 0.2;
- *	2. busy sessions make up scale_up_threshold or more of the sessions at the
+ *	2. the search for a size (po_search.h) has one: that, as the policy's steps allow;
+ *	   else busy sessions make up scale_up_threshold or more of the sessions at the
  *	   median (the present pool is the limit): the present size + the step up (at
  *	   least 1, default a quarter), without a step when locks are the bottleneck;
  *	3. else the load is the mean busy level (Little), or, when larger, the load
@@ -88,14 +94,19 @@ typedef struct PoRecommendation
 extern void po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 							  PoRecommendation *out);
 
+/* The sizes that a policy allows: 1 <= lowest <= highest. */
+extern void po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest);
+
 extern const char *po_method_name(PoMethod method);
 extern const char *po_bottleneck_name(PoBottleneck bottleneck);
 
 /* The largest of cpu, io, lock and client if it has at least 40 % of busy time. */
 extern PoBottleneck po_recommend_bottleneck(const double wait_share[PO_N_WAITS]);
 
-/* Writes the reason, one sentence, into text (at most size - 1 bytes). */
+/* Writes the reason, one sentence, into text (at most size - 1 bytes).  search may be
+ * NULL: then it does not say what was tried. */
 extern void po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
-								const PoPolicyFields *policy, char *text, size_t size);
+								const PoPolicyFields *policy, const PoSearch *search,
+								char *text, size_t size);
 
 #endif							/* PO_RECOMMEND_H */

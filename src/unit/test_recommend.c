@@ -78,7 +78,7 @@ reason_of(const PoRecommendation *r, const PoSizingInput *in, const PoPolicyFiel
 {
 	static char text[512];
 
-	po_recommend_reason(r, in, policy, text, sizeof(text));
+	po_recommend_reason(r, in, policy, NULL, text, sizeof(text));
 	if (getenv("PO_SHOW_REASONS") != NULL)
 		printf("  %s\n", text);
 	return text;
@@ -519,7 +519,7 @@ test_recommend_damaged(void)
 		CHECK(r.confidence >= 0 && r.confidence <= 1);
 		CHECK(r.busy_p50 <= r.busy_p95 && r.busy_p95 <= r.busy_max);
 		memset(text, 'x', sizeof(text));
-		po_recommend_reason(&r, &in, &policy, text, size);
+		po_recommend_reason(&r, &in, &policy, NULL, text, size);
 		CHECK(strlen(text) < size && (size == sizeof(text) || text[size] == 'x'));
 	}
 }
@@ -544,9 +544,9 @@ test_reason_damaged(void)
 			r.method = (PoMethod) random_below(6);
 		if (random_below(2))
 			r.predicted_wait_us = random_odd_double();
-		po_recommend_reason(&r, &in, NULL, text, sizeof(text));
+		po_recommend_reason(&r, &in, NULL, NULL, text, sizeof(text));
 		CHECK(memchr(text, '\0', sizeof(text)) != NULL && strlen(text) > 20);
-		po_recommend_reason(&r, &in, NULL, text, 0);
+		po_recommend_reason(&r, &in, NULL, NULL, text, 0);
 	}
 }
 
@@ -556,7 +556,8 @@ test_names(void)
 	CHECK_TEXT(po_method_name(PO_METHOD_NONE), "none");
 	CHECK_TEXT(po_method_name(PO_METHOD_TOO_LITTLE_DATA), "too_little_data");
 	CHECK_TEXT(po_method_name(PO_METHOD_SATURATED), "saturated");
-	CHECK_TEXT(po_method_name((PoMethod) 6), "unknown");
+	CHECK_TEXT(po_method_name(PO_METHOD_THROUGHPUT), "throughput");
+	CHECK_TEXT(po_method_name((PoMethod) 8), "unknown");
 	CHECK_TEXT(po_bottleneck_name(PO_BOTTLENECK_NONE), "none");
 	CHECK_TEXT(po_bottleneck_name(PO_BOTTLENECK_CLIENT), "client");
 	CHECK_TEXT(po_bottleneck_name((PoBottleneck) -1), "unknown");

@@ -1,0 +1,462 @@
+/*
+ * po_search.c
+ *		The smallest pool that keeps near-best throughput, found by trying.
+ */
+#include "model/po_search.h"
+
+#include <math.h>
+#include <string.h>
+
+#define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
+#define GROWING_PAYS		1.03	/* a larger pool has to bring so much */
+#define STEP				1.5
+#define MOST_STEP			4.0		/* into the unknown at once */
+#define FINE_ENOUGH			1.2		/* ratio of the bracket's ends */
+#define WIDE_GAP			1.7		/* ratio of sizes between which a peak may hide */
+
+#define LEAST_N				2		/* evaluations of a size */
+#define MOST_N				5
+#define MOST_N_SETTLED		20
+#define LEAST_NOISE			0.01	/* relative, of one evaluation */
+#define MAX_BIAS			0.7
+#define MOST_HIDDEN			1.05	/* a peak between points, at most */
+#define LEAST_TRANSACTIONS	20.0	/* in an evaluation that tells anything */
+
+#define MOST_EVALUATIONS	60
+#define ODD_RATE			0.25
+#define ODD_SHARE			0.5		/* sum of absolute differences */
+#define IN_A_ROW			3
+#define MOST_SIZE			262143
+#define CPU_USED_UP			0.9
+#define CROWDED_CPU			1.5
+#define CROWDED_LOCK		0.3
+#define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
+
+void
+po_search_reset(PoSearch *search)
+{
+	memset(search, 0, sizeof(*search));
+}
+
+/* ---------- the input ---------- */
+
+static double
+sane(double x, double most)
+{
+	return x > 0 ? fmin(x, most) : 0;
+}
+
+static int
+clamp(double size, int lowest, int highest)
+{
+	return size <= lowest ? lowest : size >= highest ? highest : (int) size;
+}
+
+static void
+read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
+{
+	*seen = *from;
+	seen->size = clamp(from->size, 0, MOST_SIZE);
+	seen->rate = sane(from->rate, 1e12);
+	seen->transactions = sane(from->transactions, 1e18);
+	seen->busy = sane(from->busy, MOST_SIZE);
+	for (int i = 0; i < PO_N_WAITS; i++)
+		seen->share[i] = sane(from->share[i], 1);
+	seen->demand = clamp(from->demand, 0, MOST_SIZE);
+	seen->cores = clamp(from->cores, 0, MOST_SIZE);
+	seen->lowest = clamp(from->lowest, 1, MOST_SIZE);
+	seen->highest = clamp(from->highest, seen->lowest, MOST_SIZE);
+}
+
+double
+po_search_knee(const PoSearchSeen *from)
+{
+	PoSearchSeen seen;
+	double		on_cpu;
+	double		off_cpu;
+
+	read_seen(from, &seen);
+	if (seen.size == 0 || seen.cores == 0 || seen.busy <= 0)
+		return 0;
+	on_cpu = seen.busy * seen.share[PO_WAIT_CPU];
+	off_cpu = seen.busy * (seen.share[PO_WAIT_IO] + seen.share[PO_WAIT_CLIENT] +
+						   seen.share[PO_WAIT_OTHER]);
+	if (on_cpu >= CPU_USED_UP * seen.cores)
+		return seen.cores + off_cpu;
+	return fmin(seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
+}
+
+bool
+po_search_is_limited(const PoSearchSeen *from, double threshold)
+{
+	PoSearchSeen seen;
+
+	read_seen(from, &seen);
+	if (seen.size == 0 || seen.busy <= 0)
+		return false;
+	return seen.busy >= threshold * seen.size ||
+		(seen.cores > 0 && seen.busy * seen.share[PO_WAIT_CPU] > CROWDED_CPU * seen.cores) ||
+		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK);
+}
+
+/* ---------- points ---------- */
+
+/* The index of a size, or of where it would be. */
+static int
+place_of(const PoSearch *s, int size)
+{
+	int			i = 0;
+
+	while (i < s->n_points && s->point[i].size < size)
+		i++;
+	return i;
+}
+
+/* NULL when there is no room for one more size. */
+static PoSearchPoint *
+find_or_add(PoSearch *s, int size)
+{
+	int			i = place_of(s, size);
+
+	if (i < s->n_points && s->point[i].size == size)
+		return &s->point[i];
+	if (s->n_points >= PO_SEARCH_POINTS)
+		return NULL;
+	memmove(&s->point[i + 1], &s->point[i], (size_t) (s->n_points - i) * sizeof(s->point[0]));
+	memset(&s->point[i], 0, sizeof(s->point[0]));
+	s->point[i].size = size;
+	s->n_points++;
+	return &s->point[i];
+}
+
+/* Beyond most_n the oldest fade, so that a slow drift is followed. */
+static void
+add_rate(PoSearchPoint *p, double rate, int most_n)
+{
+	double		off = rate - p->mean;
+
+	if (p->n < most_n)
+		p->n++;
+	else
+		p->m2 *= (double) (most_n - 1) / most_n;
+	p->mean += off / p->n;
+	p->m2 += off * (rate - p->mean);
+}
+
+
+double
+po_search_rate(const PoSearch *s, int size)
+{
+	int			i = place_of(s, size);
+
+	return i < s->n_points && s->point[i].size == size ? s->point[i].mean : 0;
+}
+
+/* Relative standard deviation of one evaluation, from all sizes together. */
+static double
+noise(const PoSearch *s)
+{
+	double		squares = 0;
+	int			freedom = 0;
+
+	for (int i = 0; i < s->n_points; i++)
+	{
+		const PoSearchPoint *p = &s->point[i];
+
+		if (p->n < 2 || p->mean <= 0)
+			continue;
+		squares += p->m2 / (p->mean * p->mean);
+		freedom += p->n - 1;
+	}
+	return freedom == 0 ? LEAST_NOISE : fmax(sqrt(squares / freedom), LEAST_NOISE);
+}
+
+/*
+ * The best may lie between sizes that were tried: the peak of the parabola, over the
+ * logarithm of the size, through a point and its neighbours; 0 without them.
+ */
+static double
+peak_near(const PoSearch *s, const PoSearchPoint *best)
+{
+	int			i = (int) (best - s->point);
+	double		x0;
+	double		x2;
+	double		y0;
+	double		y2;
+	double		a;
+	double		b;
+
+	if (i == 0 || i + 1 >= s->n_points || best[-1].n < LEAST_N || best[1].n < LEAST_N)
+		return 0;
+	x0 = log((double) best[-1].size / best->size);
+	x2 = log((double) best[1].size / best->size);
+	y0 = best[-1].mean - best->mean;
+	y2 = best[1].mean - best->mean;
+	a = (y0 / x0 - y2 / x2) / (x0 - x2);
+	b = y0 / x0 - a * x0;
+	return a < 0 ? fmin(best->mean - b * b / (4 * a), best->mean * MOST_HIDDEN) : 0;
+}
+
+/* The largest of several means is too large by about so much of its error. */
+static double
+best_but(const PoSearch *s, const PoSearchPoint *but)
+{
+	const PoSearchPoint *best = NULL;
+	int			n = 0;
+
+	for (int i = 0; i < s->n_points; i++)
+	{
+		const PoSearchPoint *p = &s->point[i];
+
+		if (p == but || p->n < LEAST_N)
+			continue;
+		n++;
+		if (best == NULL || p->mean > best->mean)
+			best = p;
+	}
+	if (best == NULL)
+		return 0;
+	return fmax(best->mean, peak_near(s, best)) *
+		(1 - (n > 2 ? MAX_BIAS * noise(s) / sqrt(best->n) : 0));
+}
+
+double
+po_search_best(const PoSearch *s)
+{
+	return best_but(s, NULL);
+}
+
+/* Has a size been measured well enough to decide by it? */
+static bool
+is_sure(const PoSearch *s, const PoSearchPoint *p)
+{
+	double		best = best_but(s, p);
+	double		error = noise(s) / sqrt(p->n);
+
+	if (p->n < LEAST_N || p->n >= MOST_N || best <= 0 || p->mean <= 0)
+		return p->n >= LEAST_N;
+	return fabs(p->mean / best - NEAR_BEST) > error &&
+		fabs(best / p->mean - NEAR_BEST) > error;
+}
+
+/* ---------- where next ---------- */
+
+/* What the points, all of them sure, say. */
+typedef struct Bracket
+{
+	int			failing;		/* largest size below that is not near the best; 0 = none */
+	int			near;			/* smallest size near the best */
+	int			top;			/* largest size tried */
+	bool		flat;			/* the largest did not pay */
+} Bracket;
+
+static void
+read_points(const PoSearch *s, Bracket *b)
+{
+	const PoSearchPoint *top = &s->point[s->n_points - 1];
+	double		best = po_search_best(s);
+	int			largest = 0;
+	int			i = 0;
+
+	for (i = 1; i < s->n_points; i++)
+	{
+		if (s->point[i].mean > s->point[largest].mean)
+			largest = i;
+	}
+	/* The best itself may be hidden between points: then the best of these. */
+	for (i = 0; i < largest && s->point[i].mean < NEAR_BEST * best;)
+		i++;
+	b->near = s->point[i].size;
+	b->failing = i > 0 ? s->point[i - 1].size : 0;
+	b->top = top->size;
+	b->flat = false;
+	/* Against one that is smaller by enough to tell. */
+	for (i = s->n_points - 2; i >= 0; i--)
+	{
+		if (s->point[i].size * FINE_ENOUGH > top->size)
+			continue;
+		b->flat = top->mean < GROWING_PAYS * s->point[i].mean;
+		break;
+	}
+}
+
+static int
+size_above(int top, const PoSearchSeen *seen, int limit)
+{
+	double		next = fmax(ceil(top * STEP), top + 1);
+	double		knee = seen->size == top ? po_search_knee(seen) : 0;
+
+	return clamp(fmax(next, fmin(knee, top * MOST_STEP)), seen->lowest, limit);
+}
+
+static int
+size_below(int near, const PoSearchSeen *seen)
+{
+	double		next = fmin(floor(near / STEP), near - 1);
+	double		knee = seen->size == near ? po_search_knee(seen) : 0;
+
+	if (knee > 0)
+		next = fmin(next, fmax(ceil(knee), near / MOST_STEP));
+	return clamp(next, seen->lowest, seen->highest);
+}
+
+/*
+ * The peak may be between the smallest good size and its neighbour above, when they
+ * are far apart; 0 when they are not.
+ */
+static int
+size_within(const PoSearch *s, int near)
+{
+	int			i = place_of(s, near);
+
+	if (i + 1 >= s->n_points || s->point[i + 1].size < near * WIDE_GAP ||
+		s->point[i + 1].size - near < 2)
+		return 0;
+	return (int) floor(sqrt((double) near * s->point[i + 1].size) + 0.5);
+}
+
+/* Larger ones are of no use: not allowed, or nobody would want them. */
+static int
+largest_useful(const PoSearchSeen *seen)
+{
+	int			limit = seen->highest;
+
+	if (!seen->saturated && seen->size < limit)
+		limit = seen->size;
+	if (seen->demand > 0 && seen->demand < limit)
+		limit = seen->demand;
+	return limit > seen->lowest ? limit : seen->lowest;
+}
+
+/* The next size to try, or the one to settle on. */
+static int
+where_next(PoSearch *s, const PoSearchSeen *seen)
+{
+	int			limit = largest_useful(seen);
+	Bracket		b;
+
+	read_points(s, &b);
+	if (s->evaluations < MOST_EVALUATIONS && s->n_points < PO_SEARCH_POINTS)
+	{
+		bool		look_below = s->n_points == 1 && b.near > seen->lowest &&
+			(po_search_knee(seen) <= FINE_ENOUGH * b.near ||
+			 seen->share[PO_WAIT_LOCK] > MOST_LOCK);
+
+		if (!b.flat && !look_below && b.top < limit)
+			return size_above(b.top, seen, limit);
+		if (b.failing == 0 && b.near > seen->lowest)
+			return size_below(b.near, seen);
+		if (b.failing > 0 && b.near - b.failing > 1 &&
+			b.near > FINE_ENOUGH * b.failing)
+			return (int) floor(sqrt((double) b.failing * b.near) + 0.5);
+		if (size_within(s, b.near) > 0)
+			return size_within(s, b.near);
+	}
+	s->phase = PO_SEARCH_SETTLED;
+	return b.near;
+}
+
+/* ---------- an evaluation ---------- */
+
+static void
+begin(PoSearch *s)
+{
+	po_search_reset(s);
+	s->phase = PO_SEARCH_TRYING;
+}
+
+static bool
+is_odd(const PoSearch *s, const PoSearchSeen *seen)
+{
+	double		expected = po_search_rate(s, seen->size);
+	double		moved = 0;
+
+	for (int i = 0; i < PO_N_WAITS; i++)
+		moved += fabs(seen->share[i] - s->share[i]);
+	return expected > 0 &&
+		(fabs(seen->rate / expected - 1) > ODD_RATE || moved > ODD_SHARE);
+}
+
+/* Settled: goes on as long as the workload is the one that was measured. */
+static void
+watch(PoSearch *s, const PoSearchSeen *seen)
+{
+	PoSearchPoint *p;
+
+	if (seen->size != s->probe)
+		return;					/* nobody has set it yet */
+	if (s->share[PO_WAIT_CPU] + s->share[PO_WAIT_IO] + s->share[PO_WAIT_LOCK] +
+		s->share[PO_WAIT_CLIENT] + s->share[PO_WAIT_OTHER] <= 0)
+		memcpy(s->share, seen->share, sizeof(s->share));
+	if (is_odd(s, seen))
+	{
+		if (++s->odd >= IN_A_ROW)
+			begin(s);
+		return;
+	}
+	s->odd = 0;
+	p = find_or_add(s, seen->size);
+	if (p != NULL)
+		add_rate(p, seen->rate, MOST_N_SETTLED);
+}
+
+static void
+try(PoSearch *s, const PoSearchSeen *seen)
+{
+	PoSearchPoint *p = find_or_add(s, seen->size);
+
+	s->evaluations++;
+	if (p == NULL)
+	{
+		s->phase = PO_SEARCH_SETTLED;
+		s->probe = where_next(s, seen);
+		return;
+	}
+	add_rate(p, seen->rate, MOST_N_SETTLED);
+	/* Somebody else's size: it is known now, but another one is asked for. */
+	if (!is_sure(s, p))
+		s->probe = seen->size;
+	else
+		s->probe = where_next(s, seen);
+}
+
+/* The size wanted, as the bounds of the moment allow. */
+static int
+asked_for(PoSearch *s, const PoSearchSeen *seen)
+{
+	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
+	return s->probe;
+}
+
+int
+po_search_step(PoSearch *s, const PoSearchSeen *from)
+{
+	PoSearchSeen seen;
+	bool		moved;
+
+	read_seen(from, &seen);
+	if (seen.size == 0)
+		return s->phase == PO_SEARCH_NONE ? 0 : asked_for(s, &seen);
+	moved = seen.size != s->seen_size;
+	s->seen_size = seen.size;
+
+	s->slack = seen.saturated ? 0 : s->slack + 1;
+	if (s->phase == PO_SEARCH_SETTLED && s->slack >= IN_A_ROW)
+		po_search_reset(s);
+	if (s->phase == PO_SEARCH_NONE)
+	{
+		if (!seen.saturated)
+			return 0;
+		begin(s);
+		s->seen_size = seen.size;
+		moved = false;
+	}
+	/* In part the work of the size before, or too little of it. */
+	if (moved || seen.transactions < LEAST_TRANSACTIONS)
+		return asked_for(s, &seen);
+	if (s->phase == PO_SEARCH_SETTLED)
+		watch(s, &seen);
+	if (s->phase == PO_SEARCH_TRYING)
+		try(s, &seen);
+	return asked_for(s, &seen);
+}

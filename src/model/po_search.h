@@ -1,0 +1,98 @@
+/*
+ * po_search.h
+ *		The smallest pool that keeps near-best throughput, found by trying.
+ *
+ * While a pool is the limit, what its clients could do with another size cannot be
+ * observed, only tried.  Throughput over the size of a pool rises, is flat, and falls
+ * where sessions get into each other's way, so the size wanted is the left end of the
+ * flat part.  It is bracketed and bisected on a logarithmic scale: the first step is
+ * where the parts of the service time put the knee (asymptotic bounds of a closed
+ * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
+ * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
+ * enough, and one that did not pay is taken back.
+ *
+ * The next size follows from the points measured alone; there is no hidden state to
+ * get stuck in.  All times and rates come from the caller; nothing is allocated.
+ */
+#ifndef PO_SEARCH_H
+#define PO_SEARCH_H
+
+#include "model/po_types.h"
+
+#define PO_SEARCH_POINTS	16
+
+/* What a size was seen to do. */
+typedef struct PoSearchPoint
+{
+	int			size;
+	int			n;				/* evaluations it rests on */
+	double		mean;			/* transactions/s */
+	double		m2;				/* sum of squared deviations (B. P. Welford 1962) */
+} PoSearchPoint;
+
+typedef enum PoSearchPhase
+{
+	PO_SEARCH_NONE,				/* the pool is not the limit */
+	PO_SEARCH_TRYING,
+	PO_SEARCH_SETTLED
+} PoSearchPhase;
+
+typedef struct PoSearch
+{
+	PoSearchPhase phase;
+	int			probe;			/* size wanted now; 0 = none */
+	int			seen_size;		/* at the last evaluation */
+	int			evaluations;	/* since the search began */
+	int			odd;			/* evaluations in a row that do not fit what is known */
+	int			slack;			/* evaluations in a row in which the pool was not the limit */
+	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
+	int			n_points;
+	PoSearchPoint point[PO_SEARCH_POINTS];	/* by size, ascending */
+} PoSearch;
+
+/* One evaluation of the present pool. */
+typedef struct PoSearchSeen
+{
+	int			size;			/* of the pool; 0 = unknown */
+	bool		saturated;		/* clients wait for it */
+	double		rate;			/* transactions/s in this evaluation */
+	double		transactions;	/* that rate rests on */
+	double		busy;			/* mean number of busy sessions */
+	double		share[PO_N_WAITS];	/* of busy time */
+	int			demand;			/* clients that want one at once; 0 = unknown */
+	int			cores;			/* 0 = unknown */
+	int			lowest;			/* sizes allowed, 1 <= lowest <= highest */
+	int			highest;
+} PoSearchSeen;
+
+/*
+ * Takes in an evaluation and says which size to have next (lowest..highest); 0 when the
+ * pool is not the limit and the search has nothing to say.
+ *
+ * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
+ * of the size that is there.
+ */
+extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
+
+/*
+ * Is the pool what limits its clients, or so large that they are in each other's way?
+ * When as much as threshold (0..1) of it is busy; or when sessions on the CPU exceed the
+ * cores by half, or a third of busy time goes to waiting for locks.
+ */
+extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
+
+/* Forgets everything: the workload is another one. */
+extern void po_search_reset(PoSearch *search);
+
+/* The best mean seen, and that of a size (0 = not tried). */
+extern double po_search_best(const PoSearch *search);
+extern double po_search_rate(const PoSearch *search, int size);
+
+/*
+ * The size at which the CPUs are used up or, with none to spare, that many sessions:
+ * present size x cores / sessions on CPU, at least the present number off the CPU plus
+ * cores; 0 when nothing is known.
+ */
+extern double po_search_knee(const PoSearchSeen *seen);
+
+#endif							/* PO_SEARCH_H */

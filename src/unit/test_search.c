@@ -1,0 +1,296 @@
+/*
+ * test_search.c
+ *		The search against curves whose best size is known.
+ */
+#include "check.h"
+#include "model/po_search.h"
+
+#include <stdlib.h>
+
+#define CORES	4
+
+/* A workload: what a pool of n does, and what its sessions wait for. */
+typedef struct Workload
+{
+	const char *name;
+	double		cpu_ms;
+	double		off_ms;			/* client or disk */
+	double		contention;		/* Universal Scalability Law, sigma and kappa */
+	double		coherence;
+	int			clients;
+} Workload;
+
+static const Workload workloads[] = {
+	{"cpu", 4, 0, 0, 0, 64},
+	{"cpu and disk", 1, 4, 0, 0, 64},
+	{"think 2 ms", 0.2, 2, 0, 0, 64},
+	{"think 20 ms", 0.2, 20, 0, 0, 64},
+	{"hot row", 0.3, 0.2, 0.3, 0.002, 64},
+	{"few hot rows", 0.3, 0.5, 0.08, 0.0005, 64},
+	{"retrograde", 0.5, 0.5, 0.05, 0.01, 64},
+	{"off CPU", 0.05, 5, 0, 0, 64},
+	{"long", 50, 10, 0, 0, 200},
+};
+
+#define N_WORKLOADS ((int) (sizeof(workloads) / sizeof(workloads[0])))
+#define N_REPEATS	60			/* of each, a third from each start */
+#define N_RUNS		(9 * N_REPEATS)
+
+/* Asymptotic bounds, rounded at the knee, times the law of scalability. */
+static double
+throughput(const Workload *w, int n)
+{
+	double		free = fmin(n, w->clients) / (w->cpu_ms + w->off_ms);
+	double		most = CORES / w->cpu_ms;
+	double		x = 1 / pow(pow(free, -8) + pow(most, -8), 1.0 / 8);
+
+	return 1000 * x / (1 + w->contention * (n - 1) + w->coherence * n * (n - 1.0));
+}
+
+static int
+least_good(const Workload *w, double *best)
+{
+	int			n = 1;
+
+	*best = 0;
+	for (int i = 1; i <= w->clients; i++)
+		*best = fmax(*best, throughput(w, i));
+	while (throughput(w, n) < 0.95 * *best)
+		n++;
+	return n;
+}
+
+static double
+gauss(void)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < 12; i++)
+		sum += random_unit();
+	return sum - 6;
+}
+
+static void
+look(const Workload *w, int n, double noise, PoSearchSeen *seen)
+{
+	double		on_cpu;
+	double		off;
+
+	memset(seen, 0, sizeof(*seen));
+	seen->size = n;
+	seen->rate = throughput(w, n) * (1 + noise * gauss());
+	seen->transactions = seen->rate;
+	seen->busy = n < w->clients ? n : w->clients;
+	seen->saturated = seen->busy >= 0.8 * n;
+	seen->demand = w->clients;
+	seen->cores = CORES;
+	seen->lowest = 1;
+	seen->highest = 1000;
+	off = fmin(seen->rate / 1000 * w->off_ms / seen->busy, 1);
+	on_cpu = fmin(seen->rate / 1000 * w->cpu_ms / seen->busy, 1 - off);
+	/* What is left waits for a core, which looks like running, or for a lock. */
+	seen->share[PO_WAIT_CLIENT] = off;
+	if (w->contention > 0)
+	{
+		seen->share[PO_WAIT_CPU] = on_cpu;
+		seen->share[PO_WAIT_LOCK] = fmax(1 - off - on_cpu, 0);
+	}
+	else
+		seen->share[PO_WAIT_CPU] = 1 - off;
+}
+
+typedef struct Outcome
+{
+	int			size;
+	int			evaluations;
+	int			moves_after;	/* once settled */
+} Outcome;
+
+static void
+run(const Workload *w, int start, double noise, PoSearch *search,
+	Outcome *out)
+{
+	int			n = start;
+	PoSearchSeen seen;
+
+	memset(out, 0, sizeof(*out));
+	for (int i = 1; i <= 120; i++)
+	{
+		int			next;
+
+		look(w, n, noise, &seen);
+		next = po_search_step(search, &seen);
+		if (next == 0)
+			next = n;
+		CHECK(next >= 1 && next <= 1000);
+		if (out->evaluations > 0 && next != n)
+			out->moves_after++;
+		if (out->evaluations == 0 && (search->phase == PO_SEARCH_SETTLED ||
+									  (search->phase == PO_SEARCH_NONE && i > 3)))
+			out->evaluations = i;
+		n = next;
+	}
+	out->size = n;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What the runs of a level of noise have to reach: share of them, and medians. */
+typedef struct Goal
+{
+	double		noise;			/* relative, of one evaluation */
+	double		share;			/* of runs that must be good */
+	double		best;			/* good: so much of the best throughput */
+	double		size;			/* and so many times the smallest good size, or one more */
+} Goal;
+
+static void
+check_medians(const Goal *g, double *best, double *size, double *evaluations, int n)
+{
+	qsort(best, n, sizeof(double), by_value);
+	qsort(size, n, sizeof(double), by_value);
+	qsort(evaluations, n, sizeof(double), by_value);
+	CHECK_WITH(best[n / 2] >= 0.98 && size[n / 2] <= 1.2 && evaluations[n * 95 / 100] <= 35,
+			   "noise %g: of the best %.3f (least %.3f), of the size %.2f (most %.2f), "
+			   "evaluations %.0f (most %.0f)", g->noise, best[n / 2], best[0], size[n / 2],
+			   size[n - 1], evaluations[n / 2], evaluations[n - 1]);
+}
+
+static void
+test_finds_the_knee(const Goal *g)
+{
+	static const int starts[] = {2, 20, 64};
+	static double best[N_RUNS];
+	static double size[N_RUNS];
+	static double evaluations[N_RUNS];
+	int			n_good = 0;
+	int			n_restless = 0;
+
+	for (int i = 0; i < N_RUNS; i++)
+	{
+		const Workload *w = &workloads[i / N_REPEATS];
+		PoSearch	search;
+		Outcome		o;
+		double		most;
+		int			least = least_good(w, &most);
+
+		po_search_reset(&search);
+		run(w, starts[i % 3], g->noise, &search, &o);
+		best[i] = throughput(w, o.size) / most;
+		size[i] = (double) o.size / least;
+		evaluations[i] = o.evaluations > 0 ? o.evaluations : 1000;
+		n_good += best[i] >= g->best && (size[i] <= g->size || o.size <= least + 1);
+		n_restless += o.moves_after > 0;
+	}
+	CHECK_WITH(n_good >= g->share * N_RUNS, "noise %g: %d of %d are good", g->noise, n_good,
+			   N_RUNS);
+	CHECK_WITH(n_restless <= (1 - g->share) * N_RUNS, "noise %g: %d of %d moved after they had "
+			   "settled", g->noise, n_restless, N_RUNS);
+	check_medians(g, best, size, evaluations, N_RUNS);
+}
+
+/* The workload becomes another one: noticed, and settled again. */
+static void
+test_step(void)
+{
+	for (int i = 0; i < N_WORKLOADS; i++)
+	{
+		const Workload *to = &workloads[(i + 3) % N_WORKLOADS];
+		PoSearch	search;
+		Outcome		o;
+		double		most;
+		int			least = least_good(to, &most);
+
+		po_search_reset(&search);
+		run(&workloads[i], 20, 0.01, &search, &o);
+		run(to, o.size, 0.01, &search, &o);
+		CHECK_WITH(throughput(to, o.size) >= 0.93 * most &&
+				   (o.size <= 1.5 * least || o.size <= least + 1), "%s then %s: %d, not %d",
+				   workloads[i].name, to->name, o.size, least);
+	}
+}
+
+/* A pool that is not the limit is none of its business. */
+static void
+test_not_limited(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+
+	po_search_reset(&search);
+	look(&workloads[1], 64, 0, &seen);
+	seen.size = 200;
+	seen.busy = 3;
+	seen.share[PO_WAIT_CPU] = 0.2;
+	seen.saturated = po_search_is_limited(&seen, 0.8);
+	CHECK(!seen.saturated);
+	for (int i = 0; i < 10; i++)
+		CHECK_INT(po_search_step(&search, &seen), 0);
+	seen.busy = 170;
+	CHECK(po_search_is_limited(&seen, 0.8));
+	seen.busy = 10;
+	seen.share[PO_WAIT_LOCK] = 0.5;
+	CHECK(po_search_is_limited(&seen, 0.8));
+}
+
+/* Whatever comes in, sizes are within bounds and nothing is NaN. */
+static void
+test_nonsense(void)
+{
+	for (int i = 0; i < 20000; i++)
+	{
+		PoSearch	search;
+		PoSearchSeen seen;
+
+		po_search_reset(&search);
+		for (int k = 0; k < 20; k++)
+		{
+			int			next;
+
+			memset(&seen, 0, sizeof(seen));
+			seen.size = random_below(100) - 10;
+			seen.saturated = random_below(4) > 0;
+			seen.rate = random_odd_double();
+			seen.transactions = random_odd_double();
+			seen.busy = random_odd_double();
+			for (int w = 0; w < PO_N_WAITS; w++)
+				seen.share[w] = random_odd_double();
+			seen.demand = random_below(300) - 100;
+			seen.cores = random_below(10) - 2;
+			seen.lowest = random_below(20) - 5;
+			seen.highest = random_below(200) - 50;
+			next = po_search_step(&search, &seen);
+			CHECK(next == 0 || (next >= 1 && next >= seen.lowest &&
+								(next <= seen.highest || next <= seen.lowest ||
+								 seen.highest < 1)));
+			CHECK(search.n_points >= 0 && search.n_points <= PO_SEARCH_POINTS);
+			CHECK(isfinite(po_search_best(&search)) && isfinite(po_search_knee(&seen)));
+			for (int p = 1; p < search.n_points; p++)
+				CHECK(search.point[p - 1].size < search.point[p].size);
+		}
+	}
+}
+
+int
+main(void)
+{
+	static const Goal goals[] = {
+		{0, 1, 0.95, 1.5},
+		{0.02, 0.97, 0.92, 1.5},
+		{0.05, 0.9, 0.9, 1.6}
+	};
+
+	for (int i = 0; i < 3; i++)
+		test_finds_the_knee(&goals[i]);
+	test_step();
+	test_not_limited();
+	test_nonsense();
+	return check_end("test_search");
+}
