@@ -25,6 +25,7 @@ OBJS = \
 	src/model/po_brake.o \
 	src/model/po_search.o \
 	src/model/po_recommend.o \
+	src/model/po_client_size.o \
 	src/po_guc.o \
 	src/po_shmem.o \
 	src/po_events.o \
@@ -43,6 +44,7 @@ OBJS = \
 	src/po_sampler.o \
 	src/po_policy_rls.o \
 	src/po_policy_sql.o \
+	src/po_client_config.o \
 	src/po_publish.o \
 	pool_optimizer.o
 
@@ -55,7 +57,7 @@ PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
 SHLIB_LINK = -lm
 
-REGRESS = views policies patterns privileges errors accounting
+REGRESS = views policies patterns privileges errors accounting client_config
 REGRESS_OPTS = --temp-instance=./tmp_check --temp-config=$(srcdir)/src/unit/regress.conf
 ISOLATION = policy_change
 ISOLATION_OPTS = --temp-instance=./tmp_check_iso --temp-config=$(srcdir)/src/unit/isolation.conf

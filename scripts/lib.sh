@@ -228,8 +228,9 @@ missing_packages()
 				command -v ip >/dev/null || echo iproute2 ;;
 			pgbouncer)
 				command -v pgbouncer >/dev/null || echo pgbouncer ;;
-			faketime)
-				command -v faketime >/dev/null || echo faketime ;;
+			python-clients)
+				/usr/bin/python3 -c 'import sqlalchemy, psycopg2' 2>/dev/null ||
+					echo python3-sqlalchemy python3-psycopg2 ;;
 			wait-sampling)
 				[ -f "$("$pg_config" --pkglibdir)/pg_wait_sampling.so" ] ||
 					echo "postgresql-$major-pg-wait-sampling" ;;

@@ -371,6 +371,15 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_explain_admission(text, text, text, inet, text) IS
 	'what a login with this identity would meet, one row per rule; what is left out is taken from the calling session, address NULL = Unix-domain socket';
 
+CREATE FUNCTION pool_client_config(
+	tenant text,
+	client text,
+	instances integer DEFAULT 1)
+RETURNS text
+	AS 'MODULE_PATHNAME', 'pool_client_config_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pool_client_config(text, text, integer) IS
+	'text to paste into pgbouncer, odyssey, pgdog, prisma, hikaricp, node-postgres, sqlalchemy, pgx or npgsql: the recommended size divided by its processes, timeouts that fit the policy, contradictions as comments';
+
 -- ---------------------------------------------------------------------------
 -- Acting
 -- ---------------------------------------------------------------------------

@@ -9,11 +9,13 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/postmaster.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -26,6 +28,7 @@
 
 #include "model/po_admission.h"
 #include "po_act.h"
+#include "po_client_config.h"
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
@@ -43,6 +46,7 @@ PG_FUNCTION_INFO_V1(pool_stats_session_1_0);
 PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
 PG_FUNCTION_INFO_V1(pool_events_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
+PG_FUNCTION_INFO_V1(pool_client_config_1_0);
 PG_FUNCTION_INFO_V1(pool_sync_1_0);
 PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
 PG_FUNCTION_INFO_V1(pool_reset_stats_1_0);
@@ -824,6 +828,224 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 	for (int i = 0; i < PO_N_RULES; i++)
 		put_rule(&row, (PoRule) i, &x);
 	return (Datum) 0;
+}
+
+/* ---------- pool_client_config ---------- */
+
+/* The part that all sessions of the tenant share; NULL if there is none. */
+static const char *
+shared_part(int tenant, bool is_role)
+{
+	char	   *found = NULL;
+
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		PoIdentityCopy who;
+		const char *part;
+
+		if (!po_registry_copy_session(i, &who) || who.tenant != tenant)
+			continue;
+		part = is_role ? who.role : who.database;
+		if (found == NULL)
+			found = pstrdup(part);
+		else if (strcmp(found, part) != 0)
+			return NULL;
+	}
+	return found;
+}
+
+/* CONNECTION LIMIT, PO_UNLIMITED when there is none. */
+static int
+limit_of_role(const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(name));
+	int			limit = PO_UNLIMITED;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		limit = ((Form_pg_authid) GETSTRUCT(tuple))->rolconnlimit;
+		ReleaseSysCache(tuple);
+	}
+	return Max(limit, PO_UNLIMITED);
+}
+
+static int
+limit_of_database(const char *name)
+{
+	Oid			database = get_database_oid(name, true);
+	HeapTuple	tuple;
+	int			limit = PO_UNLIMITED;
+
+	if (!OidIsValid(database))
+		return limit;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (HeapTupleIsValid(tuple))
+	{
+		limit = ((Form_pg_database) GETSTRUCT(tuple))->datconnlimit;
+		ReleaseSysCache(tuple);
+	}
+	return Max(limit, PO_UNLIMITED);
+}
+
+/* By the default template; with several @, where both parts exist. */
+static void
+split_name(const char *name, PoClientSubject *subject)
+{
+	int			n = 0;
+	bool		only = strchr(name, '@') == strrchr(name, '@');
+
+	if (strcmp(po_guc_tenant, "%u@%d") != 0)
+		return;
+	for (const char *at = strchr(name, '@'); at != NULL; at = strchr(at + 1, '@'))
+	{
+		char	   *role = pnstrdup(name, at - name);
+
+		if (!only && (!OidIsValid(get_role_oid(role, true)) ||
+					  !OidIsValid(get_database_oid(at + 1, true))))
+			continue;
+		n++;
+		subject->role = role;
+		subject->database = pstrdup(at + 1);
+	}
+	if (n != 1)
+		subject->role = subject->database = NULL;
+}
+
+/* Quotas that count others as well, and core's limits. */
+static void
+fill_ceilings(const PoTenant *t, PoClientSubject *subject)
+{
+	int		   *ceiling = subject->in.ceiling;
+
+	for (int i = 0; i < PO_N_CEILINGS; i++)
+		ceiling[i] = PO_UNLIMITED;
+	if (po_mode_lower((PoMode) po_guc_mode, t->fields.quota_mode) != PO_MODE_OFF)
+		ceiling[PO_CEILING_QUOTA] = t->fields.max_connections;
+	ceiling[PO_CEILING_SERVER] = po_shared->usable;
+	if (subject->role != NULL)
+		ceiling[PO_CEILING_ROLE_LIMIT] = limit_of_role(subject->role);
+	if (subject->database != NULL)
+		ceiling[PO_CEILING_DATABASE_LIMIT] = limit_of_database(subject->database);
+	if (subject->role != NULL && subject->database != NULL)
+	{
+		PoIdentity	who = {subject->role, subject->database, "[unknown]", "[local]", ""};
+		PoExplained x;
+		const PoRuleResult *r = x.admission.result;
+
+		po_registry_explain(&who, t->name, &x);
+		if (r[PO_RULE_DATABASE].checked)
+			ceiling[PO_CEILING_DATABASE_QUOTA] = r[PO_RULE_DATABASE].limit;
+		if (r[PO_RULE_ROLE].checked)
+			ceiling[PO_CEILING_ROLE_QUOTA] = r[PO_RULE_ROLE].limit;
+		if (r[PO_RULE_CLUSTER].checked)
+			ceiling[PO_CEILING_CLUSTER_QUOTA] = r[PO_RULE_CLUSTER].limit;
+	}
+}
+
+/* Not computed yet: what is, within what the policy says. */
+static int
+present_size(const PoTenant *t)
+{
+	const PoPolicyFields *f = &t->fields;
+	int			size = t->used + t->exempt;
+
+	if (f->max_connections >= 0)
+		size = Min(size, f->max_connections);
+	if (f->max_size >= 0)
+		size = Min(size, f->max_size);
+	return Max(size, Max(f->min_size, 1));
+}
+
+static void
+fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
+{
+	const PoRecommendation *r = &s->recommendation;
+	const PoPolicyFields *f = &t->fields;
+
+	if (s->computed_at == 0)
+		in->size = in->min = in->max = present_size(t);
+	else
+	{
+		in->size = r->size;
+		in->min = r->min;
+		in->max = r->max;
+		in->confidence = r->confidence;
+	}
+	in->guaranteed = f->guaranteed;
+	in->on_full = f->on_full;
+	in->wait_timeout_us = f->wait_timeout_us;
+	in->target_wait_us = f->target_wait_us;
+	in->authentication_timeout_us = AuthenticationTimeout * PO_US_PER_S;
+	if (po_mode_lower((PoMode) po_guc_mode, f->timeouts_mode) == PO_MODE_OFF)
+		return;
+	in->idle_us = f->idle_us;
+	in->never_used_us = f->never_used_us;
+	in->idle_in_transaction_us = f->idle_in_transaction_us;
+	in->lifetime_us = f->lifetime_us;
+	in->leak_probability = f->leak_probability;
+}
+
+/* The arguments, checked; the tenant's index. */
+static int
+client_config_arguments(FunctionCallInfo fcinfo, PoClientInput *in)
+{
+	char	   *name;
+	int			tenant;
+
+	if (PG_ARGISNULL(0))
+		po_policy_sql_bad_argument("tenant", "must not be null");
+	if (PG_ARGISNULL(1))
+		po_policy_sql_bad_argument("client", "must not be null");
+	memset(in, 0, sizeof(*in));
+	if (!po_client_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &in->client))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("client \"%s\" is not known", text_to_cstring(PG_GETARG_TEXT_PP(1))),
+				 errhint("It must be one of %s.", po_client_config_names())));
+	in->instances = PG_ARGISNULL(2) ? 1 : PG_GETARG_INT32(2);
+	if (in->instances < 1 || in->instances > PO_MAX_INSTANCES)
+		po_policy_sql_bad_argument("instances", "must be between 1 and 100000");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	tenant = po_registry_find_tenant(name);
+	if (!sees_tenant(tenant))
+		deny_other_tenant();
+	if (tenant < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" does not exist", name),
+				 errhint("The names are in pool_stats.")));
+	return tenant;
+}
+
+Datum
+pool_client_config_1_0(PG_FUNCTION_ARGS)
+{
+	PoClientSubject subject;
+	PoTenant	t;
+	PoTenantStats s;
+	char		reason[512];
+	int			tenant;
+
+	po_shmem_require();
+	memset(&subject, 0, sizeof(subject));
+	tenant = client_config_arguments(fcinfo, &subject.in);
+	if (!po_registry_copy_tenant(tenant, &t))
+		PG_RETURN_NULL();		/* gone just now */
+	po_stats_copy(tenant, &s);
+	po_recommend_reason(&s.recommendation, &s.input, &t.fields, &s.search, reason, sizeof(reason));
+	split_name(t.name, &subject);
+	if (subject.role == NULL)
+		subject.role = shared_part(tenant, true);
+	if (subject.database == NULL)
+		subject.database = shared_part(tenant, false);
+	fill_input(&t, &s, &subject.in);
+	fill_ceilings(&t, &subject);
+	subject.tenant = printable(t.name);
+	subject.role = subject.role == NULL ? NULL : printable(subject.role);
+	subject.database = subject.database == NULL ? NULL : printable(subject.database);
+	subject.reason = printable(reason);
+	subject.port = PostPortNumber;
+	PG_RETURN_TEXT_P(cstring_to_text(po_client_config_text(&subject)));
 }
 
 /* ---------- pool_sync ---------- */

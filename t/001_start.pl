@@ -27,6 +27,7 @@ my %call = (
 	pool_sync => q{SELECT pool_sync('1s')},
 	pool_explain_admission => q{SELECT * FROM pool_explain_admission()},
 	pool_terminate_leaked => q{SELECT * FROM pool_terminate_leaked('a')},
+	pool_client_config => q{SELECT pool_client_config('a', 'pgbouncer', 1)},
 	pool_reset_stats => q{SELECT pool_reset_stats('a')},
 	pool_stats => q{SELECT * FROM pool_stats()},
 	pool_stats_cluster => q{SELECT * FROM pool_stats_cluster()},

@@ -226,7 +226,9 @@ my %known = map { $_ => 1 } @functions, (map { $_->[0] } @relations),
   (map { $_->[0] } query_rows(
 		q{SELECT DISTINCT column_name FROM information_schema.columns
 		WHERE table_name LIKE 'pool\_%'}));
-$known{$_} = 1 foreach qw(pool_optimizer pool_mode pool_size);    # the last two: PgBouncer's
+# Those after the first are of poolers and drivers.
+$known{$_} = 1 foreach qw(pool_optimizer pool_mode pool_size pool_timeout pool_ttl
+  pool_recycle pool_pre_ping pool_use_lifo);
 my %setting = map { $_->[0] => 1 } query_rows('SELECT name FROM pg_settings');
 foreach my $document (@documents)
 {

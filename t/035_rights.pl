@@ -25,6 +25,7 @@ use Test::More;
 #	read: everybody; set: with the grants of docs/reference.md; act: granted by itself;
 #	none: not by hand
 my %function = (
+	pool_client_config => [ read => q{session_user || '@' || current_database(), 'pgx'} ],
 	pool_drain => [ set => q{'acme_role@acme_db', '1h'} ],
 	pool_drop_policy => [ set => q{'nobody', if_exists => true} ],
 	pool_events => [ read => '' ],
