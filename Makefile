@@ -26,9 +26,12 @@ OBJS = \
 	src/model/po_search.o \
 	src/model/po_recommend.o \
 	src/model/po_client_size.o \
+	src/model/po_pooler_rows.o \
+	src/model/po_pooler_plan.o \
 	src/po_guc.o \
 	src/po_shmem.o \
 	src/po_events.o \
+	src/po_pooler_table.o \
 	src/po_resolve.o \
 	src/po_registry.o \
 	src/po_stats.o \
@@ -40,6 +43,9 @@ OBJS = \
 	src/po_policy_row.o \
 	src/po_state.o \
 	src/po_keeper.o \
+	src/po_console.o \
+	src/po_resize.o \
+	src/po_pooler.o \
 	src/po_reclaim.o \
 	src/po_sampler.o \
 	src/po_policy_rls.o \
@@ -50,11 +56,13 @@ OBJS = \
 
 DATA = $(wildcard $(srcdir)/sql/$(EXTENSION)--*.sql)
 
-PG_CPPFLAGS = -I$(srcdir)/src -DPO_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(srcdir)/src -I$(libpq_srcdir) -DPO_VERSION='"$(EXTVERSION)"'
 # A release may be built by compilers that warn of more: make WERROR=
 WERROR ?= -Werror
 PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers
+# The worker that visits PgBouncers is a client of theirs.
+SHLIB_LINK_INTERNAL = $(libpq)
 SHLIB_LINK = -lm
 
 REGRESS = views policies patterns privileges errors accounting client_config

@@ -7,6 +7,7 @@
  *							order handler of po_act.c, SQL functions
  *		sampler				po_sampler.c: collect, reclaim, account, recommend
  *		keeper				po_keeper.c: reads pool_policies when they changed
+ *		pooler's visitor	po_pooler.c: asks PgBouncers, resizes their pools
  *		postmaster			po_state.c: reads the state file at start, writes it at
  *							a clean stop
  * What they share and under which lock is said in po_shmem.h.

@@ -222,6 +222,10 @@ missing_packages()
 				perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl ;;
 			gssapi)
 				echo '#include <gssapi/gssapi.h>' | compiles -fsyntax-only || echo libkrb5-dev ;;
+			libpq)
+				# Debian's server-dev brings it along.
+				[ -e "$("${pg_config:-pg_config}" --includedir 2>/dev/null)/libpq-fe.h" ] ||
+					echo libpq-dev ;;
 			debootstrap)
 				command -v debootstrap >/dev/null || echo debootstrap ;;
 			iproute)

@@ -352,11 +352,48 @@ CREATE VIEW pool_events AS SELECT * FROM pool_events();
 COMMENT ON VIEW pool_events IS
 	'What was done or would have been done, the last history_events of logins and of all else';
 COMMENT ON COLUMN pool_events.at IS 'when';
-COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy';
+COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy, resize, would_resize';
 COMMENT ON COLUMN pool_events.tenant IS 'whose; null = the cluster''s';
 COMMENT ON COLUMN pool_events.pid IS 'process id of the session; that of another one is null without pg_read_all_stats';
 COMMENT ON COLUMN pool_events.reason IS 'the reason in a sentence';
 COMMENT ON COLUMN pool_events.detail IS 'the evidence; null without pg_read_all_stats for another session';
+
+CREATE FUNCTION pool_stats_pooler(
+	OUT pooler text, OUT datname text, OUT usename text, OUT tenant text, OUT pool_mode text,
+	OUT pool_size integer, OUT min_pool_size integer, OUT reserve_pool_size integer,
+	OUT cl_active bigint, OUT cl_waiting bigint, OUT sv_active bigint, OUT sv_idle bigint,
+	OUT sv_used bigint, OUT maxwait_ms float8, OUT xact_rate float8, OUT query_rate float8,
+	OUT avg_xact_ms float8, OUT avg_wait_ms float8, OUT seen_at timestamptz, OUT state text,
+	OUT error text, OUT version text)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_pooler_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION pool_stats_pooler() IS 'the rows of view pool_stats_pooler';
+
+CREATE VIEW pool_stats_pooler AS SELECT * FROM pool_stats_pooler();
+COMMENT ON VIEW pool_stats_pooler IS
+	'One row per pool of each PgBouncer in pool_optimizer.pgbouncer_conninfo, as its console told last; one without a pool for a PgBouncer that has none or cannot be asked';
+COMMENT ON COLUMN pool_stats_pooler.pooler IS 'host and port of its console';
+COMMENT ON COLUMN pool_stats_pooler.datname IS 'database, as PgBouncer calls it';
+COMMENT ON COLUMN pool_stats_pooler.usename IS 'user of the pool';
+COMMENT ON COLUMN pool_stats_pooler.tenant IS 'whose sessions its server connections are; null when it is nobody''s here';
+COMMENT ON COLUMN pool_stats_pooler.pool_mode IS 'session, transaction, statement';
+COMMENT ON COLUMN pool_stats_pooler.pool_size IS 'server connections it may have; 0 = no limit';
+COMMENT ON COLUMN pool_stats_pooler.min_pool_size IS 'server connections that are kept open';
+COMMENT ON COLUMN pool_stats_pooler.reserve_pool_size IS 'server connections more when clients have waited for long';
+COMMENT ON COLUMN pool_stats_pooler.cl_active IS 'clients that have a server connection, or want none';
+COMMENT ON COLUMN pool_stats_pooler.cl_waiting IS 'clients that wait for a server connection';
+COMMENT ON COLUMN pool_stats_pooler.sv_active IS 'server connections that clients have';
+COMMENT ON COLUMN pool_stats_pooler.sv_idle IS 'server connections that are free';
+COMMENT ON COLUMN pool_stats_pooler.sv_used IS 'server connections that have been free for long';
+COMMENT ON COLUMN pool_stats_pooler.maxwait_ms IS 'for so long the first of the waiting clients waits';
+COMMENT ON COLUMN pool_stats_pooler.xact_rate IS 'transactions per second of its database, all users, between the last two visits';
+COMMENT ON COLUMN pool_stats_pooler.query_rate IS 'queries per second of its database, likewise';
+COMMENT ON COLUMN pool_stats_pooler.avg_xact_ms IS 'mean duration of those transactions';
+COMMENT ON COLUMN pool_stats_pooler.avg_wait_ms IS 'mean wait for a server connection, likewise';
+COMMENT ON COLUMN pool_stats_pooler.seen_at IS 'when it last answered';
+COMMENT ON COLUMN pool_stats_pooler.state IS 'ok, new (not asked yet), unreachable, refused (answers with an error), unreadable (answers what is not understood)';
+COMMENT ON COLUMN pool_stats_pooler.error IS 'what is wrong; null without pg_read_all_stats';
+COMMENT ON COLUMN pool_stats_pooler.version IS 'of PgBouncer';
 
 CREATE FUNCTION pool_explain_admission(
 	database text DEFAULT NULL,
@@ -404,7 +441,7 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- ---------------------------------------------------------------------------
 
 GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_events TO PUBLIC;
+	pool_recommendations, pool_events, pool_stats_pooler TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;

@@ -77,6 +77,10 @@ po_events_kind_name(PoEventKind kind)
 			return "alert";
 		case PO_EVENT_POLICY:
 			return "policy";
+		case PO_EVENT_RESIZE:
+			return "resize";
+		case PO_EVENT_WOULD_RESIZE:
+			return "would_resize";
 	}
 	return "unknown";
 }

@@ -9,12 +9,15 @@
 
 #include <limits.h>
 
+#include "libpq-fe.h"
 #include "miscadmin.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "model/po_names.h"
+#include "model/po_pooler_rows.h"
 #include "po_guc.h"
 #include "po_inject.h"
 
@@ -31,6 +34,8 @@ int			po_guc_warning_threshold = 80;
 int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
 bool		po_guc_spare_stateful = true;
+char	   *po_guc_pgbouncer_conninfo = NULL;
+char	   *po_guc_pgbouncer_include = NULL;
 
 static const struct config_enum_entry mode_options[] = {
 	{"off", PO_MODE_OFF, false},
@@ -92,6 +97,88 @@ check_exempt_roles(char **newval, void **extra, GucSource source)
 	list_free(names);
 	pfree(list);
 	return ok;
+}
+
+/* What is wrong with one connection string, NULL if nothing is; never its text, nor
+ * libpq's message, which quotes from it. */
+static const char *
+conninfo_problem(const char *list, const PoPoolerEntry *entry)
+{
+	char	   *text = pnstrdup(list + entry->start, entry->length);
+	PQconninfoOption *options = PQconninfoParse(text, NULL);
+	const char *problem = NULL;
+
+	pfree(text);
+	if (options == NULL)
+		return "it is not a connection string of libpq";
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++)
+	{
+		if (o->val != NULL && (po_pooler_option_is_secret(o->keyword) ||
+							   (o->dispchar != NULL && o->dispchar[0] == '*')))
+			problem = "it has a password or another secret";
+	}
+	PQconninfoFree(options);
+	return problem;
+}
+
+static const char *
+conninfo_list_problem(const char *list, int *at)
+{
+	PoPoolerEntry entry[PO_POOLER_MOST];
+	int			n = po_pooler_split(list, entry);
+	const char *problem = NULL;
+
+	*at = 0;
+	if (n < 0)
+		return "there are more than 16, or a quote is not closed";
+	for (int i = 0; i < n && problem == NULL; i++)
+	{
+		problem = conninfo_problem(list, &entry[i]);
+		*at = i + 1;
+	}
+	return problem;
+}
+
+#define CONNINFO		"pool_optimizer.pgbouncer_conninfo"
+#define CONNINFO_HINT	"Passwords belong in a file: see passfile= and service= of libpq."
+
+/*
+ * Core's own message would quote the value, and the log the statement, ALTER SYSTEM, which
+ * only an error of our own can hide.  No other process than a client backend may get
+ * one: a walsender, say, reads settings again while it is at its command.
+ */
+static bool
+check_conninfo(char **newval, void **extra, GucSource source)
+{
+	int			at;
+	const char *problem = conninfo_list_problem(*newval, &at);
+
+	(void) extra;
+	(void) source;
+	if (problem == NULL)
+		return true;
+	if (debug_query_string != NULL && MyBackendType == B_BACKEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for parameter \"%s\"", CONNINFO),
+				 errdetail("Connection string %d: %s.", at, problem),
+				 errhint(CONNINFO_HINT),
+				 errhidestmt(true)));
+	GUC_check_errmsg("invalid value for parameter \"%s\"", CONNINFO);
+	GUC_check_errdetail("Connection string %d: %s.", at, problem);
+	GUC_check_errhint(CONNINFO_HINT);
+	return false;
+}
+
+static bool
+check_include(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (**newval == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errdetail("An absolute path is needed.");
+	return false;
 }
 
 bool
@@ -176,6 +263,23 @@ define_limits(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+static void
+define_poolers(void)
+{
+	DefineCustomStringVariable(CONNINFO,
+							   "Consoles of PgBouncer to read from, and to set pool sizes at.",
+							   "Connection strings of libpq, separated by \";\", without "
+							   "passwords.",
+							   &po_guc_pgbouncer_conninfo, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_conninfo, NULL, NULL);
+	DefineCustomStringVariable("pool_optimizer.pgbouncer_include",
+							   "File of PgBouncer's configuration in which pool sizes may be "
+							   "changed.",
+							   "An absolute path; only entries between the marks are touched.",
+							   &po_guc_pgbouncer_include, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_include, NULL, NULL);
+}
+
 /* What sizes shared memory. */
 static void
 define_sizes(void)
@@ -227,6 +331,7 @@ po_guc_define(void)
 {
 	define_behaviour();
 	define_limits();
+	define_poolers();
 	define_sizes();
 #ifdef PO_INJECT
 	define_injection();

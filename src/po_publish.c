@@ -36,6 +36,7 @@
 #include "po_policy_row.h"
 #include "po_policy_rls.h"
 #include "po_policy_sql.h"
+#include "po_pooler_table.h"
 #include "po_registry.h"
 #include "po_session.h"
 #include "po_stats.h"
@@ -45,6 +46,7 @@ PG_FUNCTION_INFO_V1(pool_stats_cluster_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_session_1_0);
 PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
 PG_FUNCTION_INFO_V1(pool_events_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
 PG_FUNCTION_INFO_V1(pool_sync_1_0);
@@ -619,6 +621,96 @@ pool_events_1_0(PG_FUNCTION_ARGS)
 			CHECK_FOR_INTERRUPTS();
 			put_event(&row, &event, my_tenant);
 		}
+	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_stats_pooler ---------- */
+
+/* -1 = not known. */
+static void
+add_known(Row *row, double value)
+{
+	add(row, Float8GetDatum(value), value < 0);
+}
+
+static void
+add_known_int(Row *row, int value)
+{
+	add(row, Int32GetDatum(value), value < 0);
+}
+
+static void
+put_pool(Row *row, const PoPoolSeen *seen)
+{
+	const PoPoolerPool *p = &seen->pool;
+
+	add_text(row, p->database);
+	add_text(row, p->user);
+	add_text(row, seen->tenant >= 0 ? seen->tenant_name : NULL);
+	add_text(row, p->pool_mode[0] == '\0' ? NULL : p->pool_mode);
+	add_known_int(row, seen->pool_size);
+	add_known_int(row, seen->min_pool_size);
+	add_known_int(row, seen->reserve_pool_size);
+	add(row, Int64GetDatum(p->cl_active), false);
+	add(row, Int64GetDatum(p->cl_waiting), false);
+	add(row, Int64GetDatum(p->sv_active), false);
+	add(row, Int64GetDatum(p->sv_idle), false);
+	add(row, Int64GetDatum(p->sv_used), false);
+	add_double(row, p->maxwait * 1000.0 + p->maxwait_us / 1000.0);
+	add_known(row, seen->rates.xacts);
+	add_known(row, seen->rates.queries);
+	add_known(row, seen->rates.xact_ms);
+	add_known(row, seen->rates.wait_ms);
+}
+
+#define POOL_COLUMNS	17
+
+/* pool NULL = the pooler alone. */
+static void
+put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
+{
+	add_text(row, pooler->name);
+	if (pool != NULL)
+		put_pool(row, pool);
+	else
+	{
+		for (int i = 0; i < POOL_COLUMNS; i++)
+			add_null(row);
+	}
+	add_time(row, pooler->seen_at);
+	add_text(row, po_pooler_table_state_name(pooler->state));
+	add_text(row, sees_all() && pooler->error[0] != '\0' ? pooler->error : NULL);
+	add_text(row, pooler->version[0] == '\0' ? NULL : pooler->version);
+	end_row(row);
+}
+
+Datum
+pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoPoolerSeen poolers[PO_POOLER_MOST];
+	PoPoolSeen *pools;
+	int			n_poolers;
+	int			n_pools;
+
+	begin_rows(fcinfo, &row);
+	pools = palloc(po_shared->n_pools * sizeof(PoPoolSeen));
+	po_pooler_table_copy(poolers, &n_poolers, pools, &n_pools);
+	for (int i = 0; i < n_poolers; i++)
+	{
+		bool		has_pools = false;
+
+		for (int j = 0; j < n_pools; j++)
+		{
+			if (pools[j].pooler != i)
+				continue;
+			has_pools = true;
+			if (sees_tenant(pools[j].tenant))
+				put_pooler(&row, &poolers[i], &pools[j]);
+		}
+		if (!has_pools && sees_all())
+			put_pooler(&row, &poolers[i], NULL);
 	}
 	return (Datum) 0;
 }

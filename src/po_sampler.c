@@ -37,6 +37,7 @@
 #include "po_inject.h"
 #include "po_judge.h"
 #include "po_keeper.h"
+#include "po_pooler.h"
 #include "po_reclaim.h"
 #include "po_registry.h"
 #include "po_sample.h"
@@ -536,6 +537,12 @@ step_keeper(void)
 }
 
 static void
+step_pooler(void)
+{
+	po_pooler_manage();
+}
+
+static void
 step_state(void)
 {
 	if (ticks < state_due)
@@ -634,6 +641,7 @@ run_round(void)
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
 	run_step("keeper", step_keeper);
+	run_step("pooler", step_pooler);
 	run_step("state", step_state);
 	run_step("reconcile", step_reconcile);
 }
@@ -660,6 +668,7 @@ wait_for_next(uint32 wait_event)
 						(int64) po_guc_sample_interval * PO_US_PER_MS);
 		po_registry_serve_queue();
 		po_keeper_reload();
+		po_pooler_reload();
 	}
 }
 

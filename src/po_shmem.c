@@ -31,6 +31,7 @@ int		   *po_tenant_buckets = NULL;
 int		   *po_counter_buckets = NULL;
 PoPolicySet *po_policy_set = NULL;
 PoEvent    *po_events = NULL;
+PoPoolSeen *po_pools = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -46,6 +47,7 @@ set_sizes(PoShared *s)
 	s->n_counters = MaxBackends * PO_N_COUNTED;
 	s->n_policies = po_guc_max_tenants + 256;
 	s->n_events = po_guc_history_events;
+	s->n_pools = po_guc_max_tenants + 256;
 	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
 		s->n_buckets *= 2;
 	s->usable = Max(MaxConnections - po_compat_reserved_connections(), 0);
@@ -84,6 +86,7 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_counter_buckets, mul_size(s->n_buckets, sizeof(int)));
 	TAKE(po_events, mul_size(mul_size(PO_N_RINGS, s->n_events), sizeof(PoEvent)));
 	TAKE(po_policy_set, policy_set_size(s));
+	TAKE(po_pools, mul_size(s->n_pools, sizeof(PoPoolSeen)));
 #undef TAKE
 	return at;
 }
@@ -167,6 +170,7 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u64(&s->last_pass, 0);
 	pg_atomic_init_u64(&s->worker_errors, 0);
 	pg_atomic_init_u32(&s->keeper_pid, 0);
+	pg_atomic_init_u32(&s->pooler_pid, 0);
 	pg_atomic_init_u64(&s->changes_applied, 0);
 	pg_atomic_init_u32(&s->extension_found, 0);
 	/* One change is pending from the start: the table has not been read. */

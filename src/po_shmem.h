@@ -11,6 +11,7 @@
  *		PO_LOCK_STATS		tenants' statistics, merged accounts	po_stats.c
  *		PO_LOCK_EVENTS		both rings of events					po_events.c
  *		PO_LOCK_STATUS		last_error of PoShared					po_shmem.c
+ *		PO_LOCK_POOLERS		what poolers said						po_pooler_table.c
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -28,6 +29,7 @@
 #include "model/po_histogram.h"
 #include "model/po_names.h"
 #include "model/po_policy.h"
+#include "model/po_pooler_rows.h"
 #include "model/po_recommend.h"
 #include "model/po_search.h"
 
@@ -36,10 +38,11 @@ typedef enum PoLock
 	PO_LOCK_ADMISSION,
 	PO_LOCK_STATS,
 	PO_LOCK_EVENTS,
-	PO_LOCK_STATUS
+	PO_LOCK_STATUS,
+	PO_LOCK_POOLERS
 } PoLock;
 
-#define PO_N_LOCKS			4
+#define PO_N_LOCKS			5
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -328,7 +331,9 @@ typedef enum PoEventKind
 	PO_EVENT_TERMINATE,
 	PO_EVENT_WOULD_TERMINATE,
 	PO_EVENT_ALERT,
-	PO_EVENT_POLICY
+	PO_EVENT_POLICY,
+	PO_EVENT_RESIZE,
+	PO_EVENT_WOULD_RESIZE
 } PoEventKind;
 
 typedef struct PoEvent
@@ -351,6 +356,51 @@ typedef struct PoRing
 	uint64		written;		/* PO_LOCK_EVENTS */
 } PoRing;
 
+/* ---------- poolers ---------- */
+
+#define PO_POOLER_NAME_LEN		128
+#define PO_POOLER_VERSION_LEN	32
+
+typedef enum PoPoolerState
+{
+	PO_POOLER_NEW,				/* not asked yet */
+	PO_POOLER_OK,
+	PO_POOLER_UNREACHABLE,		/* does not answer, or not in time */
+	PO_POOLER_REFUSED,			/* answers with an error */
+	PO_POOLER_UNREADABLE		/* answers what is not understood */
+} PoPoolerState;
+
+/* PO_LOCK_POOLERS, written by the worker of po_pooler.c */
+typedef struct PoPoolerSeen
+{
+	char		name[PO_POOLER_NAME_LEN];	/* host:port */
+	PoPoolerState state;
+	char		version[PO_POOLER_VERSION_LEN];
+	char		error[PO_ERROR_LEN];
+	TimestampTz seen_at;		/* the last good answer; 0 = never */
+} PoPoolerSeen;
+
+/* A pool of one of them.  PO_LOCK_POOLERS, by the same */
+typedef struct PoPoolSeen
+{
+	int			pooler;
+	int			tenant;			/* -1 = none of ours */
+	char		tenant_name[PO_NAME_LEN];
+	PoPoolerPool pool;
+	int			pool_size;		/* of this and the next two, -1 = unknown */
+	int			min_pool_size;
+	int			reserve_pool_size;
+	PoPoolerRates rates;		/* of its database */
+} PoPoolSeen;
+
+/* PO_LOCK_POOLERS */
+typedef struct PoPoolers
+{
+	int			n_poolers;
+	int			n_seen;			/* places of po_pools in use */
+	PoPoolerSeen pooler[PO_POOLER_MOST];
+} PoPoolers;
+
 /* ---------- the whole ---------- */
 
 typedef struct PoShared
@@ -361,6 +411,7 @@ typedef struct PoShared
 	int			n_counters;
 	int			n_policies;
 	int			n_events;		/* of each ring */
+	int			n_pools;		/* of all poolers */
 	int			n_buckets;		/* of tenants and of counters, a power of two */
 	int			usable;			/* connections that plain clients can have */
 	int			max_waiting;
@@ -382,6 +433,9 @@ typedef struct PoShared
 	pg_atomic_uint64 changes_applied;
 	pg_atomic_uint32 extension_found;	/* 0 not read yet, 1 no, 2 yes */
 
+	/* Written by the worker that visits poolers */
+	pg_atomic_uint32 pooler_pid;
+
 	/* Counted up by whoever changed policies, or wants them read */
 	pg_atomic_uint64 changes_requested;
 
@@ -392,6 +446,7 @@ typedef struct PoShared
 	PoRate		rate;			/* of terminations.  PO_LOCK_STATS */
 	PoRing		ring[PO_N_RINGS];	/* PO_LOCK_EVENTS */
 	PoRegistry	registry;		/* PO_LOCK_ADMISSION */
+	PoPoolers	poolers;		/* PO_LOCK_POOLERS */
 } PoShared;
 
 /* NULL in a process where the library was not preloaded. */
@@ -405,6 +460,7 @@ extern int *po_tenant_buckets;
 extern int *po_counter_buckets;
 extern PoPolicySet *po_policy_set;
 extern PoEvent *po_events;
+extern PoPoolSeen *po_pools;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

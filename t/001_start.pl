@@ -33,7 +33,8 @@ my %call = (
 	pool_stats_cluster => q{SELECT * FROM pool_stats_cluster()},
 	pool_stats_session => q{SELECT * FROM pool_stats_session()},
 	pool_recommendations => q{SELECT * FROM pool_recommendations()},
-	pool_events => q{SELECT * FROM pool_events()});
+	pool_events => q{SELECT * FROM pool_events()},
+	pool_stats_pooler => q{SELECT * FROM pool_stats_pooler()});
 
 # Triggers and the row-level security of the table: a restore before the restart, and
 # a look at its rows, must work.

@@ -1,0 +1,314 @@
+/*
+ * po_pooler_plan.c
+ *		How far to resize a pool at a time, and where to write it.
+ */
+#include "model/po_pooler_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int
+po_pooler_share(int size, int n)
+{
+	return n <= 1 || size <= 1 ? size : (size - 1) / n + 1;
+}
+
+int
+po_pooler_next_size(int current, int wanted, int step_up, int step_down)
+{
+	if (wanted < 1)
+		wanted = 1;
+	/* No limit so far: nothing to go on from. */
+	if (current < 1)
+		return wanted;
+	if (step_up > 0 && wanted > current && wanted - current > step_up)
+		return current + step_up;
+	if (step_down > 0 && wanted < current && current - wanted > step_down)
+		return current - step_down;
+	return wanted;
+}
+
+/* ---------- the include file ---------- */
+
+/* A run of bytes of the text. */
+typedef struct Span
+{
+	const char *start;
+	const char *end;
+} Span;
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+static Span
+trim(Span s)
+{
+	while (s.start < s.end && is_blank(*s.start))
+		s.start++;
+	while (s.start < s.end && is_blank(s.end[-1]))
+		s.end--;
+	return s;
+}
+
+static bool
+equals(Span s, const char *text)
+{
+	size_t		length = strlen(text);
+
+	return (size_t) (s.end - s.start) == length && memcmp(s.start, text, length) == 0;
+}
+
+/* The next line of the text, without its end; moves *at beyond that. */
+static Span
+next_line(const char **at, const char *end)
+{
+	Span		line;
+	const char *newline = memchr(*at, '\n', (size_t) (end - *at));
+
+	line.start = *at;
+	line.end = newline == NULL ? end : newline;
+	*at = newline == NULL ? end : newline + 1;
+	return line;
+}
+
+/* Is it a comment that says just this? */
+static bool
+is_mark(Span line, const char *words)
+{
+	line = trim(line);
+	if (line.start == line.end || (*line.start != ';' && *line.start != '#'))
+		return false;
+	line.start++;
+	return equals(trim(line), words);
+}
+
+/* What follows the text quoted by the byte at c, in which that stands doubled; NULL when
+ * it is not closed. */
+static const char *
+skip_quoted(const char *c, const char *end)
+{
+	char		quote = *c++;
+
+	for (; c < end; c++)
+	{
+		if (*c != quote)
+			continue;
+		if (c + 1 == end || c[1] != quote)
+			return c + 1;
+		c++;
+	}
+	return NULL;
+}
+
+/* Reads the name before '='; *rest is what follows that.  Names that are no plain word
+ * stand in double quotes, themselves doubled. */
+static bool
+entry_is(Span line, const char *name, Span *rest)
+{
+	const char *c;
+
+	line = trim(line);
+	c = line.start;
+	if (c < line.end && *c == '"')
+	{
+		const char *after = skip_quoted(c, line.end);
+
+		if (after == NULL)
+			return false;
+		for (c++; c < after - 1; c++)
+		{
+			if (*c == '"')
+				c++;
+			if (*name == '\0' || *c != *name++)
+				return false;
+		}
+		if (*name != '\0')
+			return false;
+		c = after;
+	}
+	else
+	{
+		size_t		length = strlen(name);
+
+		if ((size_t) (line.end - c) < length || memcmp(c, name, length) != 0)
+			return false;
+		c += length;
+	}
+	while (c < line.end && is_blank(*c))
+		c++;
+	if (c == line.end || *c != '=')
+		return false;
+	rest->start = c + 1;
+	rest->end = line.end;
+	return true;
+}
+
+/* ---------- values of an entry ---------- */
+
+typedef struct Output
+{
+	char	   *to;
+	size_t		room;
+	size_t		length;
+	bool		overflowed;
+} Output;
+
+static void
+put(Output *out, const char *bytes, size_t n)
+{
+	if (out->overflowed || n > out->room - out->length)
+	{
+		out->overflowed = true;
+		return;
+	}
+	memcpy(out->to + out->length, bytes, n);
+	out->length += n;
+}
+
+static void
+put_span(Output *out, Span s)
+{
+	put(out, s.start, (size_t) (s.end - s.start));
+}
+
+/* Takes "key = value" off the front of s; false when there is something else. */
+static bool
+take_pair(Span *s, Span *key, Span *value)
+{
+	const char *c = s->start;
+
+	key->start = c;
+	while (c < s->end && !is_blank(*c) && *c != '=')
+		c++;
+	key->end = c;
+	while (c < s->end && is_blank(*c))
+		c++;
+	if (key->start == key->end || c == s->end || *c != '=')
+		return false;
+	c++;
+	while (c < s->end && is_blank(*c))
+		c++;
+	value->start = c;
+	if (c < s->end && *c == '\'')
+	{
+		c = skip_quoted(c, s->end);
+		if (c == NULL || (c < s->end && !is_blank(*c)))
+			return false;
+	}
+	else
+	{
+		while (c < s->end && !is_blank(*c))
+			c++;
+	}
+	value->end = c;
+	s->start = c;
+	/* What we would add after an empty one would become its value. */
+	return value->start < c;
+}
+
+/* Copies the values with one changed wherever it is set; adds it when it is not. */
+static bool
+put_values(Output *out, Span values, const PoIniChange *change)
+{
+	char		size[32];
+	char		min[32];
+	bool		has_size = false;
+	bool		has_min = change->min_pool_size < 0;
+	Span		key;
+	Span		value;
+	const char *copied = values.start;
+	Span		rest = values;
+	Span		between;
+
+	snprintf(size, sizeof(size), "%d", change->pool_size);
+	snprintf(min, sizeof(min), "%d", change->min_pool_size);
+	while (rest = trim(rest), rest.start < rest.end)
+	{
+		bool		is_size;
+
+		if (!take_pair(&rest, &key, &value))
+			return false;
+		is_size = equals(key, "pool_size");
+		if (!is_size && !(change->min_pool_size >= 0 && equals(key, "min_pool_size")))
+			continue;
+		has_size = has_size || is_size;
+		has_min = has_min || !is_size;
+		between.start = copied;
+		between.end = value.start;
+		put_span(out, between);
+		put(out, is_size ? size : min, strlen(is_size ? size : min));
+		copied = value.end;
+	}
+	/* Blanks and a carriage return at the end stay there. */
+	between.start = copied;
+	between.end = rest.end > copied ? rest.end : copied;
+	put_span(out, between);
+	if (!has_size)
+	{
+		put(out, " pool_size=", 11);
+		put(out, size, strlen(size));
+	}
+	if (!has_min)
+	{
+		put(out, " min_pool_size=", 15);
+		put(out, min, strlen(min));
+	}
+	between.start = between.end;
+	between.end = values.end;
+	put_span(out, between);
+	return true;
+}
+
+static const char *const section_names[] = {
+	[PO_INI_DATABASES] = "[databases]",
+	[PO_INI_USERS] = "[users]"
+};
+
+PoIniResult
+po_pooler_edit_ini(const char *text, size_t length, const PoIniChange *change, char *to,
+				   size_t room, size_t *to_length)
+{
+	const char *at = text;
+	const char *end = text + length;
+	bool		in_section = false;
+	bool		in_marks = false;
+	bool		found = false;
+	Output		out = {to, room, 0, false};
+
+	while (at < end)
+	{
+		Span		whole;
+		Span		line;
+		Span		values;
+
+		whole.start = at;
+		line = next_line(&at, end);
+		whole.end = at;
+		if (is_mark(line, "pool_optimizer begin"))
+			in_marks = true;
+		else if (is_mark(line, "pool_optimizer end"))
+			in_marks = false;
+		else if (trim(line).start < line.end && *trim(line).start == '[')
+			in_section = equals(trim(line), section_names[change->section]);
+		else if (in_marks && in_section && entry_is(line, change->name, &values))
+		{
+			if (found)
+				return PO_INI_TWICE;
+			found = true;
+			put(&out, line.start, (size_t) (values.start - line.start));
+			if (!put_values(&out, values, change))
+				return PO_INI_MALFORMED;
+			/* trim has left the line's end to us. */
+			put(&out, values.end, (size_t) (whole.end - values.end));
+			continue;
+		}
+		put_span(&out, whole);
+	}
+	if (out.overflowed)
+		return PO_INI_NO_ROOM;
+	*to_length = out.length;
+	return found ? PO_INI_OK : PO_INI_NOT_FOUND;
+}

@@ -1,0 +1,52 @@
+/*
+ * po_pooler_plan.h
+ *		How far to resize a pool at a time, and where to write it.
+ */
+#ifndef PO_POOLER_PLAN_H
+#define PO_POOLER_PLAN_H
+
+#include "model/po_types.h"
+
+/* The part of a recommended size that each of n pools of one tenant gets, rounded up. */
+extern int	po_pooler_share(int size, int n);
+
+/* The size to set now on the way to wanted; a step of 0 means at once.  At least 1: 0
+ * means no limit to newer PgBouncers, and no connection at all to older ones. */
+extern int	po_pooler_next_size(int current, int wanted, int step_up, int step_down);
+
+/* ---------- the include file ---------- */
+
+typedef enum PoIniSection
+{
+	PO_INI_DATABASES,
+	PO_INI_USERS
+} PoIniSection;
+
+typedef enum PoIniResult
+{
+	PO_INI_OK,
+	PO_INI_NOT_FOUND,			/* no such entry between the marks */
+	PO_INI_TWICE,
+	PO_INI_MALFORMED,			/* the entry is not key=value */
+	PO_INI_NO_ROOM
+} PoIniResult;
+
+typedef struct PoIniChange
+{
+	PoIniSection section;
+	const char *name;
+	int			pool_size;
+	int			min_pool_size;	/* -1 = leave as it is */
+} PoIniChange;
+
+/*
+ * Copies the text of a configuration file with pool_size (and min_pool_size) of one
+ * entry changed, or added to its end; nothing else is touched.  The entry must be
+ * between lines "; pool_optimizer begin" and "; pool_optimizer end", and be the only one of
+ * its name and section there.  to gets at most room bytes, without a terminating NUL.
+ */
+extern PoIniResult po_pooler_edit_ini(const char *text, size_t length,
+									  const PoIniChange *change, char *to, size_t room,
+									  size_t *to_length);
+
+#endif							/* PO_POOLER_PLAN_H */

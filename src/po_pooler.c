@@ -1,0 +1,726 @@
+/*
+ * po_pooler.c
+ *		The worker that visits PgBouncers.
+ *
+ * A dynamic worker, attached to no database, started by the sampler while
+ * pool_optimizer.pgbouncer_conninfo names anybody.  Every 20 samples (2 s) it asks each
+ * console what pools there are, whose they are, and how they do (po_console.c), shows
+ * that (po_pooler_table.c) and resizes where policies say so (po_resize.c).  It keeps its
+ * connections, so that no PgBouncer logs a login every time.
+ *
+ * A pool belongs to the tenant of the sessions that its server connections are: SHOW
+ * SERVERS has their process ids.  So a pool of another server with the same names is
+ * nobody's, and every template of tenants' names works.
+ */
+#include "postgres.h"
+
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "po_compat.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_inject.h"
+#include "po_pooler.h"
+#include "po_pooler_table.h"
+#include "po_registry.h"
+#include "po_resize.h"
+
+#define VISIT_EVERY_SAMPLES	20
+#define VISIT_RARELY_US		(10 * PO_US_PER_S)
+#define VISIT_MOST_US		(5 * PO_US_PER_S)
+#define CONNECT_MOST_US		(2 * PO_US_PER_S)
+#define BACKOFF_MIN_US		PO_US_PER_S
+#define BACKOFF_MAX_US		(60 * PO_US_PER_S)
+#define REPEAT_AFTER_US		(60 * PO_US_PER_S)	/* flapping is not told more often */
+#define CONSOLE_DATABASE	"pgbouncer"
+
+/* ---------- in the sampler ---------- */
+
+static BackgroundWorkerHandle *handle = NULL;
+static int64 not_before = 0;	/* monotonic us */
+static int64 start_backoff_us = 0;
+
+static bool
+start_worker(void)
+{
+	BackgroundWorker worker;
+	MemoryContext before;
+	bool		started;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "po_pooler_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "pool_optimizer pooler", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "pool_optimizer pooler", sizeof(worker.bgw_type));
+	worker.bgw_notify_pid = MyProcPid;
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(before);
+	return started;
+}
+
+static bool
+worker_ended(void)
+{
+	pid_t		pid;
+
+	if (handle == NULL)
+		return true;
+	if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
+		return false;
+	pfree(handle);
+	handle = NULL;
+	return true;
+}
+
+void
+po_pooler_manage(void)
+{
+	int64		ticks;
+
+	if (handle == NULL && po_guc_pgbouncer_conninfo[0] == '\0')
+		return;
+	if (!worker_ended() || po_guc_pgbouncer_conninfo[0] == '\0')
+		return;
+	ticks = po_shmem_monotonic_us();
+	if (ticks < not_before)
+		return;
+	/* One that ran for longer than that is started again soon. */
+	start_backoff_us = start_backoff_us == 0 || ticks - not_before > BACKOFF_MAX_US ?
+		BACKOFF_MIN_US : Min(start_backoff_us * 2, BACKOFF_MAX_US);
+	not_before = ticks + start_backoff_us;
+	if (!start_worker())
+	{
+		handle = NULL;
+		po_shmem_set_error("no background worker slot is free for visits of PgBouncer: raise "
+						   "max_worker_processes");
+	}
+}
+
+void
+po_pooler_reload(void)
+{
+	start_backoff_us = 0;
+	not_before = 0;
+}
+
+/* ---------- whom to visit ---------- */
+
+static PoVisitedPooler poolers[PO_POOLER_MOST];
+static int	n_poolers = 0;
+static char *visited_list = NULL;	/* the setting that they are from */
+
+static HTAB *
+create_table(MemoryContext context, const char *name, Size key, Size entry, int flags)
+{
+	HASHCTL		control;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = key;
+	control.entrysize = entry;
+	control.hcxt = context;
+	return hash_create(name, 64, &control, HASH_ELEM | HASH_CONTEXT | flags);
+}
+
+static void
+forget_poolers(void)
+{
+	for (int i = 0; i < n_poolers; i++)
+	{
+		po_console_close(&poolers[i].console);
+		MemoryContextDelete(poolers[i].context);
+	}
+	memset(poolers, 0, sizeof(poolers));
+	n_poolers = 0;
+}
+
+static void
+add_pooler(const char *list, const PoPoolerEntry *entry)
+{
+	PoVisitedPooler *p = &poolers[n_poolers++];
+
+	p->context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer pooler",
+									   ALLOCSET_DEFAULT_SIZES);
+	p->conninfo = MemoryContextAllocZero(p->context, entry->length + 1);
+	memcpy(p->conninfo, list + entry->start, entry->length);
+	po_console_name(p->conninfo, p->seen.name, sizeof(p->seen.name));
+	p->pools = create_table(p->context, "pools", sizeof(PoPoolKey), sizeof(PoVisitedPool),
+							HASH_BLOBS);
+	p->databases = create_table(p->context, "databases", PO_PART_LEN,
+								sizeof(PoVisitedDatabase), HASH_STRINGS);
+	p->users = create_table(p->context, "users", PO_PART_LEN, sizeof(PoVisitedUser),
+							HASH_STRINGS);
+	p->has_user_sizes = true;
+}
+
+/* Settings have been read again: those who cannot be reached may be, now. */
+static void
+find_poolers(void)
+{
+	PoPoolerEntry entry[PO_POOLER_MOST];
+	int			n;
+
+	if (visited_list != NULL && strcmp(visited_list, po_guc_pgbouncer_conninfo) == 0)
+	{
+		for (int i = 0; i < n_poolers; i++)
+		{
+			if (poolers[i].backoff_us > 0)
+				poolers[i].backoff_us = poolers[i].due = 0;
+		}
+		return;
+	}
+	forget_poolers();
+	if (visited_list != NULL)
+		pfree(visited_list);
+	visited_list = MemoryContextStrdup(TopMemoryContext, po_guc_pgbouncer_conninfo);
+	n = po_pooler_split(visited_list, entry);
+	for (int i = 0; i < n; i++)
+		add_pooler(visited_list, &entry[i]);
+}
+
+/* ---------- what they say ---------- */
+
+/* Who takes the records of an answer. */
+typedef struct Taker
+{
+	PoVisitedPooler *pooler;
+	int64		ticks;
+	struct SessionPid *pids;	/* sorted */
+	int			n_pids;
+} Taker;
+
+typedef struct SessionPid
+{
+	int			pid;
+	int			slot;
+} SessionPid;
+
+/* An entry that is new, or there already; NULL when there is no room. */
+static void *
+enter(PoVisitedPooler *p, HTAB *table, const void *key, Size entry_size, Size key_size)
+{
+	bool		found;
+	char	   *entry;
+
+	if (hash_get_num_entries(table) >= po_shared->n_pools)
+		entry = hash_search(table, key, HASH_FIND, &found);
+	else
+		entry = hash_search(table, key, HASH_ENTER, &found);
+	if (entry == NULL)
+		p->n_left_out++;
+	else if (!found)
+		memset(entry + key_size, 0, entry_size - key_size);
+	return entry;
+}
+
+static void
+take_database(const PoPoolerRecord *record, void *arg)
+{
+	PoVisitedPooler *p = ((Taker *) arg)->pooler;
+	PoVisitedDatabase *d;
+
+	d = enter(p, p->databases, record->database.name, sizeof(*d), PO_PART_LEN);
+	if (d == NULL)
+		return;
+	d->now = record->database;
+	d->visit = p->visit;
+}
+
+static void
+take_user(const PoPoolerRecord *record, void *arg)
+{
+	PoVisitedPooler *p = ((Taker *) arg)->pooler;
+	PoVisitedUser *u;
+
+	if (record->user.pool_size < 0)
+		return;
+	u = enter(p, p->users, record->user.name, sizeof(*u), PO_PART_LEN);
+	if (u == NULL)
+		return;
+	u->pool_size = (int) Min(record->user.pool_size, PG_INT32_MAX);
+	u->visit = p->visit;
+}
+
+static void
+take_pool(const PoPoolerRecord *record, void *arg)
+{
+	PoVisitedPooler *p = ((Taker *) arg)->pooler;
+	PoPoolKey	key;
+	PoVisitedPool *pool;
+
+	if (strcmp(record->pool.database, CONSOLE_DATABASE) == 0)
+		return;
+	/* po_pooler_read has put zeros behind the names. */
+	memcpy(key.database, record->pool.database, sizeof(key.database));
+	memcpy(key.user, record->pool.user, sizeof(key.user));
+	pool = enter(p, p->pools, &key, sizeof(*pool), sizeof(key));
+	if (pool == NULL)
+		return;
+	if (pool->visit == 0)
+		pool->tenant = -1;
+	pool->now = record->pool;
+	pool->visit = p->visit;
+	pool->n_servers = 0;
+}
+
+static void
+take_stats(const PoPoolerRecord *record, void *arg)
+{
+	Taker	   *taker = arg;
+	PoVisitedDatabase *d;
+
+	d = hash_search(taker->pooler->databases, record->stats.database, HASH_FIND, NULL);
+	if (d == NULL)
+		return;
+	po_pooler_rates(d->stats_at == 0 ? NULL : &d->stats, &record->stats,
+					taker->ticks - d->stats_at, &d->rates);
+	d->stats = record->stats;
+	d->stats_at = taker->ticks;
+}
+
+/* ---------- whose pools ---------- */
+
+static int
+compare_pids(const void *a, const void *b)
+{
+	int			one = ((const SessionPid *) a)->pid;
+	int			other = ((const SessionPid *) b)->pid;
+
+	return one < other ? -1 : one > other;
+}
+
+static void
+list_pids(Taker *taker)
+{
+	taker->pids = palloc(po_shared->n_slots * sizeof(SessionPid));
+	taker->n_pids = 0;
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		uint32		phase = pg_atomic_read_u32(&po_slots[i].phase);
+
+		if (phase != PO_SLOT_ADMITTED && phase != PO_SLOT_EXEMPT)
+			continue;
+		/* Whether that is still so is looked at for those that count. */
+		taker->pids[taker->n_pids].pid = po_slots[i].pid;
+		taker->pids[taker->n_pids++].slot = i;
+	}
+	qsort(taker->pids, taker->n_pids, sizeof(SessionPid), compare_pids);
+}
+
+/* The role that a pool's connections have on its server. */
+static const char *
+server_role(const PoVisitedPool *pool, const PoPoolerDatabase *database)
+{
+	return database->force_user[0] != '\0' ? database->force_user : pool->key.user;
+}
+
+/* A server connection: is it one of our sessions?  Then its tenant is the pool's. */
+static void
+take_server(const PoPoolerRecord *record, void *arg)
+{
+	Taker	   *taker = arg;
+	PoPoolKey	key;
+	PoVisitedPool *pool;
+	const PoPoolerDatabase *database;
+	SessionPid	wanted;
+	SessionPid *found;
+	PoIdentityCopy who;
+	PoTenant	tenant;
+
+	memcpy(key.database, record->server.database, sizeof(key.database));
+	memcpy(key.user, record->server.user, sizeof(key.user));
+	pool = hash_search(taker->pooler->pools, &key, HASH_FIND, NULL);
+	database = po_resize_database(taker->pooler, key.database);
+	if (pool == NULL || database == NULL || record->server.remote_pid <= 0 ||
+		record->server.remote_pid > PG_INT32_MAX)
+		return;
+	/* The first one decides, unless a later one is found to be ours. */
+	if (pool->n_servers++ == 0)
+		pool->is_ours = false;
+	if (pool->is_ours)
+		return;
+	wanted.pid = (int) record->server.remote_pid;
+	found = bsearch(&wanted, taker->pids, taker->n_pids, sizeof(SessionPid), compare_pids);
+	if (found == NULL || !po_registry_copy_session(found->slot, &who) ||
+		who.pid != wanted.pid || strcmp(who.database, database->dbname) != 0 ||
+		strcmp(who.role, server_role(pool, database)) != 0 ||
+		!po_registry_copy_tenant(who.tenant, &tenant))
+		return;
+	pool->is_ours = true;
+	pool->tenant = who.tenant;
+	strlcpy(pool->tenant_name, tenant.name, sizeof(pool->tenant_name));
+}
+
+/* A pool without connections is the tenant's that it was, or that its names give. */
+static void
+match_by_name(const PoVisitedPooler *p, PoVisitedPool *pool)
+{
+	const PoPoolerDatabase *database = po_resize_database(p, pool->key.database);
+	PoIdentity	who = {0};
+
+	if (pool->n_servers > 0 || pool->tenant >= 0 || database == NULL ||
+		!po_pooler_template_fits(po_guc_tenant))
+		return;
+	who.role = server_role(pool, database);
+	who.database = database->dbname;
+	po_template_expand(po_guc_tenant, &who, pool->tenant_name, sizeof(pool->tenant_name));
+	pool->tenant = po_registry_find_tenant(pool->tenant_name);
+	pool->is_ours = false;
+}
+
+/* Forgets what is not there any more, and tenants that have gone. */
+static void
+match_pools(PoVisitedPooler *p)
+{
+	HASH_SEQ_STATUS status;
+	PoVisitedPool *pool;
+	PoTenant	tenant;
+
+	hash_seq_init(&status, p->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		if (pool->visit != p->visit)
+		{
+			(void) hash_search(p->pools, &pool->key, HASH_REMOVE, NULL);
+			continue;
+		}
+		if (pool->n_servers > 0 && !pool->is_ours)
+			pool->tenant = -1;
+		if (pool->tenant >= 0 && (!po_registry_copy_tenant(pool->tenant, &tenant) ||
+								  strcmp(tenant.name, pool->tenant_name) != 0))
+		{
+			pool->tenant = -1;
+			pool->is_ours = false;
+		}
+		match_by_name(p, pool);
+	}
+}
+
+static void
+forget_old(PoVisitedPooler *p)
+{
+	HASH_SEQ_STATUS status;
+	PoVisitedDatabase *d;
+	PoVisitedUser *u;
+
+	hash_seq_init(&status, p->databases);
+	while ((d = hash_seq_search(&status)) != NULL)
+	{
+		if (d->visit != p->visit)
+			(void) hash_search(p->databases, d->name, HASH_REMOVE, NULL);
+	}
+	hash_seq_init(&status, p->users);
+	while ((u = hash_seq_search(&status)) != NULL)
+	{
+		if (u->visit != p->visit)
+			(void) hash_search(p->users, u->name, HASH_REMOVE, NULL);
+	}
+}
+
+/* ---------- a visit ---------- */
+
+/* Asks for one of the answers that there must be. */
+static bool
+show(PoVisitedPooler *p, PoPoolerCommand command, PoTakeRecord take, Taker *taker)
+{
+	PoAnswer	answer = po_console_show(&p->console, command, take, taker, &p->n_left_out);
+
+	if (answer == PO_ANSWER_OK)
+		return true;
+	if (answer == PO_ANSWER_REFUSED)
+		p->console.state = PO_POOLER_REFUSED;
+	else if (answer == PO_ANSWER_OTHER_COLUMNS)
+	{
+		p->console.state = PO_POOLER_UNREADABLE;
+		snprintf(p->console.error, sizeof(p->console.error),
+				 "the answer to %s lacks columns that PgBouncer's has",
+				 po_pooler_command(command));
+	}
+	po_console_close(&p->console);
+	return false;
+}
+
+/* Older ones tell no sizes of users, which they do not know. */
+static bool
+show_users(PoVisitedPooler *p, Taker *taker)
+{
+	if (!p->has_user_sizes)
+		return true;
+	switch (po_console_show(&p->console, PO_POOLER_USERS, take_user, taker, &p->n_left_out))
+	{
+		case PO_ANSWER_OK:
+			return true;
+		case PO_ANSWER_LOST:
+			return false;
+		default:
+			p->has_user_sizes = false;
+			return true;
+	}
+}
+
+static bool
+ask_all(PoVisitedPooler *p)
+{
+	Taker		taker = {.pooler = p};
+
+	p->visit++;
+	p->n_left_out = 0;
+	po_console_begin(&p->console, VISIT_MOST_US);
+	if (p->console.conn == NULL)
+		p->has_user_sizes = true;
+	if (!po_console_open(&p->console, p->conninfo, CONNECT_MOST_US))
+		return false;
+	po_console_version(&p->console, p->seen.version, sizeof(p->seen.version));
+	if (!show(p, PO_POOLER_DATABASES, take_database, &taker) || !show_users(p, &taker))
+		return false;
+	forget_old(p);
+	taker.ticks = po_shmem_monotonic_us();
+	if (!show(p, PO_POOLER_POOLS, take_pool, &taker) ||
+		!show(p, PO_POOLER_STATS, take_stats, &taker))
+		return false;
+	list_pids(&taker);
+	if (!show(p, PO_POOLER_SERVERS, take_server, &taker))
+		return false;
+	match_pools(p);
+	return true;
+}
+
+static void
+tell(const PoVisitedPooler *p, const char *what)
+{
+	char		reason[PO_REASON_LEN];
+	StringInfoData detail;
+
+	snprintf(reason, sizeof(reason), "PgBouncer %s %s", p->seen.name, what);
+	initStringInfo(&detail);
+	appendStringInfoChar(&detail, '{');
+	po_events_json_string(&detail, "pooler", p->seen.name);
+	po_events_json_string(&detail, "state", po_pooler_table_state_name(p->seen.state));
+	if (p->seen.error[0] != '\0')
+		po_events_json_string(&detail, "error", p->seen.error);
+	appendStringInfoChar(&detail, '}');
+	po_events_add(PO_EVENT_ALERT, "", 0, reason, detail.data);
+	ereport(LOG,
+			(errmsg("pool_optimizer: %s", reason),
+			 p->seen.error[0] == '\0' ? 0 : errdetail_log("%s", p->seen.error)));
+}
+
+/* An alert once, and once that it is over. */
+static void
+tell_state(PoVisitedPooler *p, int64 ticks)
+{
+	bool		well = p->seen.state == PO_POOLER_OK;
+
+	if (!well && !p->raised && (p->raised_at == 0 || ticks - p->raised_at >= REPEAT_AFTER_US))
+	{
+		p->raised = true;
+		p->raised_at = ticks;
+		tell(p, p->seen.state == PO_POOLER_UNREACHABLE ? "cannot be reached" :
+			 p->seen.state == PO_POOLER_REFUSED ? "refuses us" :
+			 "answers what is not understood");
+	}
+	else if (well && p->raised)
+	{
+		p->raised = false;
+		tell(p, "answers again");
+	}
+}
+
+static void
+forget_pools(PoVisitedPooler *p)
+{
+	HASH_SEQ_STATUS status;
+	PoVisitedDatabase *d;
+	PoVisitedPool *pool;
+
+	/* It may be another one when it is back. */
+	hash_seq_init(&status, p->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+		(void) hash_search(p->pools, &pool->key, HASH_REMOVE, NULL);
+	hash_seq_init(&status, p->databases);
+	while ((d = hash_seq_search(&status)) != NULL)
+		(void) hash_search(p->databases, d->name, HASH_REMOVE, NULL);
+}
+
+static void
+visit(int which)
+{
+	PoVisitedPooler *p = &poolers[which];
+	bool		well = ask_all(p);
+	int64		ticks;
+
+	if (well)
+	{
+		p->seen.state = PO_POOLER_OK;
+		p->seen.error[0] = '\0';
+		p->seen.seen_at = GetCurrentTimestamp();
+		if (p->n_left_out > 0)
+			snprintf(p->seen.error, sizeof(p->seen.error), "%d rows of its answers were left "
+					 "out: they are too many, or not as they should be", p->n_left_out);
+		/* Anything it fails at is told there. */
+		well = po_resize_pooler(poolers, n_poolers, which);
+	}
+	ticks = po_shmem_monotonic_us();
+	if (!well)
+	{
+		p->seen.state = p->console.state == PO_POOLER_OK ? PO_POOLER_UNREACHABLE :
+			p->console.state;
+		strlcpy(p->seen.error, p->console.error, sizeof(p->seen.error));
+		p->backoff_us = p->backoff_us == 0 ? BACKOFF_MIN_US :
+			Min(p->backoff_us * 2, BACKOFF_MAX_US);
+		p->due = ticks + p->backoff_us;
+		forget_pools(p);
+	}
+	else
+	{
+		p->backoff_us = 0;
+		p->due = ticks + Min((int64) po_guc_sample_interval * PO_US_PER_MS *
+							 VISIT_EVERY_SAMPLES, VISIT_RARELY_US);
+	}
+	tell_state(p, ticks);
+}
+
+/* ---------- showing ---------- */
+
+static void
+fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
+{
+	const PoVisitedDatabase *d = hash_search(p->databases, pool->key.database, HASH_FIND,
+											 NULL);
+
+	memset(seen, 0, sizeof(*seen));
+	seen->pool = pool->now;
+	seen->tenant = pool->tenant;
+	if (pool->tenant >= 0)
+		strlcpy(seen->tenant_name, pool->tenant_name, sizeof(seen->tenant_name));
+	seen->pool_size = po_resize_pool_size(p, pool);
+	seen->min_pool_size = seen->reserve_pool_size = -1;
+	seen->rates.xacts = seen->rates.queries = seen->rates.xact_ms = seen->rates.wait_ms = -1;
+	if (d == NULL)
+		return;
+	seen->min_pool_size = (int) Min(d->now.min_pool_size, PG_INT32_MAX);
+	seen->reserve_pool_size = (int) Min(d->now.reserve_pool_size, PG_INT32_MAX);
+	if (d->stats_at != 0)
+		seen->rates = d->rates;
+}
+
+static void
+publish(void)
+{
+	PoPoolerSeen seen[PO_POOLER_MOST];
+	int			room = po_shared->n_pools;
+	PoPoolSeen *pools = palloc(room * sizeof(PoPoolSeen));
+	int			n = 0;
+
+	for (int i = 0; i < n_poolers; i++)
+	{
+		HASH_SEQ_STATUS status;
+		const PoVisitedPool *pool;
+
+		seen[i] = poolers[i].seen;
+		hash_seq_init(&status, poolers[i].pools);
+		while ((pool = hash_seq_search(&status)) != NULL)
+		{
+			if (n == room)
+				continue;
+			fill_pool(&poolers[i], pool, &pools[n]);
+			pools[n++].pooler = i;
+		}
+	}
+	po_pooler_table_publish(seen, n_poolers, pools, n);
+}
+
+/* ---------- the worker ---------- */
+
+static void
+on_exit_pooler(int code, Datum arg)
+{
+	uint32		me = (uint32) MyProcPid;
+
+	(void) code;
+	(void) arg;
+	if (pg_atomic_compare_exchange_u32(&po_shared->pooler_pid, &me, 0))
+		po_pooler_table_publish(NULL, 0, NULL, 0);
+}
+
+/* One at a time; that of a sampler that has ended goes on. */
+static void
+claim(void)
+{
+	uint32		none = 0;
+
+	before_shmem_exit(on_exit_pooler, 0);
+	if (!pg_atomic_compare_exchange_u32(&po_shared->pooler_pid, &none, (uint32) MyProcPid))
+		proc_exit(1);
+}
+
+/* Visits those that are due; when the next one is. */
+static int64
+visit_due(MemoryContext round)
+{
+	int64		next = PG_INT64_MAX;
+
+	for (int i = 0; i < n_poolers && !ConfigReloadPending; i++)
+	{
+		if (poolers[i].due <= po_shmem_monotonic_us())
+		{
+			MemoryContextSwitchTo(round);
+			visit(i);
+			publish();
+			MemoryContextSwitchTo(TopMemoryContext);
+			MemoryContextReset(round);
+		}
+		next = Min(next, poolers[i].due);
+	}
+	return next;
+}
+
+void
+po_pooler_main(Datum arg)
+{
+	MemoryContext round;
+	uint32		wait_event;
+
+	(void) arg;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	claim();
+	wait_event = po_compat_wait_event("PoolOptimizerPoolerIdle");
+	round = AllocSetContextCreate(TopMemoryContext, "pool_optimizer visit",
+								  ALLOCSET_DEFAULT_SIZES);
+	find_poolers();
+	publish();
+	while (n_poolers > 0)
+	{
+		int64		left_us;
+
+		po_inject("pooler_visit");
+		left_us = visit_due(round) - po_shmem_monotonic_us();
+		if (left_us > 0 && !ConfigReloadPending)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 (long) Min(left_us / 1000 + 1, 60000), wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			find_poolers();
+			publish();
+		}
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,81 @@
+/*
+ * po_pooler_table.c
+ *		What poolers said last; PO_LOCK_POOLERS is taken here and nowhere else.
+ */
+#include "postgres.h"
+
+#include "po_pooler_table.h"
+
+void
+po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
+						const PoPoolSeen *pools, int n_pools)
+{
+	PoPoolers  *table = &po_shared->poolers;
+
+	n_pools = Min(n_pools, po_shared->n_pools);
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_EXCLUSIVE);
+	table->n_poolers = n_poolers;
+	if (n_poolers > 0)
+		memcpy(table->pooler, poolers, n_poolers * sizeof(PoPoolerSeen));
+	table->n_seen = n_pools;
+	if (n_pools > 0)
+		memcpy(po_pools, pools, n_pools * sizeof(PoPoolSeen));
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+}
+
+void
+po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, int *n_pools)
+{
+	const PoPoolers *table = &po_shared->poolers;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	*n_poolers = table->n_poolers;
+	memcpy(poolers, table->pooler, table->n_poolers * sizeof(PoPoolerSeen));
+	*n_pools = table->n_seen;
+	memcpy(pools, po_pools, table->n_seen * sizeof(PoPoolSeen));
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+}
+
+static int
+add_up(int sum, int64 n)
+{
+	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
+}
+
+bool
+po_pooler_table_demand(int tenant, int *active, int *waiting)
+{
+	bool		found = false;
+
+	*active = *waiting = 0;
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	for (int i = 0; i < po_shared->poolers.n_seen; i++)
+	{
+		if (po_pools[i].tenant != tenant)
+			continue;
+		found = true;
+		*active = add_up(*active, po_pools[i].pool.cl_active);
+		*waiting = add_up(*waiting, po_pools[i].pool.cl_waiting);
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+	return found;
+}
+
+const char *
+po_pooler_table_state_name(PoPoolerState state)
+{
+	switch (state)
+	{
+		case PO_POOLER_NEW:
+			return "new";
+		case PO_POOLER_OK:
+			return "ok";
+		case PO_POOLER_UNREACHABLE:
+			return "unreachable";
+		case PO_POOLER_REFUSED:
+			return "refused";
+		case PO_POOLER_UNREADABLE:
+			return "unreadable";
+	}
+	return "unknown";
+}

@@ -1,0 +1,27 @@
+/*
+ * po_pooler_table.h
+ *		What poolers said last, for anyone to read.
+ *
+ * Every function takes PO_LOCK_POOLERS for itself and copies in and out.
+ */
+#ifndef PO_POOLER_TABLE_H
+#define PO_POOLER_TABLE_H
+
+#include "po_shmem.h"
+
+/* Replaces all that is there; pools beyond po_shared->n_pools are left out. */
+extern void po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
+									const PoPoolSeen *pools, int n_pools);
+
+/* Copies all of it into memory of the caller: poolers has room for PO_POOLER_MOST, pools
+ * for po_shared->n_pools. */
+extern void po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers,
+								 PoPoolSeen *pools, int *n_pools);
+
+/* Clients that poolers serve for a tenant now, and those that wait for a server
+ * connection; false when no pooler has a pool of it, as far as is known. */
+extern bool po_pooler_table_demand(int tenant, int *active, int *waiting);
+
+extern const char *po_pooler_table_state_name(PoPoolerState state);
+
+#endif							/* PO_POOLER_TABLE_H */

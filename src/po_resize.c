@@ -1,0 +1,671 @@
+/*
+ * po_resize.c
+ *		Applies recommended sizes to the pools of PgBouncers, where policies say so.
+ *
+ * PgBouncer knows three places for a size: default_pool_size, which SET changes until
+ * the next RELOAD, and pool_size of an entry in [databases] or [users], which is in its
+ * configuration only.  An entry given a second time replaces the first one as a whole,
+ * password and all, so we never write entries: we change a number in those that the
+ * operator has put between our marks of the include file.
+ *
+ * A place is used only if it decides about one pool, so that nobody else's changes.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/stringinfo.h"
+#include "storage/fd.h"
+#include "utils/timestamp.h"
+
+#include "model/po_pooler_plan.h"
+#include "po_events.h"
+#include "po_guc.h"
+#include "po_registry.h"
+#include "po_resize.h"
+#include "po_stats.h"
+
+#define LEAST_CONFIDENCE	0.2 /* "too little data" has no more */
+#define MOST_INCLUDE_BYTES	(4 * 1024 * 1024)
+#define ROOM_FOR_VALUES		256
+#define VISITS_OVER			2
+
+typedef enum Place
+{
+	PLACE_NONE,
+	PLACE_DEFAULT,
+	PLACE_DATABASE,
+	PLACE_USER
+} Place;
+
+static const char *const place_names[] = {
+	[PLACE_NONE] = "nowhere",
+	[PLACE_DEFAULT] = "SET default_pool_size",
+	[PLACE_DATABASE] = "[databases]",
+	[PLACE_USER] = "[users]"
+};
+
+/* A pool that is to have another size. */
+typedef struct Change
+{
+	PoVisitedPool *pool;
+	PoMode		mode;
+	int			from;
+	int			to;
+	int			min;			/* least size to keep warm */
+	Place		place;
+	TimestampTz evaluation;		/* that it rests on */
+} Change;
+
+/* The include file as it was read, and as it is to be. */
+typedef struct Include
+{
+	bool		read;
+	struct stat st;
+	char	   *text;
+	size_t		length;
+	bool		changed;
+} Include;
+
+/* One pooler at work. */
+typedef struct Work
+{
+	PoVisitedPooler *poolers;
+	int			n_poolers;
+	PoVisitedPooler *pooler;
+	int64		ticks;			/* monotonic us */
+	int			default_pool_size;	/* -1 = not asked yet */
+	Include		include;
+	Change	   *changes;		/* through the include file */
+	int			n_changes;
+} Work;
+
+/* ---------- looking ---------- */
+
+bool
+po_resize_is_used(const PoVisitedPool *pool)
+{
+	const PoPoolerPool *p = &pool->now;
+
+	return p->cl_active + p->cl_waiting + p->sv_active + p->sv_idle + p->sv_used +
+		p->sv_tested + p->sv_login > 0;
+}
+
+const PoPoolerDatabase *
+po_resize_database(const PoVisitedPooler *pooler, const char *name)
+{
+	const PoVisitedDatabase *found = hash_search(pooler->databases, name, HASH_FIND, NULL);
+
+	return found == NULL ? NULL : &found->now;
+}
+
+static int
+user_pool_size(const PoVisitedPooler *pooler, const char *user)
+{
+	const PoVisitedUser *found = hash_search(pooler->users, user, HASH_FIND, NULL);
+
+	return found == NULL ? -1 : found->pool_size;
+}
+
+int
+po_resize_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
+{
+	int			size = user_pool_size(pooler, pool->key.user);
+	const PoPoolerDatabase *database = po_resize_database(pooler, pool->key.database);
+
+	if (size >= 0)
+		return size;
+	return database == NULL ? -1 : (int) Min(database->pool_size, PG_INT32_MAX);
+}
+
+/* Pools in use of one pooler; of one database or user only if named. */
+static int
+count_pools(const PoVisitedPooler *pooler, const char *database, const char *user)
+{
+	HASH_SEQ_STATUS status;
+	const PoVisitedPool *pool;
+	int			n = 0;
+
+	hash_seq_init(&status, pooler->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		if (po_resize_is_used(pool) &&
+			(database == NULL || strcmp(pool->key.database, database) == 0) &&
+			(user == NULL || strcmp(pool->key.user, user) == 0))
+			n++;
+	}
+	return n;
+}
+
+/* Among how many pools, of all poolers, a tenant's size is to be shared. */
+static int
+count_tenant(const Work *w, int tenant)
+{
+	int			n = 0;
+
+	for (int i = 0; i < w->n_poolers; i++)
+	{
+		HASH_SEQ_STATUS status;
+		const PoVisitedPool *pool;
+
+		if (w->poolers[i].seen.state != PO_POOLER_OK)
+			continue;
+		hash_seq_init(&status, w->poolers[i].pools);
+		while ((pool = hash_seq_search(&status)) != NULL)
+		{
+			if (pool->tenant == tenant && pool->is_ours && po_resize_is_used(pool))
+				n++;
+		}
+	}
+	return n;
+}
+
+/* ---------- telling ---------- */
+
+static void
+describe(const Work *w, const PoVisitedPool *pool, StringInfo detail)
+{
+	initStringInfo(detail);
+	appendStringInfoChar(detail, '{');
+	po_events_json_string(detail, "pooler", w->pooler->seen.name);
+	po_events_json_string(detail, "database", pool->key.database);
+	po_events_json_string(detail, "user", pool->key.user);
+}
+
+static void
+tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
+{
+	char		reason[PO_REASON_LEN];
+	StringInfoData detail;
+
+	snprintf(reason, sizeof(reason), "PgBouncer %s: %s %d -> %d (%s)", w->pooler->seen.name,
+			 kind == PO_EVENT_RESIZE ? "pool resized" : "pool would be resized", c->from, c->to,
+			 how);
+	describe(w, c->pool, &detail);
+	appendStringInfo(&detail, ", \"from\": %d, \"to\": %d", c->from, c->to);
+	po_events_json_string(&detail, "how", how);
+	appendStringInfoChar(&detail, '}');
+	po_events_add(kind, c->pool->tenant_name, 0, reason, detail.data);
+	ereport(LOG,
+			(errmsg("pool_optimizer, tenant \"%s\": %s", c->pool->tenant_name, reason)));
+	pfree(detail.data);
+}
+
+/* Once, until something else is in the way. */
+static void
+tell_problem(const Work *w, PoVisitedPool *pool, const char *problem)
+{
+	char		reason[PO_REASON_LEN];
+	StringInfoData detail;
+
+	snprintf(reason, sizeof(reason), "PgBouncer %s: pool not resized: %s",
+			 w->pooler->seen.name, problem);
+	if (strcmp(reason, pool->told_problem) == 0)
+		return;
+	strlcpy(pool->told_problem, reason, sizeof(pool->told_problem));
+	describe(w, pool, &detail);
+	appendStringInfoChar(&detail, '}');
+	po_events_add(PO_EVENT_ALERT, pool->tenant_name, 0, reason, detail.data);
+	ereport(LOG,
+			(errmsg("pool_optimizer, tenant \"%s\": %s", pool->tenant_name, reason)));
+	pfree(detail.data);
+}
+
+/* A change was tried, and is not to be tried again for a while. */
+static void
+note_tried(const Work *w, const Change *c)
+{
+	PoVisitedPool *pool = c->pool;
+
+	pool->changed_at = w->ticks;
+	pool->evaluation = c->evaluation;
+}
+
+static void
+note_done(const Work *w, const Change *c)
+{
+	PoVisitedPool *pool = c->pool;
+
+	note_tried(w, c);
+	pool->set_to = c->to;
+	pool->may_reconnect = c->to < c->from;
+	pool->n_over = 0;
+	pool->told_problem[0] = '\0';
+	tell_change(w, c, PO_EVENT_RESIZE, place_names[c->place]);
+}
+
+/* ---------- deciding ---------- */
+
+/* Is what is recommended known well enough to act on?  The size of a pool that nobody
+ * uses is left for when somebody does. */
+static bool
+is_sure(const PoTenantStats *stats)
+{
+	const PoRecommendation *r = &stats->recommendation;
+
+	return r->size > 0 && r->confidence > LEAST_CONFIDENCE && r->method != PO_METHOD_NONE &&
+		r->method != PO_METHOD_TOO_LITTLE_DATA && r->method != PO_METHOD_IDLE;
+}
+
+/* Fills a change with all but its place; false when there is none to be made. */
+static bool
+decide(const Work *w, PoVisitedPool *pool, Change *c)
+{
+	PoTenant	tenant;
+	static PoTenantStats stats;
+	const PoPolicyFields *policy = &tenant.fields;
+	int			n;
+
+	if (!pool->is_ours || pool->tenant < 0 || !po_resize_is_used(pool) ||
+		!po_registry_copy_tenant(pool->tenant, &tenant) || !policy->auto_apply ||
+		policy->drain_started_us != 0)
+		return false;
+	c->pool = pool;
+	c->mode = Min((PoMode) po_guc_mode, policy->quota_mode);
+	c->from = po_resize_pool_size(w->pooler, pool);
+	if (c->mode == PO_MODE_OFF || c->from < 0)
+		return false;
+	if (pool->changed_at != 0 && w->ticks - pool->changed_at < policy->evaluation_interval_us)
+		return false;
+	po_stats_copy(pool->tenant, &stats);
+	if (!is_sure(&stats) || stats.evaluated_at == pool->evaluation)
+		return false;
+	n = count_tenant(w, pool->tenant);
+	c->to = po_pooler_next_size(c->from, po_pooler_share(stats.recommendation.size, n),
+								policy->scale_up_step, policy->scale_down_step);
+	c->min = Min(po_pooler_share(stats.recommendation.min, n), c->to);
+	c->evaluation = stats.evaluated_at;
+	c->place = PLACE_NONE;
+	if (c->to != c->from)
+		return true;
+	pool->told_to = 0;
+	pool->told_problem[0] = '\0';
+	return false;
+}
+
+/* ---------- the include file ---------- */
+
+static const char *
+read_include(Include *file)
+{
+	int			fd = OpenTransientFile(po_guc_pgbouncer_include, O_RDONLY | PG_BINARY);
+	ssize_t		n;
+	const char *problem = NULL;
+
+	if (fd < 0)
+		return "the file pool_optimizer.pgbouncer_include cannot be opened";
+	if (fstat(fd, &file->st) != 0 || !S_ISREG(file->st.st_mode) ||
+		file->st.st_size > MOST_INCLUDE_BYTES)
+		problem = "pool_optimizer.pgbouncer_include is no regular file of reasonable size";
+	else
+	{
+		file->text = palloc(file->st.st_size + 1);
+		n = read(fd, file->text, file->st.st_size);
+		if (n != file->st.st_size)
+			problem = "the file pool_optimizer.pgbouncer_include cannot be read";
+		else
+			file->length = n;
+	}
+	CloseTransientFile(fd);
+	file->read = problem == NULL;
+	return problem;
+}
+
+/* Makes one change to the text. */
+static PoIniResult
+edit_include(Include *file, PoIniSection section, const char *name, const Change *c)
+{
+	Size		room = file->length + ROOM_FOR_VALUES;
+	char	   *text = palloc(room);
+	size_t		length;
+	PoIniChange change = {section, name, c->to, section == PO_INI_USERS ? -1 : c->min};
+	PoIniResult result = po_pooler_edit_ini(file->text, file->length, &change, text, room,
+											&length);
+
+	if (result != PO_INI_OK)
+	{
+		pfree(text);
+		return result;
+	}
+	file->changed = file->changed || length != file->length ||
+		memcmp(text, file->text, length) != 0;
+	pfree(file->text);
+	file->text = text;
+	file->length = length;
+	return result;
+}
+
+static bool
+write_file(int fd, const Include *file)
+{
+	/* As it was: PgBouncer must be able to read it, and nobody else its passwords. */
+	if (fchmod(fd, file->st.st_mode & 07777) != 0)
+		return false;
+	if ((file->st.st_uid != geteuid() || file->st.st_gid != getegid()) &&
+		fchown(fd, file->st.st_uid, file->st.st_gid) != 0)
+		return false;
+	return write(fd, file->text, file->length) == (ssize_t) file->length;
+}
+
+/* Replaces the file as a whole, unless somebody else has changed it since we read it. */
+static const char *
+write_include(const Include *file)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+	int			fd;
+	bool		written;
+
+	snprintf(path, sizeof(path), "%s.pool_optimizer", po_guc_pgbouncer_include);
+	(void) unlink(path);
+	fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0600);
+	if (fd < 0)
+		return "no file can be created beside pool_optimizer.pgbouncer_include";
+	written = write_file(fd, file);
+	if (CloseTransientFile(fd) != 0 || !written)
+	{
+		(void) unlink(path);
+		return "a file of the same owner cannot be written beside "
+			"pool_optimizer.pgbouncer_include";
+	}
+	if (lstat(po_guc_pgbouncer_include, &st) != 0 || !S_ISREG(st.st_mode) ||
+		st.st_ino != file->st.st_ino || st.st_mtime != file->st.st_mtime ||
+		st.st_size != file->st.st_size)
+	{
+		(void) unlink(path);
+		return "pool_optimizer.pgbouncer_include has changed meanwhile, or is a link";
+	}
+	if (durable_rename(path, po_guc_pgbouncer_include, LOG) == 0)
+		return NULL;
+	(void) unlink(path);
+	return "pool_optimizer.pgbouncer_include cannot be replaced";
+}
+
+/* ---------- where ---------- */
+
+static const char *
+problem_of(PoIniResult result)
+{
+	switch (result)
+	{
+		case PO_INI_TWICE:
+			return "its entry is there twice between the marks of "
+				"pool_optimizer.pgbouncer_include";
+		case PO_INI_MALFORMED:
+			return "its entry in pool_optimizer.pgbouncer_include is not made of key=value";
+		case PO_INI_NO_ROOM:
+			return "its entry in pool_optimizer.pgbouncer_include is too long";
+		default:
+			return NULL;
+	}
+}
+
+static const char *
+place_in_include(Work *w, Change *c)
+{
+	const PoPoolKey *key = &c->pool->key;
+	PoIniResult result = PO_INI_NOT_FOUND;
+	const char *problem = w->include.read ? NULL : read_include(&w->include);
+
+	if (problem != NULL)
+		return problem;
+	if (w->pooler->has_user_sizes && count_pools(w->pooler, NULL, key->user) == 1)
+		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
+	if (result == PO_INI_OK)
+		c->place = PLACE_USER;
+	if (result != PO_INI_NOT_FOUND || user_pool_size(w->pooler, key->user) >= 0)
+		return problem_of(result);
+	if (count_pools(w->pooler, key->database, NULL) == 1)
+		result = edit_include(&w->include, PO_INI_DATABASES, key->database, c);
+	if (result == PO_INI_OK)
+		c->place = PLACE_DATABASE;
+	return problem_of(result);
+}
+
+static void
+take_config(const PoPoolerRecord *record, void *arg)
+{
+	if (strcmp(record->config.key, "default_pool_size") == 0)
+		*(int *) arg = atoi(record->config.value);
+}
+
+static bool
+console_is_lost(const Work *w)
+{
+	return w->pooler->console.conn == NULL;
+}
+
+/* SET, when that decides about this pool and no other. */
+static const char *
+place_in_default(Work *w, Change *c)
+{
+	int			n_bad = 0;
+
+	if (count_pools(w->pooler, NULL, NULL) != 1)
+		return "there are others, and SET would change them all: put its entry between "
+			"the marks of a file pool_optimizer.pgbouncer_include";
+	if (w->default_pool_size < 0)
+	{
+		w->default_pool_size = 0;
+		(void) po_console_show(&w->pooler->console, PO_POOLER_CONFIG, take_config,
+							   &w->default_pool_size, &n_bad);
+	}
+	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0)
+		return "it has a pool_size of its own: put its entry between the marks of a file "
+			"pool_optimizer.pgbouncer_include";
+	c->place = PLACE_DEFAULT;
+	return NULL;
+}
+
+/* ---------- doing ---------- */
+
+/* SET; what is refused is told.  min_pool_size must never be above the size. */
+static bool
+set_default(Work *w, Change *c)
+{
+	const PoPoolerDatabase *database = po_resize_database(w->pooler, c->pool->key.database);
+	char		size[64];
+	char		min[64];
+	bool		min_first = database != NULL && database->min_pool_size > c->to;
+	PoAnswer	answer = PO_ANSWER_OK;
+
+	snprintf(size, sizeof(size), "SET default_pool_size = %d", c->to);
+	snprintf(min, sizeof(min), "SET min_pool_size = %d", c->min);
+	if (min_first)
+		answer = po_console_do(&w->pooler->console, min);
+	if (answer == PO_ANSWER_OK)
+		answer = po_console_do(&w->pooler->console, size);
+	if (answer == PO_ANSWER_OK && !min_first)
+		answer = po_console_do(&w->pooler->console, min);
+	return answer == PO_ANSWER_OK;
+}
+
+static void
+tell_refused(Work *w, const Change *c)
+{
+	char	   *problem = psprintf("it says \"%s\"", w->pooler->console.error);
+
+	note_tried(w, c);
+	if (!console_is_lost(w))
+		tell_problem(w, c->pool, problem);
+	pfree(problem);
+}
+
+static void
+apply_default(Work *w, Change *c)
+{
+	if (set_default(w, c))
+		note_done(w, c);
+	else
+		tell_refused(w, c);
+}
+
+/* All that was changed in the text of the include file, at once. */
+static void
+apply_include(Work *w)
+{
+	const char *problem = w->include.changed ? write_include(&w->include) : NULL;
+	/* Without a change, too: PgBouncer has not read what is there. */
+	bool		reloaded = problem == NULL &&
+		po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
+
+	for (int i = 0; i < w->n_changes; i++)
+	{
+		Change	   *c = &w->changes[i];
+
+		if (reloaded)
+			note_done(w, c);
+		else if (problem == NULL)
+			tell_refused(w, c);
+		else
+		{
+			note_tried(w, c);
+			tell_problem(w, c->pool, problem);
+		}
+	}
+}
+
+static void
+find_place(Work *w, Change *c)
+{
+	const char *problem = NULL;
+	bool		has_include = po_guc_pgbouncer_include[0] != '\0';
+
+	if (has_include)
+		problem = place_in_include(w, c);
+	if (problem == NULL && c->place == PLACE_NONE)
+		problem = place_in_default(w, c);
+	if (problem == NULL || console_is_lost(w))
+		return;
+	tell_problem(w, c->pool, problem);
+	note_tried(w, c);
+}
+
+/* In mode observe nothing is touched; each size is told once. */
+static void
+tell_dry_run(Work *w, Change *c)
+{
+	if (c->pool->told_to == c->to)
+		return;
+	c->pool->told_to = c->to;
+	tell_change(w, c, PO_EVENT_WOULD_RESIZE, place_names[c->place]);
+}
+
+static void
+resize_pool(Work *w, PoVisitedPool *pool)
+{
+	Change		c;
+	Include		before;
+
+	if (!decide(w, pool, &c))
+		return;
+	if (c.mode == PO_MODE_OBSERVE && pool->told_to == c.to)
+		return;
+	before = w->include;
+	if (c.mode == PO_MODE_OBSERVE && before.read)
+		w->include.text = memcpy(palloc(before.length + 1), before.text, before.length);
+	find_place(w, &c);
+	if (c.mode == PO_MODE_OBSERVE)
+	{
+		/* What was tried out in the text is not to be written with others' changes. */
+		w->include = before;
+		if (c.place != PLACE_NONE)
+			tell_dry_run(w, &c);
+	}
+	else if (c.place == PLACE_DEFAULT)
+		apply_default(w, &c);
+	else if (c.place != PLACE_NONE)
+		w->changes[w->n_changes++] = c;
+}
+
+/* ---------- afterwards ---------- */
+
+/* Has it become what we set? */
+static void
+check_effect(const Work *w, PoVisitedPool *pool)
+{
+	int			size = po_resize_pool_size(w->pooler, pool);
+	char	   *problem;
+
+	if (pool->set_to == 0)
+		return;
+	if (size != pool->set_to)
+	{
+		problem = psprintf("its size is %d although %d was set: does PgBouncer %%include "
+						   "pool_optimizer.pgbouncer_include, after all other entries?",
+						   size, pool->set_to);
+		tell_problem(w, pool, problem);
+		pfree(problem);
+	}
+	pool->set_to = 0;
+}
+
+/*
+ * PgBouncer closes what is too much only where it is idle, which in a pool with waiting
+ * clients is never the case.  RECONNECT closes each connection when its transaction has
+ * ended, and those beyond the size are not opened again; no client notices.
+ */
+static void
+let_go_surplus(const Work *w, PoVisitedPool *pool)
+{
+	const PoPoolerPool *p = &pool->now;
+	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
+	int64		open = p->sv_active + p->sv_idle + p->sv_used + p->sv_tested + p->sv_login;
+	int			size = po_resize_pool_size(w->pooler, pool);
+	StringInfoData command;
+	Change		c = {.pool = pool, .from = (int) Min(open, PG_INT32_MAX), .to = size};
+
+	if (!pool->may_reconnect || database == NULL || strcmp(p->pool_mode, "session") == 0)
+		return;
+	/* One that is logging in would be closed as failed, and clients turned away for
+	 * server_login_retry. */
+	if (p->sv_login > 0)
+		return;
+	if (size <= 0 || open <= size + database->reserve_pool_size)
+	{
+		pool->n_over = 0;
+		return;
+	}
+	if (++pool->n_over < VISITS_OVER)
+		return;
+	pool->may_reconnect = false;
+	initStringInfo(&command);
+	appendStringInfoString(&command, "RECONNECT \"");
+	for (const char *s = pool->key.database; *s != '\0'; s++)
+		appendStringInfo(&command, *s == '"' ? "\"\"" : "%c", *s);
+	appendStringInfoChar(&command, '"');
+	if (po_console_do(&w->pooler->console, command.data) == PO_ANSWER_OK)
+		tell_change(w, &c, PO_EVENT_RESIZE, "RECONNECT");
+	else if (!console_is_lost(w))
+		tell_problem(w, pool, w->pooler->console.error);
+	pfree(command.data);
+}
+
+bool
+po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
+{
+	Work		w = {.poolers = poolers, .n_poolers = n, .pooler = &poolers[which]};
+	HASH_SEQ_STATUS status;
+	PoVisitedPool *pool;
+
+	w.ticks = po_shmem_monotonic_us();
+	w.default_pool_size = -1;
+	w.changes = palloc((hash_get_num_entries(w.pooler->pools) + 1) * sizeof(Change));
+	hash_seq_init(&status, w.pooler->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		const PoPoolerDatabase *database = po_resize_database(w.pooler, pool->key.database);
+
+		if (console_is_lost(&w) || database == NULL || database->paused != 0 ||
+			database->disabled != 0)
+			continue;
+		check_effect(&w, pool);
+		let_go_surplus(&w, pool);
+		resize_pool(&w, pool);
+	}
+	if (w.n_changes > 0 && !console_is_lost(&w))
+		apply_include(&w);
+	return !console_is_lost(&w);
+}

@@ -1,0 +1,89 @@
+/*
+ * po_resize.h
+ *		Applies recommended sizes to the pools of PgBouncers, where policies say so.
+ */
+#ifndef PO_RESIZE_H
+#define PO_RESIZE_H
+
+#include "utils/hsearch.h"
+
+#include "po_console.h"
+
+typedef struct PoPoolKey
+{
+	char		database[PO_PART_LEN];
+	char		user[PO_PART_LEN];
+} PoPoolKey;
+
+/* What is known of a pool from visit to visit; in the memory of the worker, as all here. */
+typedef struct PoVisitedPool
+{
+	PoPoolKey	key;
+	uint64		visit;			/* in which it was seen last */
+	PoPoolerPool now;
+	/* Whose it is. */
+	int			tenant;			/* -1 = nobody's, or of another server */
+	char		tenant_name[PO_NAME_LEN];
+	bool		is_ours;		/* one of its connections is a session of ours */
+	int			n_servers;		/* in this visit */
+	/* What was done. */
+	int64		changed_at;		/* monotonic us; 0 = never */
+	TimestampTz evaluation;		/* that it rested on */
+	int			set_to;			/* to be seen at the next visit, 0 = nothing */
+	int			told_to;		/* dry run: what was told last */
+	char		told_problem[PO_REASON_LEN];
+	bool		may_reconnect;	/* was made smaller */
+	int			n_over;			/* visits that saw more connections than it may have */
+} PoVisitedPool;
+
+typedef struct PoVisitedDatabase
+{
+	char		name[PO_PART_LEN];
+	uint64		visit;
+	PoPoolerDatabase now;
+	PoPoolerStats stats;
+	int64		stats_at;		/* monotonic us; 0 = never */
+	PoPoolerRates rates;
+} PoVisitedDatabase;
+
+/* Only those with a size of their own. */
+typedef struct PoVisitedUser
+{
+	char		name[PO_PART_LEN];
+	uint64		visit;
+	int			pool_size;
+} PoVisitedUser;
+
+typedef struct PoVisitedPooler
+{
+	char	   *conninfo;
+	MemoryContext context;		/* of this and the hash tables */
+	PoConsole	console;
+	PoPoolerSeen seen;
+	uint64		visit;			/* counts them */
+	int64		due;			/* monotonic us */
+	int64		backoff_us;		/* 0 = all is well */
+	bool		raised;			/* an alert is */
+	int64		raised_at;
+	HTAB	   *pools;
+	HTAB	   *databases;
+	HTAB	   *users;
+	bool		has_user_sizes; /* from 1.23 on */
+	int			n_left_out;		/* rows, in this visit */
+} PoVisitedPooler;
+
+/* Does anybody use it? */
+extern bool po_resize_is_used(const PoVisitedPool *pool);
+
+/* The size that holds for a pool, -1 = not known. */
+extern int	po_resize_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool);
+extern const PoPoolerDatabase *po_resize_database(const PoVisitedPooler *pooler,
+												  const char *name);
+
+/*
+ * After a good visit of poolers[which]: resizes those of its pools whose tenants' policies
+ * have "auto", or tells what it would do.  False when the console was lost over it.
+ */
+extern bool po_resize_pooler(PoVisitedPooler *poolers, int n, int which);
+
+#endif							/* PO_RESIZE_H */

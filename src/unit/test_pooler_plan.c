@@ -1,0 +1,176 @@
+/*
+ * test_pooler_plan.c
+ *		Sizes move by steps and arrive; the include file changes in one value only.
+ */
+#include "model/po_pooler_plan.h"
+
+#include "check.h"
+
+static void
+test_share(void)
+{
+	CHECK_INT(po_pooler_share(10, 1), 10);
+	CHECK_INT(po_pooler_share(10, 2), 5);
+	CHECK_INT(po_pooler_share(11, 2), 6);
+	CHECK_INT(po_pooler_share(1, 3), 1);
+	CHECK_INT(po_pooler_share(INT_MAX, 2), INT_MAX / 2 + 1);
+	for (int size = 1; size < 50; size++)
+	{
+		for (int n = 1; n < 8; n++)
+			CHECK_WITH(po_pooler_share(size, n) * n >= size &&
+					   po_pooler_share(size, n) * n < size + n, "%d by %d", size, n);
+	}
+}
+
+static void
+test_next_size(void)
+{
+	CHECK_INT(po_pooler_next_size(10, 20, 0, 0), 20);
+	CHECK_INT(po_pooler_next_size(10, 20, 4, 1), 14);
+	CHECK_INT(po_pooler_next_size(10, 12, 4, 1), 12);
+	CHECK_INT(po_pooler_next_size(10, 3, 4, 2), 8);
+	CHECK_INT(po_pooler_next_size(10, 3, 4, 0), 3);
+	CHECK_INT(po_pooler_next_size(10, 10, 1, 1), 10);
+	/* No limit, and never to none. */
+	CHECK_INT(po_pooler_next_size(0, 5, 1, 1), 5);
+	CHECK_INT(po_pooler_next_size(3, 0, 0, 0), 1);
+	CHECK_INT(po_pooler_next_size(3, -7, 0, 0), 1);
+	CHECK_INT(po_pooler_next_size(INT_MAX, 1, 1, INT_MAX), 1);
+	CHECK_INT(po_pooler_next_size(1, INT_MAX, INT_MAX, 1), INT_MAX);
+	/* Whatever the steps: never past the aim, and there at last. */
+	for (int i = 0; i < 2000; i++)
+	{
+		int			size = 1 + random_below(100);
+		int			wanted = 1 + random_below(100);
+		int			up = random_below(10);
+		int			down = random_below(10);
+		int			n = 0;
+
+		while (size != wanted && n++ < 200)
+		{
+			int			next = po_pooler_next_size(size, wanted, up, down);
+
+			CHECK(next != size && (next < size) == (wanted < size));
+			CHECK(wanted < size ? next >= wanted : next <= wanted);
+			size = next;
+		}
+		CHECK_INT(size, wanted);
+	}
+}
+
+/* NULL: only the result counts. */
+static void
+check_edit(const char *text, PoIniSection section, const char *name, int size, int min,
+		   PoIniResult want, const char *result)
+{
+	char		to[4096];
+	size_t		length = 0;
+	PoIniChange change = {section, name, size, min};
+	PoIniResult got = po_pooler_edit_ini(text, strlen(text), &change, to, sizeof(to) - 1,
+										 &length);
+
+	CHECK_WITH(got == want, "%d, not %d for \"%s\" in \"%s\"", got, want, name, text);
+	if (got != PO_INI_OK || result == NULL)
+		return;
+	to[length] = '\0';
+	CHECK_TEXT(to, result);
+}
+
+#define BEGIN	"; pool_optimizer begin\n"
+#define END		"; pool_optimizer end\n"
+
+static void
+test_edit(void)
+{
+	static const char app[] =
+		"[databases]\nother = host=x pool_size=3\n" BEGIN
+		"app = host=a password='p ''q= pool_size=1' pool_size = 9\r\n"
+		"  web=host=b  \n" END "last = host=c\n";
+
+	check_edit(app, PO_INI_DATABASES, "app", 12, -1, PO_INI_OK,
+			   "[databases]\nother = host=x pool_size=3\n" BEGIN
+			   "app = host=a password='p ''q= pool_size=1' pool_size = 12\r\n"
+			   "  web=host=b  \n" END "last = host=c\n");
+	check_edit(app, PO_INI_DATABASES, "app", 12, 3, PO_INI_OK,
+			   "[databases]\nother = host=x pool_size=3\n" BEGIN
+			   "app = host=a password='p ''q= pool_size=1' pool_size = 12 min_pool_size=3\r\n"
+			   "  web=host=b  \n" END "last = host=c\n");
+	check_edit(app, PO_INI_DATABASES, "web", 5, -1, PO_INI_OK,
+			   "[databases]\nother = host=x pool_size=3\n" BEGIN
+			   "app = host=a password='p ''q= pool_size=1' pool_size = 9\r\n"
+			   "  web=host=b pool_size=5  \n" END "last = host=c\n");
+	/* Not ours, not there, not that section. */
+	check_edit(app, PO_INI_DATABASES, "other", 5, -1, PO_INI_NOT_FOUND, NULL);
+	check_edit(app, PO_INI_DATABASES, "last", 5, -1, PO_INI_NOT_FOUND, NULL);
+	check_edit(app, PO_INI_DATABASES, "ap", 5, -1, PO_INI_NOT_FOUND, NULL);
+	check_edit(app, PO_INI_DATABASES, "application", 5, -1, PO_INI_NOT_FOUND, NULL);
+	check_edit(app, PO_INI_USERS, "app", 5, -1, PO_INI_NOT_FOUND, NULL);
+	check_edit("", PO_INI_USERS, "app", 5, -1, PO_INI_NOT_FOUND, NULL);
+}
+
+static void
+test_edit_users(void)
+{
+	check_edit("[databases]\n" BEGIN "web = host=a\n" END "[users]\n#pool_optimizer begin\n"
+			   "web =\nweb2 = pool_mode=session pool_size='4'", PO_INI_USERS, "web", 8, -1,
+			   PO_INI_OK,
+			   "[databases]\n" BEGIN "web = host=a\n" END "[users]\n#pool_optimizer begin\n"
+			   "web = pool_size=8\nweb2 = pool_mode=session pool_size='4'");
+	check_edit("[users]\n" BEGIN "web2 = pool_mode=session pool_size='4'", PO_INI_USERS,
+			   "web2", 8, -1, PO_INI_OK,
+			   "[users]\n" BEGIN "web2 = pool_mode=session pool_size=8");
+}
+
+static void
+test_edit_odd(void)
+{
+	/* Names in quotes. */
+	check_edit("[databases]\n" BEGIN "\"my \"\"db\"\"\" = host=a\n", PO_INI_DATABASES,
+			   "my \"db\"", 2, -1, PO_INI_OK,
+			   "[databases]\n" BEGIN "\"my \"\"db\"\"\" = host=a pool_size=2\n");
+	check_edit("[databases]\n" BEGIN "\"my db = host=a\n", PO_INI_DATABASES, "my db", 2, -1,
+			   PO_INI_NOT_FOUND, NULL);
+	/* Twice, also in two regions. */
+	check_edit("[databases]\n" BEGIN "a = host=a\n" END BEGIN "a = host=b\n", PO_INI_DATABASES,
+			   "a", 2, -1, PO_INI_TWICE, NULL);
+	/* No key and value. */
+	check_edit("[databases]\n" BEGIN "a = host\n", PO_INI_DATABASES, "a", 2, -1,
+			   PO_INI_MALFORMED, NULL);
+	check_edit("[databases]\n" BEGIN "a = host='x\n", PO_INI_DATABASES, "a", 2, -1,
+			   PO_INI_MALFORMED, NULL);
+	check_edit("[databases]\n" BEGIN "a = =x\n", PO_INI_DATABASES, "a", 2, -1,
+			   PO_INI_MALFORMED, NULL);
+	/* Set twice: PgBouncer takes the last, so both. */
+	check_edit("[databases]\n" BEGIN "a=pool_size=1 pool_size=2", PO_INI_DATABASES, "a", 7, -1,
+			   PO_INI_OK, "[databases]\n" BEGIN "a=pool_size=7 pool_size=7");
+	/* Commented out. */
+	check_edit("[databases]\n" BEGIN ";a = host=x\n", PO_INI_DATABASES, "a", 7, -1,
+			   PO_INI_NOT_FOUND, NULL);
+}
+
+static void
+test_edit_room(void)
+{
+	static const char text[] = "[databases]\n" BEGIN "a = host=x\n" END;
+	char		to[sizeof(text) + 20];
+	size_t		length;
+	PoIniChange change = {PO_INI_DATABASES, "a", 10, -1};
+
+	CHECK_INT(po_pooler_edit_ini(text, strlen(text), &change, to, strlen(text) + 12, &length),
+			  PO_INI_NO_ROOM);
+	CHECK_INT(po_pooler_edit_ini(text, strlen(text), &change, to, strlen(text) + 13, &length),
+			  PO_INI_OK);
+	CHECK_INT(length, strlen(text) + 13);
+}
+
+int
+main(void)
+{
+	test_share();
+	test_next_size();
+	test_edit();
+	test_edit_users();
+	test_edit_odd();
+	test_edit_room();
+	return check_end("test_pooler_plan");
+}

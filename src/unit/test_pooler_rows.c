@@ -1,0 +1,222 @@
+/*
+ * test_pooler_rows.c
+ *		The console's answers of several versions are read alike, nonsense is refused,
+ *		lists of connection strings are split where they should be.
+ */
+#include "model/po_pooler_rows.h"
+
+#include "check.h"
+
+#define N(array) ((int) (sizeof(array) / sizeof((array)[0])))
+
+static void
+test_pools(void)
+{
+	static const char *const names[] = {"database", "user", "cl_active", "cl_waiting",
+		"cl_active_cancel_req", "sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login",
+	"maxwait", "maxwait_us", "pool_mode", "load_balance_hosts"};
+	static const char *const values[] = {"app", "web", "3", "20", "0", "5", "1", "2", "0", "1",
+	"2", "345", "transaction", NULL};
+	/* The same in another order, some missing. */
+	static const char *const other[] = {"sv_idle", "sv_active", "cl_waiting", "new_one",
+	"cl_active", "user", "database"};
+	static const char *const other_values[] = {"1", "5", "20", "x", "3", "web", "app"};
+	PoPoolerBinding b;
+	PoPoolerRecord r;
+
+	CHECK(po_pooler_bind(PO_POOLER_POOLS, names, N(names), &b));
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK_TEXT(r.pool.database, "app");
+	CHECK_TEXT(r.pool.user, "web");
+	CHECK_INT(r.pool.cl_active, 3);
+	CHECK_INT(r.pool.cl_waiting, 20);
+	CHECK_INT(r.pool.sv_active, 5);
+	CHECK_INT(r.pool.sv_idle, 1);
+	CHECK_INT(r.pool.sv_used, 2);
+	CHECK_INT(r.pool.sv_login, 1);
+	CHECK_INT(r.pool.maxwait, 2);
+	CHECK_INT(r.pool.maxwait_us, 345);
+	CHECK_TEXT(r.pool.pool_mode, "transaction");
+
+	CHECK(po_pooler_bind(PO_POOLER_POOLS, other, N(other), &b));
+	CHECK(po_pooler_read(&b, other_values, &r));
+	CHECK_INT(r.pool.cl_waiting, 20);
+	CHECK_INT(r.pool.sv_used, 0);
+	CHECK_TEXT(r.pool.pool_mode, "");
+	CHECK(!po_pooler_bind(PO_POOLER_POOLS, other, N(other) - 1, &b));
+	CHECK(!po_pooler_bind(PO_POOLER_POOLS, names, 0, &b));
+	CHECK(!po_pooler_bind(PO_POOLER_POOLS, names, PO_POOLER_MOST_COLUMNS + 1, &b));
+}
+
+/* 1.18 says reserve_pool, 1.24 reserve_pool_size. */
+static void
+test_databases(void)
+{
+	static const char *const old[] = {"name", "host", "port", "database", "force_user",
+	"pool_size", "min_pool_size", "reserve_pool", "pool_mode"};
+	static const char *const new[] = {"name", "host", "port", "database", "force_user",
+	"pool_size", "min_pool_size", "reserve_pool_size", "server_lifetime"};
+	static const char *const values[] = {"app", "127.0.0.1", "5432", "shop", NULL, "9", "2",
+	"4", NULL};
+	PoPoolerBinding b;
+	PoPoolerRecord r;
+
+	for (int i = 0; i < 2; i++)
+	{
+		CHECK(po_pooler_bind(PO_POOLER_DATABASES, i == 0 ? old : new, N(old), &b));
+		CHECK(po_pooler_read(&b, values, &r));
+		CHECK_TEXT(r.database.name, "app");
+		CHECK_TEXT(r.database.dbname, "shop");
+		CHECK_TEXT(r.database.force_user, "");
+		CHECK_INT(r.database.pool_size, 9);
+		CHECK_INT(r.database.min_pool_size, 2);
+		CHECK_INT(r.database.reserve_pool_size, 4);
+	}
+}
+
+/* Users have a pool size from 1.23 on only. */
+static void
+test_users(void)
+{
+	static const char *const old[] = {"name", "pool_mode"};
+	static const char *const new[] = {"name", "pool_size", "pool_mode"};
+	static const char *const unset[] = {"web", NULL, NULL};
+	static const char *const set[] = {"web", "        7", NULL};
+	PoPoolerBinding b;
+	PoPoolerRecord r;
+
+	CHECK(!po_pooler_bind(PO_POOLER_USERS, old, N(old), &b));
+	CHECK(po_pooler_bind(PO_POOLER_USERS, new, N(new), &b));
+	CHECK(po_pooler_read(&b, unset, &r));
+	CHECK_INT(r.user.pool_size, -1);
+	CHECK(po_pooler_read(&b, set, &r));
+	CHECK_INT(r.user.pool_size, 7);
+}
+
+static void
+test_nonsense(void)
+{
+	static const char *const names[] = {"database", "user", "remote_pid"};
+	static const char *const bad[] = {"", "-", "1x", "x", " ", "1 ", "- 1", "+1", "1.5", "--1"};
+	static char long_name[PO_PART_LEN + 1];
+	const char *values[] = {"app", "web", "17"};
+	PoPoolerBinding b;
+	PoPoolerRecord r;
+
+	CHECK(po_pooler_bind(PO_POOLER_SERVERS, names, N(names), &b));
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK_INT(r.server.remote_pid, 17);
+	for (int i = 1; i < N(bad); i++)
+	{
+		values[2] = bad[i];
+		CHECK_WITH(!po_pooler_read(&b, values, &r), "\"%s\"", bad[i]);
+	}
+	values[2] = "99999999999999999999999999";
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK(r.server.remote_pid > INT64_C(9000000000000000000));
+	values[2] = "-5";
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK_INT(r.server.remote_pid, -5);
+
+	memset(long_name, 'a', PO_PART_LEN - 1);
+	values[0] = long_name;
+	CHECK(po_pooler_read(&b, values, &r));
+	long_name[PO_PART_LEN - 1] = 'a';
+	CHECK(!po_pooler_read(&b, values, &r));
+	values[0] = "";
+	CHECK(!po_pooler_read(&b, values, &r));
+	values[0] = NULL;
+	CHECK(!po_pooler_read(&b, values, &r));
+}
+
+static void
+check_split(const char *list, int n, const char *const *want)
+{
+	PoPoolerEntry entry[PO_POOLER_MOST];
+
+	CHECK_INT(po_pooler_split(list, entry), n);
+	for (int i = 0; i < n; i++)
+		CHECK_WITH(entry[i].length == strlen(want[i]) &&
+				   memcmp(list + entry[i].start, want[i], entry[i].length) == 0,
+				   "%d of \"%s\"", i, list);
+}
+
+static void
+test_split(void)
+{
+	static const char *const two[] = {"host=a port=1", "host=b"};
+	static const char *const quoted[] = {"user='a;b' host=c", "user=x\\;y"};
+	static const char *const uris[] = {"postgresql://u'@h/db", "postgres://h"};
+	PoPoolerEntry entry[PO_POOLER_MOST];
+
+	check_split("", 0, NULL);
+	check_split(" ; ;; ", 0, NULL);
+	check_split("host=a port=1;host=b", 2, two);
+	check_split("; host=a port=1 ;\n host=b\t;", 2, two);
+	check_split("user='a;b' host=c;user=x\\;y", 2, quoted);
+	check_split("postgresql://u'@h/db;postgres://h", 2, uris);
+	CHECK_INT(po_pooler_split("user='a;b", entry), -1);
+	CHECK_INT(po_pooler_split("a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p", entry), 16);
+	CHECK_INT(po_pooler_split("a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p;q", entry), -1);
+}
+
+static void
+test_words(void)
+{
+	CHECK(po_pooler_template_fits("%u@%d"));
+	CHECK(po_pooler_template_fits("all"));
+	CHECK(po_pooler_template_fits("%%u/%d"));
+	CHECK(!po_pooler_template_fits("%u@%d/%a"));
+	CHECK(!po_pooler_template_fits("%h"));
+	CHECK(!po_pooler_template_fits("%L"));
+
+	CHECK(po_pooler_option_is_secret("password"));
+	CHECK(po_pooler_option_is_secret("sslpassword"));
+	CHECK(po_pooler_option_is_secret("oauth_client_secret"));
+	CHECK(po_pooler_option_is_secret("scram_client_key"));
+	CHECK(!po_pooler_option_is_secret("passfile"));
+	CHECK(!po_pooler_option_is_secret("service"));
+	CHECK(!po_pooler_option_is_secret("sslkey"));
+}
+
+static void
+test_rates(void)
+{
+	PoPoolerStats before = {"app", -1, 100, 200, 5000, 1000};
+	PoPoolerStats now = {"app", -1, 150, 300, 105000, 51000};
+	PoPoolerRates r;
+
+	po_pooler_rates(NULL, &now, 2000000, &r);
+	CHECK(r.xacts == -1 && r.queries == -1 && r.xact_ms == -1 && r.wait_ms == -1);
+	po_pooler_rates(&before, &now, 2000000, &r);
+	CHECK_NEAR(r.xacts, 25, 1e-9);
+	CHECK_NEAR(r.queries, 50, 1e-9);
+	CHECK_NEAR(r.xact_ms, 2, 1e-9);
+	CHECK_NEAR(r.wait_ms, 1, 1e-9);
+	/* Assignments, where they are counted, are what clients wait for. */
+	before.assignments = 0;
+	now.assignments = 10;
+	po_pooler_rates(&before, &now, 2000000, &r);
+	CHECK_NEAR(r.wait_ms, 5, 1e-9);
+	/* Nothing happened: no mean. */
+	po_pooler_rates(&now, &now, 2000000, &r);
+	CHECK(r.xacts == 0 && r.xact_ms == -1 && r.wait_ms == -1);
+	/* PgBouncer has begun anew. */
+	po_pooler_rates(&now, &before, 2000000, &r);
+	CHECK(r.xacts == -1 && r.queries == -1 && r.xact_ms == -1 && r.wait_ms == -1);
+	po_pooler_rates(&before, &now, 0, &r);
+	CHECK(r.xacts == -1);
+}
+
+int
+main(void)
+{
+	test_pools();
+	test_databases();
+	test_users();
+	test_nonsense();
+	test_split();
+	test_words();
+	test_rates();
+	return check_end("test_pooler_rows");
+}

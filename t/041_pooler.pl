@@ -1,0 +1,589 @@
+# PgBouncers are read and resized live: what their consoles say is shown and matched to
+# tenants; one that is down, slow, refuses, restarts or talks nonsense harms nothing and is
+# told once; pools follow the recommendation by SET, RECONNECT or the include file where a
+# policy says "auto", and in mode observe only on paper; no password gets anywhere.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use IO::Socket::INET;
+use POSIX ();
+use IPC::Run;
+use PoolTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+# Debian has it in sbin, which is not in everybody's path.
+my ($pgbouncer) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin',
+  '/usr/local/sbin', '/usr/local/bin';
+
+plan skip_all => 'pgbouncer is not installed' if !defined $pgbouncer;
+plan skip_all => 'pgbouncer refuses to run as root' if $> == 0;
+
+my $SECRET = 'hUsh-0815';
+my $WRONG = 'nOt-that-4711';
+
+my $node = new_node(
+	-name => 'pooled',
+	max_connections => 100,
+	# The tests' default would log what must not be logged, in statements as such.
+	log_statement => 'none',
+	'pool_optimizer.mode' => 'observe');
+
+create_roles($node, qw(r_shop r_batch r_other));
+$node->safe_psql('postgres', q{
+	CREATE DATABASE second;
+	SELECT pool_set_sizing('*', evaluation_interval => '1s')});
+wait_sync($node);
+
+# ---------------------------------------------------------------------------
+# PgBouncers, and what only looks like one
+# ---------------------------------------------------------------------------
+
+my $dir = PostgreSQL::Test::Utils::tempdir_short();
+my $passfile = "$dir/pgpass";
+
+append_to_file("$dir/work.sql", "SELECT pg_sleep(0.01);\n");
+
+# What is started is ended, also when the test dies.
+my @running;
+END
+{
+	my $status = $?;
+
+	kill 'KILL', grep { defined } map { $_->{pid} } @running;
+	waitpid $_->{pid}, 0 foreach grep { defined $_->{pid} } @running;
+	$? = $status;
+}
+
+sub write_text
+{
+	my ($file, $text, $mode) = @_;
+
+	open(my $handle, '>', $file) or die "$file: $!";
+	print $handle $text;
+	close($handle) or die "$file: $!";
+	chmod($mode // 0600, $file);
+	return;
+}
+
+# Runs a program; its output goes to a file.
+sub start_process
+{
+	my ($log, @command) = @_;
+	my $pid = fork() // die "fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDOUT, '>>', $log);
+		open(STDERR, '>&', \*STDOUT);
+		exec(@command) or POSIX::_exit(1);
+	}
+	push @running, { pid => $pid };
+	return $running[-1];
+}
+
+sub end_process
+{
+	my ($process, $signal) = @_;
+
+	kill $signal // 'KILL', $process->{pid};
+	waitpid $process->{pid}, 0;
+	$process->{pid} = undef;
+	return;
+}
+
+# A configured one; keys: databases, settings, users (lists of lines).
+sub new_bouncer
+{
+	my ($name, %conf) = @_;
+	my %b = (name => $name, port => PostgreSQL::Test::Cluster::get_free_port());
+	my $to = 'host=127.0.0.1 port=' . $node->port;
+	my $databases = join "\n", @{ $conf{databases} // ["postgres = $to dbname=postgres"] };
+	my $settings = join "\n", @{ $conf{settings} // [] };
+	my $include = $conf{include} // '';
+
+	write_text("$dir/$name.users", join '', map { qq{"$_" "$SECRET"\n} }
+		qw(r_shop r_batch r_other console));
+	write_text("$dir/$name.ini", <<"INI");
+[databases]
+$databases
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $b{port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = $dir/$name.users
+admin_users = console
+pool_mode = transaction
+max_client_conn = 200
+server_login_retry = 1
+logfile = $dir/$name.log
+pidfile = $dir/$name.pid
+$settings
+$include
+INI
+	$b{label} = "127.0.0.1:$b{port}";
+	$b{conninfo} = "host=127.0.0.1 port=$b{port} user=console passfile=$passfile";
+	return \%b;
+}
+
+sub start_bouncer
+{
+	my ($b) = @_;
+
+	$b->{process} = start_process("$dir/$b->{name}.out", $pgbouncer, "$dir/$b->{name}.ini");
+	wait_until(sub { console($b, 'SHOW VERSION') =~ /PgBouncer/ }, "PgBouncer $b->{name}")
+	  or BAIL_OUT("pgbouncer does not answer: " . slurp_file("$dir/$b->{name}.out"));
+	return $b;
+}
+
+# The test's own way to the console.
+sub console
+{
+	my ($b, $command) = @_;
+	my ($stdout, $stderr) = ('', '');
+
+	local $ENV{PGPASSWORD} = $SECRET;
+	IPC::Run::run([ 'psql', '-X', '-A', '-t', '-h', '127.0.0.1', '-p', $b->{port}, '-U',
+			'console', '-d', 'pgbouncer', '-c', $command ],
+		'<', \'', '>', \$stdout, '2>', \$stderr);
+	return $stdout;
+}
+
+sub config
+{
+	my ($b, $key) = @_;
+
+	return console($b, 'SHOW CONFIG') =~ /^\Q$key\E\|([^|]*)/m ? $1 : undef;
+}
+
+# Clients that go on until they are stopped; what they say is in a file.
+sub start_load
+{
+	my ($b, $role, $database, $clients) = @_;
+
+	local $ENV{PGPASSWORD} = $SECRET;
+	my $load = start_process("$dir/$b->{name}.$role.$database.load",
+		'pgbench', '-n', '-f', "$dir/work.sql", '-h', '127.0.0.1', '-p', $b->{port}, '-U',
+		$role, '-c', $clients, '-T', 3600, $database);
+
+	return $load;
+}
+
+# Listens and answers each connection with a function, one after the other.
+sub start_listener
+{
+	my ($answer) = @_;
+	my $socket = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', Proto => 'tcp')
+	  or die "listen: $!";
+	my $port = $socket->sockport;
+	my $pid = fork() // die "fork: $!";
+
+	if ($pid == 0)
+	{
+		$SIG{PIPE} = 'IGNORE';
+		my @kept;
+		while (my $client = $socket->accept)
+		{
+			push @kept, $client if $answer->($client);
+		}
+		POSIX::_exit(0);
+	}
+	close $socket;
+	push @running, { pid => $pid };
+	return {
+		process => $running[-1], label => "127.0.0.1:$port",
+		conninfo => "host=127.0.0.1 port=$port user=console sslmode=disable"
+	};
+}
+
+sub message
+{
+	my ($type, $body) = @_;
+
+	return $type . pack('N', length($body) + 4) . $body;
+}
+
+# Lets anybody in, then answers each query with the same bytes.
+sub start_talker
+{
+	my ($bytes, $repeat) = @_;
+
+	return start_listener(
+		sub {
+			my ($client) = @_;
+
+			sysread($client, my $startup, 8192);
+			syswrite($client, message('R', pack('N', 0)) . message('S', "server_version\0x\0") .
+				  message('Z', 'I'));
+			sysread($client, my $query, 8192);
+			my $until = time() + 20;
+			do
+			{
+				last unless syswrite($client, $bytes);
+			} while ($repeat && time() < $until);
+			# Until the other side has seen enough.
+			1 while sysread($client, my $more, 8192);
+			return 0;
+		});
+}
+
+# ---------------------------------------------------------------------------
+# What the test looks at
+# ---------------------------------------------------------------------------
+
+sub set_poolers
+{
+	my (@poolers) = @_;
+
+	$node->safe_psql('postgres', 'ALTER SYSTEM SET pool_optimizer.pgbouncer_conninfo = ' .
+		  "'" . join(' ; ', map { $_->{conninfo} } @poolers) . "'");
+	$node->reload;
+	return;
+}
+
+sub poolers_are
+{
+	my ($where, $what) = @_;
+
+	return ok($node->poll_query_until('postgres',
+		"SELECT count(*) > 0 FROM pool_stats_pooler WHERE $where"), $what)
+	  || diag(join "\n", $node->safe_psql('postgres', 'SELECT * FROM pool_stats_pooler'),
+		map { "$_: " . substr(slurp_file($_), -1500) } glob("$dir/*.load"));
+}
+
+# So many events whose reason matches.
+sub events
+{
+	my ($pattern, $kind) = @_;
+
+	return $node->safe_psql('postgres', "SELECT count(*) FROM pool_events
+		WHERE kind = '" . ($kind // 'alert') . "' AND reason ~ '$pattern'");
+}
+
+sub event_comes
+{
+	my ($pattern, $kind, $what) = @_;
+
+	return ok(wait_until(sub { events($pattern, $kind) > 0 }, $what), $what)
+	  || diag($node->safe_psql('postgres', 'SELECT kind, tenant, reason, detail FROM pool_events'));
+}
+
+# ---------------------------------------------------------------------------
+# The setting takes no passwords, and nobody else sees it
+# ---------------------------------------------------------------------------
+
+my $other_port = PostgreSQL::Test::Cluster::get_free_port();
+my $A = new_bouncer('a',
+	databases => [
+		'postgres = host=127.0.0.1 port=' . $node->port . ' dbname=postgres',
+		"replica = host=127.0.0.1 port=$other_port dbname=postgres"
+	],
+	settings => ['default_pool_size = 8']);
+my $start_of_log = -s $node->logfile;
+
+foreach my $bad (
+	"host=a password=$WRONG",
+	"host=b;host=a password = ''$WRONG''",
+	"postgresql://console:$WRONG\@127.0.0.1/pgbouncer",
+	"postgresql://console\@127.0.0.1/pgbouncer?password=$WRONG",
+	"host=a sslpassword=$WRONG",
+	"host=a $WRONG",
+	"host=a password=''$WRONG",
+	join(';', ("host=$WRONG") x 17))
+{
+	my ($rc, undef, $stderr) = $node->psql('postgres',
+		"ALTER SYSTEM SET pool_optimizer.pgbouncer_conninfo = '$bad'");
+
+	isnt($rc, 0, 'refused: ' . $bad =~ s/\Q$WRONG\E/.../gr);
+	unlike($stderr, qr/\Q$WRONG/, 'not quoted');
+	like($stderr, qr/Connection string \d+: /, 'but said which');
+}
+$node->append_conf('postgresql.conf',
+	"pool_optimizer.pgbouncer_conninfo = 'host=a password=$WRONG'");
+$node->reload;
+ok(wait_until(sub { log_since($node, $start_of_log) =~ /invalid value for parameter "pool_opt/ },
+		'the log'), 'refused in the file, too');
+unlike(log_since($node, $start_of_log), qr/\Q$WRONG/, 'no password in the log');
+is($node->safe_psql('postgres', 'SHOW pool_optimizer.pgbouncer_conninfo'), '', 'nothing is set');
+
+my (undef, undef, $relative) = $node->psql('postgres',
+	"ALTER SYSTEM SET pool_optimizer.pgbouncer_include = 'databases.ini'");
+like($relative, qr/An absolute path is needed/, 'the include file needs an absolute path');
+
+# ---------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------
+
+write_text($passfile, "127.0.0.1:$A->{port}:pgbouncer:console:$SECRET\n");
+start_bouncer($A);
+my $load = start_load($A, 'r_shop', 'postgres', 24);
+set_poolers($A);
+poolers_are(q{state = 'ok' AND tenant = 'r_shop@postgres' AND datname = 'postgres'
+	AND usename = 'r_shop' AND pool_mode = 'transaction' AND pool_size = 8 AND min_pool_size = 0
+	AND reserve_pool_size = 0 AND cl_active = 8 AND cl_waiting = 16 AND sv_active = 8
+	AND sv_idle = 0 AND maxwait_ms > 0 AND xact_rate > 0 AND query_rate > 0
+	AND avg_xact_ms >= 9 AND avg_wait_ms > 0 AND seen_at > now() - interval '1 minute'
+	AND error IS NULL AND version ~ '^1\.' AND pooler = '} . $A->{label} . q{'},
+	'the pool is shown, and whose it is');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM pool_stats_pooler'), '1',
+	'not the console itself');
+
+is(psql_as($node, 'r_shop', 'SELECT DISTINCT tenant FROM pool_stats_pooler'),
+	'r_shop@postgres', 'a plain role sees its own pools');
+is(psql_as($node, 'r_other', 'SELECT count(*) FROM pool_stats_pooler'), '0', 'and no others');
+is(psql_as($node, 'r_shop', q{SELECT count(*) FROM pg_settings
+	WHERE name ~ '^pool_optimizer.pgbouncer'}), '0', 'nor the setting');
+my (undef, undef, $denied) = psql_as($node, 'r_shop', 'SHOW pool_optimizer.pgbouncer_conninfo');
+like($denied, qr/must be superuser|permission denied/, 'not by SHOW either');
+
+# It keeps its connection.
+my $logins = () = slurp_file("$dir/a.log") =~ /login attempt: db=pgbouncer user=console/g;
+my $seen = $node->safe_psql('postgres', 'SELECT seen_at FROM pool_stats_pooler');
+poolers_are("seen_at > timestamptz '$seen' + interval '1 second'", 'it is asked again and again');
+is(() = slurp_file("$dir/a.log") =~ /login attempt: db=pgbouncer user=console/g, $logins,
+	'over one connection');
+
+# ---------------------------------------------------------------------------
+# Auto, first on paper
+# ---------------------------------------------------------------------------
+
+# Wherever the recommendation would like to be, it must go down.
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', max_size => 3,
+	scale_down_step => 4, auto => true)});
+wait_sync($node);
+event_comes('pool would be resized 8 -> [1-7]', 'would_resize', 'mode observe: it is told');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 'would_resize'
+	AND tenant = 'r_shop@postgres' AND detail ?& '{pooler,database,user,from,to,how}'
+	AND detail->>'pooler' = '} . $A->{label} . q{' AND detail->>'how' = 'SET default_pool_size'
+	AND detail->>'user' = 'r_shop' AND (detail->>'from')::int = 8}) > 0, 1, 'with the evidence');
+is(config($A, 'default_pool_size'), '8', 'nothing is touched');
+is(events('.', 'resize'), '0', 'and nothing else told');
+
+# ---------------------------------------------------------------------------
+# Then for good: SET, in steps, and connections let go although all of them are busy
+# ---------------------------------------------------------------------------
+
+$node->append_conf('postgresql.conf', 'pool_optimizer.mode = enforce');
+$node->reload;
+event_comes('pool resized 8 -> [4-7] .SET default_pool_size', 'resize', 'a step of 4 at most');
+ok(wait_until(sub { config($A, 'default_pool_size') <= 3 }, 'size'), 'down to the size wanted');
+event_comes('RECONNECT', 'resize', 'busy connections beyond it are let go');
+poolers_are('pool_size <= 3 AND sv_active BETWEEN 1 AND 3 AND cl_waiting > 0',
+	'so that the pool is as small as it is to be');
+
+# And up.
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6,
+	max_size => 6)});
+wait_sync($node);
+poolers_are('pool_size = 6 AND sv_active = 6', 'it grows again');
+cmp_ok(config($A, 'min_pool_size'), '<=', 6, 'min_pool_size is not above it');
+is(events('not resized'), '0', 'nothing was in the way');
+
+# With a second pool SET would change that, too.
+my $batch = start_load($A, 'r_batch', 'postgres', 2);
+poolers_are(q{tenant = 'r_batch@postgres'}, 'a second pool');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 4,
+	max_size => 4)});
+wait_sync($node);
+event_comes('not resized: there are others', 'alert', 'two pools: SET is not used');
+is(config($A, 'default_pool_size'), '6', 'the size stays');
+end_process($batch, 'TERM');
+
+# A pool whose names are ours, but whose connections are another server's, is nobody's.
+my $other = PostgreSQL::Test::Cluster->new('elsewhere', port => $other_port);
+$other->init;
+$other->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'");
+$other->start;
+$other->safe_psql('postgres', 'CREATE ROLE r_other LOGIN');
+is(refused($node, 'r_other'), '', 'a tenant of that name is known here');
+my $elsewhere = start_load($A, 'r_other', 'replica', 2);
+poolers_are(q{datname = 'replica' AND sv_active > 0 AND tenant IS NULL},
+	'a pool of another server is nobody\'s');
+end_process($elsewhere, 'TERM');
+$other->stop('fast');
+
+# ---------------------------------------------------------------------------
+# Restarted in the middle
+# ---------------------------------------------------------------------------
+
+my $sampler = cluster_stat($node, 'sampler_pid');
+
+end_process($load, 'TERM');
+unlike(slurp_file("$dir/a.r_shop.postgres.load"), qr/ERROR|FATAL|aborted|failed to/,
+	'no client has noticed any of this');
+end_process($A->{process});
+event_comes('cannot be reached', 'alert', 'a PgBouncer that is gone is an alert');
+poolers_are(q{state = 'unreachable' AND datname IS NULL AND error IS NOT NULL}, 'and is shown');
+start_bouncer($A);
+event_comes('answers again', 'alert', 'one that is back is told');
+is(events('cannot be reached'), '1', 'each once');
+
+# ---------------------------------------------------------------------------
+# Wrong password, down, slow, nonsense: besides one that is well
+# ---------------------------------------------------------------------------
+
+my $B = new_bouncer('b');
+my $down = {
+	label => '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port() };
+my $slow = start_listener(sub { return 1 });
+my $http = start_listener(
+	sub {
+		my ($client) = @_;
+
+		sysread($client, my $startup, 8192);
+		syswrite($client, "HTTP/1.1 400 Bad Request\r\n\r\n");
+		return 0;
+	});
+my $row = message('T', pack('n', 1) . "x\0" . pack('NnNnNn', 0, 0, 25, -1 & 0xFFFF, 0, 0));
+my $columns = start_talker($row . message('C', "SHOW\0") . message('Z', 'I'));
+my $names = join '', map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) }
+  qw(name database pool_size);
+my $endless = start_talker(message('T', pack('n', 3) . $names) .
+	  message('D', pack('n', 3) . (pack('N', 1) . 'x') x 2 . pack('N', 1) . '1') x 500, 1);
+# A message of a gigabyte, of which nothing more comes.
+my $huge = start_talker('D' . pack('N', 1 << 30) . 'x');
+
+write_text($passfile, "127.0.0.1:$A->{port}:pgbouncer:console:$SECRET\n" .
+	  "127.0.0.1:$B->{port}:pgbouncer:console:$WRONG\n");
+$down->{conninfo} = "host=127.0.0.1 user=console port=" . $down->{label} =~ s/.*://r;
+start_bouncer($B);
+set_poolers($A, $B, $down, $slow, $http, $columns, $endless, $huge);
+poolers_are("pooler = '$B->{label}' AND state = 'refused' AND error ~ 'authentication'",
+	'a wrong password');
+poolers_are("pooler = '$down->{label}' AND state = 'unreachable'", 'nobody there');
+poolers_are("pooler = '$slow->{label}' AND state = 'unreachable' AND error ~ 'in time'",
+	'no answer');
+poolers_are("pooler = '$http->{label}' AND state <> 'ok' AND error IS NOT NULL",
+	'another protocol');
+poolers_are("pooler = '$columns->{label}' AND state = 'unreadable' AND error ~ 'columns'",
+	'other columns');
+poolers_are("pooler = '$endless->{label}' AND state = 'unreadable' AND error ~ 'too'",
+	'rows without end');
+poolers_are("pooler = '$huge->{label}' AND state IN ('unreachable', 'unreadable')",
+	'a message that never ends');
+foreach my $b ($B, $down, $slow, $http, $columns, $endless, $huge)
+{
+	is(events("PgBouncer $b->{label} "), '1', "one alert for $b->{label}");
+}
+$seen = $node->safe_psql('postgres', 'SELECT now()');
+poolers_are("pooler = '$A->{label}' AND state = 'ok' AND seen_at > '$seen'",
+	'the one that is well is still asked');
+is(cluster_stat($node, 'sampler_pid'), $sampler, 'the sampler has not noticed');
+is(cluster_stat($node, 'worker_errors'), '0', 'no error in it');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', max_size => 9)});
+ok(wait_sync($node), 'policies take effect meanwhile');
+is(psql_as($node, 'r_shop', 'SELECT count(*) FROM pool_stats_pooler'), '0',
+	'who has no pool is told of no pooler');
+
+# The right password, and a reload: at once.
+write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B);
+$node->reload;
+poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'with the right password it is let in');
+is(events("PgBouncer $B->{label} answers again"), '1', 'which is told');
+end_process($_->{process}) foreach $slow, $http, $columns, $endless, $huge;
+
+# ---------------------------------------------------------------------------
+# The include file; a tenant that two poolers share
+# ---------------------------------------------------------------------------
+
+my $to = 'host=127.0.0.1 port=' . $node->port;
+my $include = "$dir/include.ini";
+my $text = <<"INI";
+; ours: password='; pool_optimizer begin'
+[databases]
+outside = $to dbname=postgres pool_size=7
+; pool_optimizer begin
+shop = $to dbname=postgres application_name='a ''b' pool_size=9 connect_query='SELECT 1'
+second = $to dbname=second
+; pool_optimizer end
+[users]
+; pool_optimizer begin
+r_other = pool_mode=transaction
+; pool_optimizer end
+INI
+
+write_text($include, $text, 0640);
+my $C = new_bouncer('c', databases => [], settings => ['default_pool_size = 5'],
+	include => "%include $include");
+write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" }
+	$A, $B, $C);
+start_bouncer($C);
+$node->safe_psql('postgres', qq{
+	SELECT pool_set_sizing('r_shop\@postgres', min_size => 4, max_size => 4,
+		scale_down_step => 0);
+	SELECT pool_set_sizing('r_batch\@second', min_size => 2, max_size => 2, auto => true);
+	ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$include'});
+wait_sync($node);
+set_poolers($C, $B);
+my @loads = (start_load($C, 'r_shop', 'shop', 12), start_load($C, 'r_batch', 'second', 6),
+	start_load($C, 'r_other', 'outside', 2));
+poolers_are(q{datname = 'shop' AND tenant = 'r_shop@postgres' AND pool_size = 4},
+	'the entry of one pool is changed');
+poolers_are(q{datname = 'second' AND tenant = 'r_batch@second' AND pool_size = 2},
+	'one is added to an entry without');
+poolers_are(q{datname = 'outside' AND tenant = 'r_other@postgres' AND pool_size = 7},
+	'what is not ours stays');
+is(slurp_file($include) =~ s/ min_pool_size=\d+//gr,
+	$text =~ s/pool_size=9/pool_size=4/r =~ s/(dbname=second)/$1 pool_size=2/r,
+	'nothing else in the file has changed');
+is((stat $include)[2] & 07777, 0640, 'nor its mode');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 'resize'
+	AND detail->>'how' = '[databases]' AND tenant = 'r_shop@postgres'
+	AND detail->>'database' = 'shop' AND (detail->>'to')::int = 4}), '1', 'it is told, once');
+ok(!-e "$include.pool_optimizer", 'no other file is left');
+poolers_are(q{datname = 'shop' AND sv_active = 4 AND cl_waiting > 0}, 'connections follow');
+
+# A user with an entry: that counts, where PgBouncer knows sizes of users (1.23).
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', min_size => 3,
+	max_size => 3, auto => true)});
+wait_sync($node);
+if (console($C, 'SHOW USERS') =~ /\|.*\|/)
+{
+	poolers_are(q{datname = 'outside' AND tenant = 'r_other@postgres' AND pool_size = 3},
+		'the entry of a user is changed');
+	like(slurp_file($include), qr/^r_other = pool_mode=transaction pool_size=3$/m,
+		'in the file, too');
+}
+else
+{
+	ok($node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pool_events
+		WHERE tenant = 'r_other@postgres' AND reason ~ 'not resized: there are others'}),
+		'without sizes of users: an alert');
+	unlike(slurp_file($include), qr/^r_other.*pool_size/m, 'and nothing in the file');
+}
+
+# The same tenant in two poolers: each gets its part.
+push @loads, start_load($B, 'r_shop', 'postgres', 12);
+poolers_are(q{datname = 'shop' AND pool_size = 2}, 'half of it here');
+poolers_are("pooler = '$B->{label}' AND tenant = 'r_shop\@postgres' AND pool_size = 2",
+	'half of it there');
+
+end_process($_, 'TERM') foreach @loads;
+unlike(slurp_file($_), qr/ERROR|FATAL|aborted|failed to/, 'no client has noticed')
+  foreach glob("$dir/[bc].*.load");
+
+# ---------------------------------------------------------------------------
+# The end
+# ---------------------------------------------------------------------------
+
+set_poolers();
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pool_stats_pooler'),
+	'without the setting nothing is shown');
+my $log = log_since($node);
+unlike($log, qr/\Q$SECRET\E|\Q$WRONG\E/, 'no password in the log');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pool_events
+	WHERE reason || detail::text ~ '$SECRET|$WRONG'"), '0', 'nor in an event');
+is(cluster_stat($node, 'sampler_pid'), $sampler, 'still the same sampler');
+foreach my $b ($A, $B, $C)
+{
+	end_process($b->{process}, 'INT');
+}
+stop_clean($node);
+done_testing();
