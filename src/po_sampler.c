@@ -38,6 +38,7 @@
 #include "po_judge.h"
 #include "po_keeper.h"
 #include "po_pooler.h"
+#include "po_pooler_table.h"
 #include "po_reclaim.h"
 #include "po_registry.h"
 #include "po_sample.h"
@@ -372,6 +373,16 @@ step_account(void)
 		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
 }
 
+/* Clients that want a connection at the same time, as poolers see it; 0 = not known. */
+static int
+demand_of(int tenant)
+{
+	int			active;
+	int			waiting;
+
+	return po_pooler_table_demand(tenant, &active, &waiting) ? active + waiting : 0;
+}
+
 /* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
 static void
 step_recommend(void)
@@ -391,7 +402,8 @@ step_recommend(void)
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
-		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, watched);
+		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt,
+								 demand_of(tenant), watched);
 		evaluate_at[tenant] = wait < 0 ? 0 : ticks + wait;
 	}
 }

@@ -379,7 +379,8 @@ next_look(const PoTenantStats *t, int64 interval, TimestampTz now)
 }
 
 int64
-po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, TimestampTz now)
+po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int demand,
+				  TimestampTz now)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
 	PoSizingInput in;
@@ -413,6 +414,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, Timest
 		return wait - elapsed;
 
 	in.cores = seen.cores;
+	seen.demand = demand;
 	in.search_size = po_search_step(&search, &seen);
 	in.search_settled = search.phase == PO_SEARCH_SETTLED;
 	po_recommend_size(&in, policy, &r);

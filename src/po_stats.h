@@ -50,7 +50,7 @@ extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 d
  * call again, -1 = not before there is a session again: all is said of a tenant that
  * has none and whose load is forgotten.
  */
-extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
+extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int demand,
 							  TimestampTz now);
 
 /* Takes one termination out of the minute's allowance, which all who end sessions
