@@ -25,7 +25,9 @@ OBJS = \
 	src/model/po_brake.o \
 	src/model/po_search.o \
 	src/model/po_recommend.o \
+	src/model/po_curve.o \
 	src/model/po_client_size.o \
+	src/model/po_share.o \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
 	src/po_guc.o \
@@ -65,7 +67,7 @@ PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 SHLIB_LINK_INTERNAL = $(libpq)
 SHLIB_LINK = -lm
 
-REGRESS = views policies patterns privileges errors accounting client_config
+REGRESS = views policies patterns privileges errors accounting what_if client_config
 REGRESS_OPTS = --temp-instance=./tmp_check --temp-config=$(srcdir)/src/unit/regress.conf
 ISOLATION = policy_change
 ISOLATION_OPTS = --temp-instance=./tmp_check_iso --temp-config=$(srcdir)/src/unit/isolation.conf

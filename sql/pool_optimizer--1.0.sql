@@ -386,7 +386,7 @@ COMMENT ON COLUMN pool_stats_pooler.sv_active IS 'server connections that client
 COMMENT ON COLUMN pool_stats_pooler.sv_idle IS 'server connections that are free';
 COMMENT ON COLUMN pool_stats_pooler.sv_used IS 'server connections that have been free for long';
 COMMENT ON COLUMN pool_stats_pooler.maxwait_ms IS 'for so long the first of the waiting clients waits';
-COMMENT ON COLUMN pool_stats_pooler.xact_rate IS 'transactions per second of its database, all users, between the last two visits';
+COMMENT ON COLUMN pool_stats_pooler.xact_rate IS 'transactions per second of its database, all users, between the last two visits; null without pg_read_all_stats, as the next three';
 COMMENT ON COLUMN pool_stats_pooler.query_rate IS 'queries per second of its database, likewise';
 COMMENT ON COLUMN pool_stats_pooler.avg_xact_ms IS 'mean duration of those transactions';
 COMMENT ON COLUMN pool_stats_pooler.avg_wait_ms IS 'mean wait for a server connection, likewise';
@@ -407,6 +407,16 @@ RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_explain_admission_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 4;
 COMMENT ON FUNCTION pool_explain_admission(text, text, text, inet, text) IS
 	'what a login with this identity would meet, one row per rule; what is left out is taken from the calling session, address NULL = Unix-domain socket';
+
+CREATE FUNCTION pool_what_if(
+	tenant text,
+	max_size integer DEFAULT NULL,
+	OUT size integer, OUT utilization double precision, OUT wait_ms double precision,
+	OUT throughput double precision)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_what_if_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_what_if(text, integer) IS
+	'what a tenant''s pool is predicted to do at sizes 1 to max_size: utilization 0..1, mean wait for a session of it, transactions/s';
 
 CREATE FUNCTION pool_client_config(
 	tenant text,

@@ -27,6 +27,7 @@
 #include "utils/tuplestore.h"
 
 #include "model/po_admission.h"
+#include "model/po_curve.h"
 #include "po_act.h"
 #include "po_client_config.h"
 #include "po_compat.h"
@@ -48,6 +49,7 @@ PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
 PG_FUNCTION_INFO_V1(pool_events_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
+PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
 PG_FUNCTION_INFO_V1(pool_sync_1_0);
 PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
@@ -188,6 +190,22 @@ deny_other_tenant(void)
 			 errmsg("permission denied for another tenant"),
 			 errdetail("Only roles with privileges of pg_read_all_stats may look at tenants "
 					   "other than their own.")));
+}
+
+/* Its index.  First the right, so that nobody learns whether another tenant exists. */
+static int
+find_visible_tenant(const char *name)
+{
+	int			tenant = po_registry_find_tenant(name);
+
+	if (!sees_tenant(tenant))
+		deny_other_tenant();
+	if (tenant < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("tenant \"%s\" does not exist", name),
+				 errhint("The names are in pool_stats.")));
+	return tenant;
 }
 
 /* ---------- pool_stats ---------- */
@@ -658,10 +676,11 @@ put_pool(Row *row, const PoPoolSeen *seen)
 	add(row, Int64GetDatum(p->sv_idle), false);
 	add(row, Int64GetDatum(p->sv_used), false);
 	add_double(row, p->maxwait * 1000.0 + p->maxwait_us / 1000.0);
-	add_known(row, seen->rates.xacts);
-	add_known(row, seen->rates.queries);
-	add_known(row, seen->rates.xact_ms);
-	add_known(row, seen->rates.wait_ms);
+	/* These are of all users of the database: others' load. */
+	add_known(row, sees_all() ? seen->rates.xacts : -1);
+	add_known(row, sees_all() ? seen->rates.queries : -1);
+	add_known(row, sees_all() ? seen->rates.xact_ms : -1);
+	add_known(row, sees_all() ? seen->rates.wait_ms : -1);
 }
 
 #define POOL_COLUMNS	17
@@ -706,7 +725,7 @@ pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
 			if (pools[j].pooler != i)
 				continue;
 			has_pools = true;
-			if (sees_tenant(pools[j].tenant))
+			if (sees_all() || (pools[j].tenant >= 0 && sees_tenant(pools[j].tenant)))
 				put_pooler(&row, &poolers[i], &pools[j]);
 		}
 		if (!has_pools && sees_all())
@@ -922,6 +941,65 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* ---------- pool_what_if ---------- */
+
+#define MOST_WHAT_IF			10000
+#define MOST_WHAT_IF_DEFAULT	1000
+
+/* Up to twice the size that is or should be. */
+static int
+default_what_if(const PoTenant *t, const PoTenantStats *s)
+{
+	int64		size = Max(t->used + t->exempt, s->recommendation.size);
+
+	return (int) Min(Max(2 * size, 1), MOST_WHAT_IF_DEFAULT);
+}
+
+static void
+put_size(Row *row, int size, const PoCurvePoint *p)
+{
+	add_int(row, size);
+	add_double(row, p->utilization);
+	if (p->wait_known)
+		add_double(row, p->wait_us / PO_US_PER_MS);
+	else
+		add_null(row);
+	add_double(row, p->throughput);
+	end_row(row);
+}
+
+Datum
+pool_what_if_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoTenant	t;
+	PoTenantStats s;
+	PoCurve		curve;
+	int			tenant;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	if (PG_ARGISNULL(0))
+		po_policy_sql_bad_argument("tenant", "must not be null");
+	if (!PG_ARGISNULL(1) && (PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MOST_WHAT_IF))
+		po_policy_sql_bad_argument("max_size", "must be between 1 and 10000");
+	tenant = find_visible_tenant(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (!po_registry_copy_tenant(tenant, &t))
+		return (Datum) 0;		/* gone just now */
+	po_stats_copy(tenant, &s);
+	n = PG_ARGISNULL(1) ? default_what_if(&t, &s) : PG_GETARG_INT32(1);
+	po_curve_fit(&s.input, s.recommendation.load, &s.search, 0, &curve);
+	for (int size = 1; size <= n; size++)
+	{
+		PoCurvePoint point;
+
+		CHECK_FOR_INTERRUPTS();
+		po_curve_at(&curve, size, &point);
+		put_size(&row, size, &point);
+	}
+	return (Datum) 0;
+}
+
 /* ---------- pool_client_config ---------- */
 
 /* The part that all sessions of the tenant share; NULL if there is none. */
@@ -1081,9 +1159,6 @@ fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 static int
 client_config_arguments(FunctionCallInfo fcinfo, PoClientInput *in)
 {
-	char	   *name;
-	int			tenant;
-
 	if (PG_ARGISNULL(0))
 		po_policy_sql_bad_argument("tenant", "must not be null");
 	if (PG_ARGISNULL(1))
@@ -1097,16 +1172,7 @@ client_config_arguments(FunctionCallInfo fcinfo, PoClientInput *in)
 	in->instances = PG_ARGISNULL(2) ? 1 : PG_GETARG_INT32(2);
 	if (in->instances < 1 || in->instances > PO_MAX_INSTANCES)
 		po_policy_sql_bad_argument("instances", "must be between 1 and 100000");
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	tenant = po_registry_find_tenant(name);
-	if (!sees_tenant(tenant))
-		deny_other_tenant();
-	if (tenant < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("tenant \"%s\" does not exist", name),
-				 errhint("The names are in pool_stats.")));
-	return tenant;
+	return find_visible_tenant(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 }
 
 Datum

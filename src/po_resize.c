@@ -31,6 +31,8 @@
 #define MOST_INCLUDE_BYTES	(4 * 1024 * 1024)
 #define ROOM_FOR_VALUES		256
 #define VISITS_OVER			2
+#define LEAST_MAJOR_FOR_USERS	1
+#define LEAST_MINOR_FOR_USERS	26
 
 typedef enum Place
 {
@@ -402,6 +404,19 @@ problem_of(PoIniResult result)
 	}
 }
 
+/* 1.24.1 gives the size in an entry of [users] to other users, too, when it reloads. */
+static bool
+may_size_users(const PoVisitedPooler *pooler)
+{
+	int			major = 0;
+	int			minor = 0;
+
+	return pooler->has_user_sizes &&
+		sscanf(pooler->seen.version, "%d.%d", &major, &minor) == 2 &&
+		(major > LEAST_MAJOR_FOR_USERS ||
+		 (major == LEAST_MAJOR_FOR_USERS && minor >= LEAST_MINOR_FOR_USERS));
+}
+
 static const char *
 place_in_include(Work *w, Change *c)
 {
@@ -411,7 +426,7 @@ place_in_include(Work *w, Change *c)
 
 	if (problem != NULL)
 		return problem;
-	if (w->pooler->has_user_sizes && count_pools(w->pooler, NULL, key->user) == 1)
+	if (may_size_users(w->pooler) && count_pools(w->pooler, NULL, key->user) == 1)
 		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
 	if (result == PO_INI_OK)
 		c->place = PLACE_USER;

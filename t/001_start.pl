@@ -26,6 +26,7 @@ my %call = (
 	pool_resume => q{SELECT pool_resume('a')},
 	pool_sync => q{SELECT pool_sync('1s')},
 	pool_explain_admission => q{SELECT * FROM pool_explain_admission()},
+	pool_what_if => q{SELECT * FROM pool_what_if('a')},
 	pool_terminate_leaked => q{SELECT * FROM pool_terminate_leaked('a')},
 	pool_client_config => q{SELECT pool_client_config('a', 'pgbouncer', 1)},
 	pool_reset_stats => q{SELECT pool_reset_stats('a')},

@@ -41,9 +41,11 @@ my %function = (
 	pool_set_timeouts => [ set => q{'t_mine@postgres', '1h'} ],
 	pool_stats => [ read => '' ],
 	pool_stats_cluster => [ read => '' ],
+	pool_stats_pooler => [ read => '' ],
 	pool_stats_session => [ read => '' ],
 	pool_sync => [ set => q{'0s'} ],
-	pool_terminate_leaked => [ act => q{'nobody*'} ]);
+	pool_terminate_leaked => [ act => q{'nobody*'} ],
+	pool_what_if => [ read => q{session_user || '@' || current_database(), 3} ]);
 
 # Columns of the views: who sees a value.
 #	own: everybody, in the rows of its own tenant, which are all it sees
@@ -66,6 +68,12 @@ my %column = (
 			worker_errors shared_memory_bytes)),
 		last_error => 'stats',
 		last_error_at => 'stats'
+	},
+	pool_stats_pooler => {
+		(map { $_ => 'own' } qw(pooler datname usename tenant pool_mode pool_size min_pool_size
+			reserve_pool_size cl_active cl_waiting sv_active sv_idle sv_used maxwait_ms seen_at
+			state version)),
+		(map { $_ => 'stats' } qw(xact_rate query_rate avg_xact_ms avg_wait_ms error))
 	},
 	pool_stats_session => {
 		(map { $_ => 'own' } qw(pid tenant class)),
@@ -93,6 +101,7 @@ my @policy_columns = qw(scope tenant max_connections guaranteed weight on_full w
 my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label database
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
 	max_terminations_per_minute max_tenants max_waiting history_events);
+$setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.
 $setting{'pool_optimizer.inject'} = 'public';
 
@@ -744,6 +753,14 @@ is(refused_sqlstate($node, 't_mate', application_name => 'mate_mark'), '53300',
 ok($node->poll_query_until('postgres', q{SELECT last_error IS NOT NULL FROM pool.pool_stats
 	WHERE tenant = 'postgres'}), 'the tenant has an error to tell');
 
+# A PgBouncer that is not there, which is an error to tell, too.
+$node->safe_psql('postgres',
+	q{ALTER SYSTEM SET pool_optimizer.pgbouncer_conninfo = 'host=127.0.0.1 port=1'});
+$node->reload;
+ok($node->poll_query_until('postgres',
+		'SELECT count(*) = 1 FROM pool.pool_stats_pooler WHERE error IS NOT NULL'),
+	'so has a pooler');
+
 # view => [ rows that are the caller's own ]
 my %is_mine = (
 	pool_stats_session => 'pid = pg_backend_pid()',
@@ -768,7 +785,8 @@ foreach my $role (qw(t_mine r_stats))
 			next;
 		}
 		# That of others is there to be seen; these need not have a value here.
-		my %may_be_null = map { $_ => 1 } qw(exempt xact_ms last_error last_error_at);
+		my %may_be_null = map { $_ => 1 } qw(exempt xact_ms last_error last_error_at
+			xact_rate query_rate avg_xact_ms avg_wait_ms);
 
 		is(join(' ', grep { !$may_be_null{$_} } @shown),
 			join(' ', grep { !$may_be_null{$_} } @hidden), "$role sees it in $view");

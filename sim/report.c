@@ -1,0 +1,302 @@
+/*
+ * report.c
+ *		What comes out: convergence, fairness, regret, cost, oscillation.
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+/* A size is right from 0.8 to 1.5 of the need, with one connection to spare. */
+#define BAND_BELOW		0.8
+#define BAND_ABOVE		1.5
+
+#define REVERSAL_S		(30 * INTERVAL_S)
+
+static const char *const kind_names[N_KINDS] = {"web", "locking", "batch"};
+
+int64_t
+clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---------- each decision ---------- */
+
+/* A change by more than one against the last one, within 30 evaluations. */
+static bool
+is_reversal(int change, int64_t now_s, int *direction, int64_t *changed)
+{
+	int			before = *direction;
+	int64_t		when = *changed;
+
+	if (change >= -1 && change <= 1)
+		return false;
+	*direction = change > 0 ? 1 : -1;
+	*changed = now_s;
+	return before != 0 && before != *direction && now_s - when <= REVERSAL_S;
+}
+
+/*
+ * In the report convergence is of those who had what they asked for: with less nobody
+ * can know how much more would be good.
+ */
+void
+note_decision(Report *report, Tenant *t, int before, int64_t now_s)
+{
+	const PoRecommendation *r = &t->r;
+	int			size = r->size;
+
+	if (!isfinite(r->confidence) || !isfinite(r->predicted_wait_us) || !isfinite(r->load) ||
+		r->confidence < 0 || r->confidence > 1 || r->min > size || size > r->max || size < 1)
+		report->broken++;
+	report->all_evaluations[t->kind]++;
+	if (before > 0)
+		report->reversals[t->kind] += is_reversal(size - before, now_s, &t->direction,
+												  &t->changed);
+	if (t->last_need > 0)
+		report->need_reversals[t->kind] +=
+			is_reversal(t->need - t->last_need, now_s, &t->need_direction, &t->need_changed);
+	t->last_need = t->need;
+	if (t->cut)
+		return;
+	report->evaluations[t->kind]++;
+	if (size >= BAND_BELOW * t->need - 1 && size <= BAND_ABOVE * t->need + 1)
+	{
+		report->in_band[t->kind]++;
+		if (t->off_band > 0)
+			report->episode[t->kind].count[po_histogram_bucket(t->off_band)]++;
+		t->off_band = 0;
+	}
+	else if (++t->off_band > report->longest[t->kind])
+		report->longest[t->kind] = t->off_band;
+}
+
+/* ---------- each sharing ---------- */
+
+static double
+above_zero(double x)
+{
+	return x > 0 ? x : 0;
+}
+
+/* Sum and floors hold at every moment; the digest tells one run from another. */
+static void
+check_shares(Report *report, const PoShare *share, int n, PoShareOutcome outcome)
+{
+	int64_t		sum = 0;
+	int64_t		wanted = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			most = share[i].ceiling >= 0 && share[i].ceiling < share[i].demand ?
+			share[i].ceiling : share[i].demand;
+
+		if (share[i].share < share[i].floor && outcome <= PO_SHARE_CONTENDED)
+			report->broken++;
+		sum += share[i].share;
+		wanted += most > share[i].floor ? most : share[i].floor;
+		report->digest = (report->digest ^ (uint64_t) share[i].share) *
+			UINT64_C(0x100000001B3);
+	}
+	if (sum != (wanted < report->budget ? wanted : report->budget))
+		report->broken++;
+}
+
+void
+note_shares(Report *report, const Tenant *tenants, const PoShare *share, int n,
+			PoShareOutcome outcome)
+{
+	double		weights = 0;
+	double		unmet = 0;
+	double		spare = 0;
+	double		room = report->budget;
+	double		static_unmet = 0;
+	double		static_spare = 0;
+
+	check_shares(report, share, n, outcome);
+	for (int i = 0; i < n; i++)
+		weights += share[i].weight;
+	for (int i = 0; i < n; i++)
+	{
+		double		fixed = floor(report->budget * share[i].weight / weights);
+		double		need = tenants[i].need;
+
+		report->needed += need;
+		room -= share[i].share;
+		unmet += above_zero(need - share[i].share);
+		/* A guarantee is kept free by order, not by mistake. */
+		spare += above_zero(share[i].share - fmax(need, share[i].floor));
+		static_unmet += above_zero(need - fixed);
+		static_spare += above_zero(fixed - need);
+	}
+	report->ticks++;
+	report->contended += outcome != PO_SHARE_ENOUGH;
+	report->unmet += unmet;
+	report->regret += fmin(unmet, room + spare);
+	report->idle_room += fmin(unmet, room);
+	report->static_regret += fmin(static_unmet, static_spare);
+}
+
+/*
+ * The index of R. Jain, D. Chiu and W. Hawe (1984) of what each got to what the max-min
+ * fair share by true needs would be: 1 when all are treated alike.
+ */
+void
+note_fairness(Report *report, const Tenant *tenants, PoShare *work, int n, PoShareMark *marks)
+{
+	double		sum[2] = {0, 0};
+	double		squares[2] = {0, 0};
+	double		weights = 0;
+	int			counted = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const PoPolicyFields *p = &tenants[i].policy;
+
+		weights += p->weight;
+		work[i] = (PoShare) {p->weight, p->guaranteed, p->max_connections, tenants[i].need, 0};
+	}
+	po_share(work, n, report->budget, marks);
+	for (int i = 0; i < n; i++)
+	{
+		double		fixed = floor(report->budget * work[i].weight / weights);
+		double		ideal = work[i].share < tenants[i].need ? work[i].share : tenants[i].need;
+		double		part[2];
+
+		if (ideal <= 0)
+			continue;
+		/* What is beyond the need is waste, counted as such, and no injustice. */
+		part[0] = fmin(tenants[i].granted / ideal, 1);
+		part[1] = fmin(fixed / ideal, 1);
+		for (int k = 0; k < 2; k++)
+		{
+			sum[k] += part[k];
+			squares[k] += part[k] * part[k];
+		}
+		counted++;
+	}
+	if (counted == 0 || squares[0] <= 0)
+		return;
+	sum[0] = sum[0] * sum[0] / (counted * squares[0]);
+	report->jain_sum += sum[0];
+	report->jain_least = fmin(report->jain_least, sum[0]);
+	if (squares[1] > 0)
+		report->static_jain_sum += sum[1] * sum[1] / (counted * squares[1]);
+	report->jain_n++;
+}
+
+/* ---------- the end ---------- */
+
+static double
+percent(double part, double whole)
+{
+	return whole > 0 ? 100 * part / whole : 0;
+}
+
+static double
+per_day(int64_t count, int64_t evaluations)
+{
+	return evaluations > 0 ? (double) count * DAY_S / INTERVAL_S / (double) evaluations : 0;
+}
+
+static void
+print_kinds(const Report *r)
+{
+	printf("| tenants | evaluations | had all they asked for | in the band"
+		   " | episodes outside | median | 95 %% | longest | reversals a day | of the need itself |\n"
+		   "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+	for (int k = 0; k < N_KINDS; k++)
+		printf("| %s | %" PRId64 " | %.1f %% | %.1f %% | %" PRIu64 " | %.0f | %.0f | %" PRId64
+			   " | %.2f | %.2f |\n",
+			   kind_names[k], r->all_evaluations[k],
+			   percent((double) r->evaluations[k], (double) r->all_evaluations[k]),
+			   percent((double) r->in_band[k], (double) r->evaluations[k]),
+			   po_histogram_total(&r->episode[k]),
+			   po_histogram_quantile(&r->episode[k], 0.5),
+			   po_histogram_quantile(&r->episode[k], 0.95), r->longest[k],
+			   per_day(r->reversals[k], r->all_evaluations[k]),
+			   per_day(r->need_reversals[k], r->all_evaluations[k]));
+}
+
+void
+print_report(const Report *r, const Options *o)
+{
+	printf("# %d tenants, %d days, seed %" PRIu64 "\n\n"
+		   "%d connections (%.2f of the need at the peak), %.0f cores; %" PRId64
+		   " events in %.1f s.\n\n", o->tenants, o->days, o->seed, r->budget, o->scarcity,
+		   r->cores, r->events, r->seconds);
+	printf("## Convergence and oscillation\n\n"
+		   "A size is in the band from %.1f to %.1f of the need, give or take one; episodes\n"
+		   "outside it in evaluations of %d s; both only while a tenant has what was asked for.\n"
+		   "A reversal is a change by more than one against the one before, within 30\n"
+		   "evaluations.\n\n", BAND_BELOW, BAND_ABOVE, INTERVAL_S);
+	print_kinds(r);
+	printf("\n## Fairness and regret\n\n"
+		   "| | shared | fixed split by weight |\n|---|---:|---:|\n"
+		   "| Jain's index, mean while contended | %.4f | %.4f |\n"
+		   "| Jain's index, least | %.4f | |\n"
+		   "| need not met though there was room | %.2f %% | %.2f %% |\n"
+		   "| - of that, room that nobody had | %.2f %% | |\n"
+		   "| need not met in all | %.2f %% | |\n"
+		   "| time contended | %.1f %% | |\n",
+		   r->jain_n > 0 ? r->jain_sum / r->jain_n : 1,
+		   r->jain_n > 0 ? r->static_jain_sum / r->jain_n : 1,
+		   r->jain_least, percent(r->regret, r->needed), percent(r->static_regret, r->needed),
+		   percent(r->idle_room, r->needed), percent(r->unmet, r->needed),
+		   percent((double) r->contended, (double) r->ticks));
+	printf("\n## Cost\n\n"
+		   "| ns | median | 99 %% |\n|---|---:|---:|\n"
+		   "| a decision for one tenant | %.0f | %.0f |\n"
+		   "| sharing among all tenants | %.0f | %.0f |\n\n"
+		   "Invariants broken: %" PRId64 ". Digest %016" PRIx64 ".\n",
+		   po_histogram_quantile(&r->decision_ns, 0.5),
+		   po_histogram_quantile(&r->decision_ns, 0.99),
+		   po_histogram_quantile(&r->share_ns, 0.5),
+		   po_histogram_quantile(&r->share_ns, 0.99), r->broken, r->digest);
+}
+
+static int
+bound(const char *what, double value, double least, double most)
+{
+	if (value >= least && value <= most)
+		return 0;
+	printf("FAILED: %s is %.4g, not from %g to %g\n", what, value, least, most);
+	return 1;
+}
+
+/* No bound is of time: that depends on who else uses the machine. */
+int
+check_report(const Report *r, bool ample)
+{
+	/* By kind; a search for a size takes steps, and goes on after each failure. */
+	static const double least_in_band[N_KINDS] = {98, 60, 60};
+	static const double most_reversals[N_KINDS] = {1, 25, 40};
+	int			failed = bound("number of invariants broken", (double) r->broken, 0, 0);
+
+	for (int k = 0; k < N_KINDS && ample; k++)
+	{
+		failed += bound("percent in the band", percent((double) r->in_band[k],
+													   (double) r->evaluations[k]),
+						least_in_band[k], 100);
+		failed += bound("median of an episode", po_histogram_quantile(&r->episode[k], 0.5),
+						0, 10);
+		failed += bound("95 % of an episode", po_histogram_quantile(&r->episode[k], 0.95),
+						0, 60);
+		failed += bound("reversals a day", per_day(r->reversals[k], r->all_evaluations[k]),
+						0, most_reversals[k]);
+	}
+	if (ample)
+		return failed > 0;
+	failed += bound("Jain's index", r->jain_n > 0 ? r->jain_sum / r->jain_n : 1, 0.98, 1);
+	failed += bound("the least of Jain's index", r->jain_least, 0.9, 1);
+	failed += bound("percent of need not met with room", percent(r->regret, r->needed), 0, 4);
+	failed += bound("regret to that of a fixed split", r->regret,
+					0, r->static_regret > 0 ? r->static_regret / 3 : INFINITY);
+	return failed > 0;
+}

@@ -1,0 +1,413 @@
+/*
+ * po_curve.c
+ *		What a tenant's pool would do at other sizes: the curve behind pool_what_if.
+ */
+#include "model/po_curve.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/po_queueing.h"
+
+#define LEAST_POINTS	3		/* for three coefficients */
+#define MOST_RATE		1e12
+#define MOST_US			1e15	/* 31 years */
+#define MOST_WEIGHT		1000000
+#define SINGULAR		1e-10	/* pivot of columns of length 1 */
+#define N_TERMS			3
+
+static double
+sane(double x, double most)
+{
+	return x > 0 ? fmin(x, most) : 0;
+}
+
+/* ---------- least squares ---------- */
+
+/* Sizes measured, and the columns of a form at each. */
+typedef struct Sample
+{
+	int			n;
+	double		size[PO_SEARCH_POINTS];
+	double		time_us[PO_SEARCH_POINTS];	/* size / throughput */
+	double		weight[PO_SEARCH_POINTS];
+	double		term[PO_SEARCH_POINTS][N_TERMS];
+} Sample;
+
+/*
+ * Gauss's elimination for the terms in use, by pivots on the diagonal (the matrix is
+ * symmetric and not negative); false when they cannot be told apart.
+ */
+static bool
+solve(double a[N_TERMS][N_TERMS + 1], const bool *used, double *x)
+{
+	for (int i = 0; i < N_TERMS; i++)
+	{
+		if (!used[i])
+			continue;
+		if (!(a[i][i] > SINGULAR))
+			return false;
+		for (int j = 0; j < N_TERMS; j++)
+		{
+			double		factor = a[j][i] / a[i][i];
+
+			if (!used[j] || j == i)
+				continue;
+			for (int k = i; k <= N_TERMS; k++)
+				a[j][k] -= factor * a[i][k];
+		}
+	}
+	for (int i = 0; i < N_TERMS; i++)
+		x[i] = used[i] ? a[i][N_TERMS] / a[i][i] : 0;
+	return true;
+}
+
+/* The normal equations of relative errors, columns scaled to length 1. */
+static void
+normal_equations(const Sample *s, double *length, double a[N_TERMS][N_TERMS + 1])
+{
+	double		row[N_TERMS + 1];
+
+	for (int i = 0; i < N_TERMS; i++)
+	{
+		double		squares = 0;
+
+		for (int p = 0; p < s->n; p++)
+		{
+			double		x = s->term[p][i] / s->time_us[p];
+
+			squares += s->weight[p] * x * x;
+		}
+		length[i] = sqrt(squares);
+	}
+	memset(a, 0, sizeof(double) * N_TERMS * (N_TERMS + 1));
+	for (int p = 0; p < s->n; p++)
+	{
+		row[N_TERMS] = 1;
+		for (int i = 0; i < N_TERMS; i++)
+			row[i] = length[i] > 0 ? s->term[p][i] / s->time_us[p] / length[i] : 0;
+		for (int i = 0; i < N_TERMS; i++)
+		{
+			for (int j = 0; j <= N_TERMS; j++)
+				a[i][j] += s->weight[p] * row[i] * row[j];
+		}
+	}
+}
+
+/* What is left of the errors, of which the least is wanted. */
+static double
+squared_error(const Sample *s, const double *x)
+{
+	double		sum = 0;
+
+	for (int p = 0; p < s->n; p++)
+	{
+		double		error = 1;
+
+		for (int i = 0; i < N_TERMS; i++)
+			error -= x[i] * s->term[p][i] / s->time_us[p];
+		sum += s->weight[p] * error * error;
+	}
+	return sum;
+}
+
+/*
+ * Coefficients, none negative, with the least squared error.  With three of them every
+ * choice of those that are 0 can be tried; one is the solution.
+ */
+static void
+fit_terms(const Sample *s, bool crosstalk, PoCurveForm *form)
+{
+	double		best[N_TERMS] = {0, 0, 0};
+	double		best_error = squared_error(s, best);
+
+	for (int choice = 1; choice < (crosstalk ? 8 : 4); choice++)
+	{
+		bool		used[N_TERMS];
+		double		a[N_TERMS][N_TERMS + 1];
+		double		length[N_TERMS];
+		double		x[N_TERMS];
+		double		error;
+
+		for (int i = 0; i < N_TERMS; i++)
+			used[i] = (choice >> i & 1) != 0;
+		normal_equations(s, length, a);
+		if (!solve(a, used, x) || x[0] < 0 || x[1] < 0 || x[2] < 0)
+			continue;
+		for (int i = 0; i < N_TERMS; i++)
+			x[i] = used[i] ? x[i] / length[i] : 0;
+		error = squared_error(s, x);
+		if (error < best_error)
+		{
+			best_error = error;
+			memcpy(best, x, sizeof(x));
+		}
+	}
+	form->base_us = best[0];
+	form->serial_us = best[1];
+	form->crosstalk_us = best[2];
+}
+
+/* ---------- the pool is the limit ---------- */
+
+/* Time per transaction and session in the two forms. */
+static double
+usl_time(const PoCurveForm *f, double size)
+{
+	return f->base_us + f->serial_us * size + f->crosstalk_us * size * (size - 1);
+}
+
+static double
+knee_time(const PoCurveForm *f, double size)
+{
+	return fmax(f->base_us, f->serial_us * size) + f->crosstalk_us * size * (size - 1);
+}
+
+static double
+time_at(const PoCurve *c, double size)
+{
+	double		us = (1 - c->sharpness) * usl_time(&c->usl, size) +
+		c->sharpness * knee_time(&c->knee, size);
+
+	return fmax(us, c->least_us);
+}
+
+static double
+limited_rate(const PoCurve *c, double size)
+{
+	double		us = time_at(c, size);
+
+	return sane(us > 0 ? fmin(size * PO_US_PER_S / us, c->ceiling) : 0, MOST_RATE);
+}
+
+static double
+error_of(const PoCurve *c, const Sample *s)
+{
+	double		sum = 0;
+
+	for (int p = 0; p < s->n; p++)
+	{
+		double		error = 1 - limited_rate(c, s->size[p]) * s->time_us[p] /
+			(s->size[p] * PO_US_PER_S);
+
+		sum += s->weight[p] * error * error;
+	}
+	return sum;
+}
+
+/* Contention from the start, or behind the first `before` points only. */
+static void
+fit_form(const Sample *from, bool usl, int before, bool crosstalk, PoCurveForm *form)
+{
+	Sample		s = *from;
+
+	for (int p = 0; p < s.n; p++)
+	{
+		s.term[p][0] = usl || p < before ? 1 : 0;
+		s.term[p][1] = usl || p >= before ? s.size[p] : 0;
+		s.term[p][2] = s.size[p] * (s.size[p] - 1);
+	}
+	fit_terms(&s, crosstalk, form);
+}
+
+/* The share of the knee in the mean of both that has the least squared error. */
+static double
+best_sharpness(const Sample *s, const PoCurveForm *usl, const PoCurveForm *knee)
+{
+	double		product = 0;
+	double		squares = 0;
+
+	for (int p = 0; p < s->n; p++)
+	{
+		double		error = 1 - usl_time(usl, s->size[p]) / s->time_us[p];
+		double		gain = error - 1 + knee_time(knee, s->size[p]) / s->time_us[p];
+
+		product += s->weight[p] * error * gain;
+		squares += s->weight[p] * gain * gain;
+	}
+	return squares > 0 ? fmin(sane(product, squares) / squares, 1) : 0;
+}
+
+static void
+fit_points(const Sample *s, bool crosstalk, PoCurve *c)
+{
+	PoCurve		best = *c;
+	double		least_error;
+
+	best.kind = PO_CURVE_FITTED;
+	best.sharpness = 0;
+	fit_form(s, true, 0, crosstalk, &best.usl);
+	least_error = error_of(&best, s);
+	*c = best;
+	for (int before = 1; before <= s->n; before++)
+	{
+		double		error;
+
+		fit_form(s, false, before, crosstalk, &best.knee);
+		best.sharpness = best_sharpness(s, &best.usl, &best.knee);
+		error = error_of(&best, s);
+		if (error < least_error)
+		{
+			least_error = error;
+			*c = best;
+		}
+	}
+}
+
+/* Through one point or two: the bounds times the mean of measured / bound. */
+static void
+scale_bounds(const Sample *s, PoCurve *c)
+{
+	double		sum = 0;
+	double		weights = 0;
+	double		factor;
+
+	for (int p = 0; p < s->n; p++)
+	{
+		double		bound = limited_rate(c, s->size[p]);
+
+		if (bound <= 0)
+			continue;
+		sum += s->weight[p] * (s->size[p] * PO_US_PER_S / s->time_us[p]) / bound;
+		weights += s->weight[p];
+	}
+	if (weights <= 0)
+		return;
+	factor = sum / weights;
+	c->knee.base_us = sane(c->knee.base_us / factor, MOST_US);
+	c->ceiling = c->ceiling * factor;
+}
+
+/* Points that tell something, by size; others are left out. */
+static void
+read_points(const PoSearch *search, Sample *s)
+{
+	int			n = search->n_points < PO_SEARCH_POINTS ? search->n_points : PO_SEARCH_POINTS;
+
+	memset(s, 0, sizeof(*s));
+	for (int i = 0; i < n; i++)
+	{
+		const PoSearchPoint *p = &search->point[i];
+
+		if (p->size < 1 || p->size > PO_QUEUEING_MAX_SERVERS || p->n < 1 ||
+			!(p->mean >= 1 / MOST_RATE && p->mean <= MOST_RATE) ||
+			(s->n > 0 && p->size <= s->size[s->n - 1]))
+			continue;
+		s->size[s->n] = p->size;
+		s->time_us[s->n] = p->size * PO_US_PER_S / p->mean;
+		s->weight[s->n] = p->n < MOST_WEIGHT ? p->n : MOST_WEIGHT;
+		s->n++;
+	}
+}
+
+/* The asymptotic bounds, from the parts of the service time. */
+static void
+set_bounds(const PoSizingInput *in, const double *share, PoCurve *c)
+{
+	double		cores = in->cores > 0 ? in->cores : 0;
+	double		cpu_us = c->service_us * share[PO_WAIT_CPU];
+	double		known = 0;
+
+	for (int i = 0; i < PO_N_WAITS; i++)
+		known += share[i];
+	c->sharpness = 1;
+	c->ceiling = INFINITY;
+	c->knee.base_us = c->service_us;
+	if (known <= 0)
+		return;
+	if (cores > 0 && c->rate > 0)
+		cpu_us = fmin(cpu_us, cores / c->rate * PO_US_PER_S);
+	if (cores > 0 && cpu_us > 0)
+		c->ceiling = cores * PO_US_PER_S / cpu_us;
+	c->knee.base_us = cpu_us + c->service_us *
+		(share[PO_WAIT_IO] + share[PO_WAIT_CLIENT] + share[PO_WAIT_OTHER]);
+	if (c->knee.base_us <= 0)
+		c->knee.base_us = c->service_us;	/* all of it is locks: nothing better is known */
+}
+
+static void
+fit_limited(const PoSizingInput *in, const PoSearch *search, PoCurve *c)
+{
+	double		share[PO_N_WAITS];
+	Sample		s;
+
+	for (int i = 0; i < PO_N_WAITS; i++)
+		share[i] = sane(in->wait_share[i], 1);
+	set_bounds(in, share, c);
+	read_points(search, &s);
+	c->kind = PO_CURVE_BOUNDS;
+	if (s.n < LEAST_POINTS)
+	{
+		scale_bounds(&s, c);
+		return;
+	}
+	c->least_us = c->knee.base_us;
+	for (int p = 0; p < s.n; p++)
+	{
+		c->least_us = fmin(c->least_us, s.time_us[p]);
+		c->ceiling = fmax(c->ceiling, s.size[p] * PO_US_PER_S / s.time_us[p]);
+	}
+	fit_points(&s, share[PO_WAIT_LOCK] > 0, c);
+}
+
+/* ---------- the curve ---------- */
+
+void
+po_curve_fit(const PoSizingInput *in, double load, const PoSearch *search, int demand,
+			 PoCurve *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->rate = sane(in->arrival_rate, MOST_RATE);
+	c->service_us = sane(in->service_us, MOST_US);
+	c->arrival_cv2 = sane(in->arrival_cv2, 1e9);
+	c->service_cv2 = sane(in->service_cv2, 1e9);
+	c->demand = demand > 0 ? demand : 0;
+	c->load = sane(po_levels_mean(&in->busy), PO_QUEUEING_MAX_SERVERS);
+	if (c->load <= 0)
+		c->load = sane(c->rate * c->service_us / PO_US_PER_S, PO_QUEUEING_MAX_SERVERS);
+	if (c->service_us <= 0 && c->rate > 0)
+		c->service_us = fmin(c->load / c->rate * PO_US_PER_S, MOST_US);
+	c->burst_load = fmax(c->load, sane(load, PO_QUEUEING_MAX_SERVERS));
+	if (search != NULL && search->phase != PO_SEARCH_NONE)
+	{
+		fit_limited(in, search, c);
+		if (time_at(c, 1) > 0)
+			return;
+	}
+	c->kind = c->load > 0 ? PO_CURVE_OPEN : PO_CURVE_NONE;
+}
+
+static void
+open_at(const PoCurve *c, int size, PoCurvePoint *p)
+{
+	p->utilization = fmin(c->load / size, 1);
+	p->throughput = c->rate * fmin(size / c->load, 1);
+	p->wait_us = po_queueing_mean_wait(size, c->burst_load, c->service_us, c->arrival_cv2,
+									   c->service_cv2);
+}
+
+static void
+limited_at(const PoCurve *c, int size, PoCurvePoint *p)
+{
+	int			busy = c->demand > 0 && c->demand < size ? c->demand : size;
+
+	p->utilization = (double) busy / size;
+	p->throughput = limited_rate(c, busy);
+	p->wait_known = c->demand > 0;
+	if (busy < c->demand)
+		p->wait_us = p->throughput > 0 ?
+			(c->demand - busy) / p->throughput * PO_US_PER_S : INFINITY;
+}
+
+void
+po_curve_at(const PoCurve *c, int size, PoCurvePoint *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->wait_known = true;
+	if (size < 1)
+		size = 1;
+	if (c->kind == PO_CURVE_OPEN)
+		open_at(c, size, p);
+	else if (c->kind != PO_CURVE_NONE)
+		limited_at(c, size, p);
+}
