@@ -312,5 +312,5 @@ main(void)
 	test_any_input();
 	test_deterministic();
 	test_many();
-	return check_end("share");
+	return check_end("test_share");
 }
