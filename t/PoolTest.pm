@@ -74,10 +74,20 @@ sub create_roles
 sub psql_as
 {
 	my ($node, $role, $sql, %opt) = @_;
-	my ($out, $err) = ('', '');
-	my $rc = $node->psql($opt{dbname} // 'postgres', $sql, stdout => \$out, stderr => \$err,
-		extra_params => [ '-U', $role ]);
+	my ($out, $err, $rc);
 
+	# A psql that is refused may end before it has been given its statement, which its
+	# caller dies of.
+	foreach my $try (1 .. 10)
+	{
+		($out, $err) = ('', '');
+		$rc = eval {
+			$node->psql($opt{dbname} // 'postgres', $sql, stdout => \$out, stderr => \$err,
+				extra_params => [ '-U', $role ]);
+		};
+		last if defined $rc;
+		die $@ if $@ !~ /Broken pipe/ || $try == 10;
+	}
 	return wantarray ? ($rc, $out, $err) : $out;
 }
 
