@@ -88,6 +88,7 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 {
 	PoTarget	target;
 	int64		now = po_shmem_monotonic_us();
+	bool		ordered;
 
 	if (!po_stats_take_termination(now))
 	{
@@ -102,8 +103,10 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 	target.in_client_read = class == PO_CLASS_STUCK_IN_CLIENT_READ;
 	target.reason = reason;
 	target.detail = detail;
+	ordered = po_act_order(&target);
+	/* After the order: whoever reads this verdict may count on it. */
 	publish(slot, class, PO_VERDICT_TERMINATE);
-	return po_act_order(&target);
+	return ordered;
 }
 
 /* Has it an order that it has not answered, or accepted? */
