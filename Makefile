@@ -32,6 +32,7 @@ OBJS = \
 	src/model/po_pooler_plan.o \
 	src/po_guc.o \
 	src/po_shmem.o \
+	src/po_worker.o \
 	src/po_events.o \
 	src/po_pooler_table.o \
 	src/po_resolve.o \

@@ -16,11 +16,9 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
-#include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -41,6 +39,7 @@
 #include "po_keeper.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
+#include "po_worker.h"
 
 #define PERIOD_US			(10 * PO_US_PER_S)
 #define BACKOFF_MIN_US		(PO_US_PER_S)
@@ -55,29 +54,6 @@ static TimestampTz last_start = 0;
 static int64 backoff_us = 0;
 static uint64 applied_at_start = 0;
 
-static bool
-start_keeper(void)
-{
-	BackgroundWorker worker;
-	MemoryContext before;
-	bool		started;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "po_keeper_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "pool_optimizer keeper", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "pool_optimizer keeper", sizeof(worker.bgw_type));
-	worker.bgw_notify_pid = MyProcPid;
-	/* The handle must outlive this round. */
-	before = MemoryContextSwitchTo(TopMemoryContext);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(before);
-	return started;
-}
-
 static void
 back_off(TimestampTz now)
 {
@@ -89,14 +65,10 @@ back_off(TimestampTz now)
 static bool
 keeper_ended(TimestampTz now)
 {
-	pid_t		pid;
-
 	if (handle == NULL)
 		return true;
-	if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
+	if (!po_worker_has_ended(&handle))
 		return false;
-	pfree(handle);
-	handle = NULL;
 	/* Success always applies something: the request counted before it started. */
 	if (pg_atomic_read_u64(&po_shared->changes_applied) > applied_at_start)
 		backoff_us = 0;
@@ -123,9 +95,9 @@ po_keeper_manage(void)
 		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
 	applied_at_start = pg_atomic_read_u64(&po_shared->changes_applied);
 	last_start = now;
-	if (!start_keeper())
+	if (!po_worker_start("keeper", "po_keeper_main", BGWORKER_BACKEND_DATABASE_CONNECTION,
+						 &handle))
 	{
-		handle = NULL;
 		po_shmem_set_error("no background worker slot is free for the keeper: raise "
 						   "max_worker_processes");
 		back_off(now);
@@ -254,9 +226,7 @@ read_policies(char *problem, Size size)
 	if (OidIsValid(schema))
 	{
 		relid = get_relname_relid(PO_POLICY_TABLE, schema);
-		/* One that is only called so may be anybody's. */
-		if (!OidIsValid(relid) || getExtensionOfObject(RelationRelationId, relid) !=
-			get_extension_oid("pool_optimizer", true))
+		if (!OidIsValid(relid) || !po_policy_row_is_ours(relid))
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table \"%s\" is missing in database \"%s\"", PO_POLICY_TABLE,

@@ -12,10 +12,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
-#include "catalog/dependency.h"
-#include "commands/extension.h"
 #include "fmgr.h"
 #include "nodes/pathnodes.h"
 #include "utils/acl.h"
@@ -89,8 +85,7 @@ is_policy_table(Oid relid)
 	char	   *name = get_rel_name(relid);
 
 	return name != NULL && strcmp(name, PO_POLICY_TABLE) == 0 &&
-		getExtensionOfObject(RelationRelationId, relid) ==
-		get_extension_oid("pool_optimizer", true);
+		po_policy_row_is_ours(relid);
 }
 
 PO_COMPAT_RELATION_HOOK(hide_indexes)

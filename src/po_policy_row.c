@@ -8,7 +8,10 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -286,6 +289,13 @@ po_policy_row_is_field(const char *column)
 			return true;
 	}
 	return false;
+}
+
+bool
+po_policy_row_is_ours(Oid relid)
+{
+	return getExtensionOfObject(RelationRelationId, relid) ==
+		get_extension_oid("pool_optimizer", true);
 }
 
 void

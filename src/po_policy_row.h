@@ -34,6 +34,9 @@ extern bool po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy
 extern int	po_policy_row_read_all(Relation table, Snapshot snapshot, PoPolicy *policies,
 								   int max, int *n_bad, char *problem, Size size);
 
+/* Is this relation the extension's own?  One that is only called like it may be anybody's. */
+extern bool po_policy_row_is_ours(Oid relid);
+
 /* One LOG line and event that policies were put in force, and an alert if guarantees
  * had to be scaled down. */
 extern void po_policy_row_tell_published(const PoPublished *published);

@@ -33,6 +33,7 @@
 #include "po_pooler_table.h"
 #include "po_registry.h"
 #include "po_resize.h"
+#include "po_worker.h"
 
 #define VISIT_EVERY_SAMPLES	20
 #define VISIT_RARELY_US		(10 * PO_US_PER_S)
@@ -49,42 +50,6 @@ static BackgroundWorkerHandle *handle = NULL;
 static int64 not_before = 0;	/* monotonic us */
 static int64 start_backoff_us = 0;
 
-static bool
-start_worker(void)
-{
-	BackgroundWorker worker;
-	MemoryContext before;
-	bool		started;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "po_pooler_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "pool_optimizer pooler", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "pool_optimizer pooler", sizeof(worker.bgw_type));
-	worker.bgw_notify_pid = MyProcPid;
-	before = MemoryContextSwitchTo(TopMemoryContext);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(before);
-	return started;
-}
-
-static bool
-worker_ended(void)
-{
-	pid_t		pid;
-
-	if (handle == NULL)
-		return true;
-	if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
-		return false;
-	pfree(handle);
-	handle = NULL;
-	return true;
-}
-
 void
 po_pooler_manage(void)
 {
@@ -92,7 +57,7 @@ po_pooler_manage(void)
 
 	if (handle == NULL && po_guc_pgbouncer_conninfo[0] == '\0')
 		return;
-	if (!worker_ended() || po_guc_pgbouncer_conninfo[0] == '\0')
+	if (!po_worker_has_ended(&handle) || po_guc_pgbouncer_conninfo[0] == '\0')
 		return;
 	ticks = po_shmem_monotonic_us();
 	if (ticks < not_before)
@@ -101,12 +66,9 @@ po_pooler_manage(void)
 	start_backoff_us = start_backoff_us == 0 || ticks - not_before > BACKOFF_MAX_US ?
 		BACKOFF_MIN_US : Min(start_backoff_us * 2, BACKOFF_MAX_US);
 	not_before = ticks + start_backoff_us;
-	if (!start_worker())
-	{
-		handle = NULL;
+	if (!po_worker_start("pooler", "po_pooler_main", 0, &handle))
 		po_shmem_set_error("no background worker slot is free for visits of PgBouncer: raise "
 						   "max_worker_processes");
-	}
 }
 
 void

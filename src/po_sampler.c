@@ -45,6 +45,7 @@
 #include "po_sampler.h"
 #include "po_state.h"
 #include "po_stats.h"
+#include "po_worker.h"
 
 #define RESTART_AFTER_S		1
 #define STATE_EVERY_US		(PO_RARELY_S * PO_US_PER_S)
@@ -759,13 +760,7 @@ po_sampler_register(void)
 	/* pg_upgrade drops and restores databases: keep out of its way. */
 	if (IsBinaryUpgrade)
 		return;
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = RESTART_AFTER_S;
-	strlcpy(worker.bgw_library_name, "pool_optimizer", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "po_sampler_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "pool_optimizer sampler", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "pool_optimizer sampler", sizeof(worker.bgw_type));
+	po_worker_describe(&worker, "sampler", "po_sampler_main",
+					   BGWORKER_BACKEND_DATABASE_CONNECTION, RESTART_AFTER_S);
 	RegisterBackgroundWorker(&worker);
 }

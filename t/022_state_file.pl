@@ -261,13 +261,8 @@ sub stats { return $node->safe_psql('other', $rows); }
 sub quota_holds
 {
 	my ($what) = @_;
-	my @in = map { open_session($node, 'regress_pool_a', dbname => 'other') } 1, 2;
 
-	is((scalar grep { $_->is_admitted } @in), 2, "$what: two get in");
-	is(refused_sqlstate($node, 'regress_pool_a', dbname => 'other'), '53300',
-		"$what: the third is refused");
-	close_all(@in);
-	return;
+	return check_quota($node, 'regress_pool_a', 2, $what, dbname => 'other');
 }
 
 sub rewrite

@@ -59,11 +59,8 @@ sub counters
 sub quota_holds
 {
 	my ($node, $n, $what) = @_;
-	my @in = map { open_session($node, 'r_a') } 1 .. $n;
 
-	is((scalar grep { $_->is_admitted } @in), $n, "$what: $n get in");
-	is(refused_sqlstate($node, 'r_a'), '53300', "$what: one more is refused");
-	close_all(@in);
+	check_quota($node, 'r_a', $n, $what);
 	return ok(wait_sessions($node, $A, 0), "$what: all have left");
 }
 

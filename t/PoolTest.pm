@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node create_roles psql_as open_session start_login refused refused_sqlstate
-  wait_sync wait_until stat_of cluster_stat wait_sessions close_all log_since
+  check_quota wait_sync wait_until stat_of cluster_stat wait_sessions close_all log_since
   stop_clean
 );
 
@@ -128,6 +128,18 @@ sub refused_sqlstate
 	my ($node, $role, %opt) = @_;
 
 	return refused($node, $role, %opt) =~ /^FATAL:  (\w{5}):/ ? $1 : '';
+}
+
+# A quota of $n holds: so many get in, one more is refused; no statement runs before.
+sub check_quota
+{
+	my ($node, $role, $n, $what, %opt) = @_;
+	my @in = map { open_session($node, $role, %opt) } 1 .. $n;
+
+	is((scalar grep { $_->is_admitted } @in), $n, "$what: $n get in");
+	is(refused_sqlstate($node, $role, %opt), '53300', "$what: one more is refused");
+	close_all(@in);
+	return;
 }
 
 # Policies take effect after COMMIT; this waits for it.
