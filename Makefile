@@ -23,6 +23,7 @@ OBJS = \
 	src/model/po_admission.o \
 	src/model/po_leak.o \
 	src/model/po_brake.o \
+	src/model/po_usl.o \
 	src/model/po_search.o \
 	src/model/po_recommend.o \
 	src/model/po_curve.o \

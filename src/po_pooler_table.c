@@ -42,23 +42,22 @@ add_up(int sum, int64 n)
 	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
 }
 
-bool
-po_pooler_table_demand(int tenant, int *active, int *waiting)
+void
+po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
-	bool		found = false;
-
-	*active = *waiting = 0;
+	memset(demand, 0, sizeof(*demand));
 	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
 	for (int i = 0; i < po_shared->poolers.n_seen; i++)
 	{
+		const PoPoolerPool *p = &po_pools[i].pool;
+
 		if (po_pools[i].tenant != tenant)
 			continue;
-		found = true;
-		*active = add_up(*active, po_pools[i].pool.cl_active);
-		*waiting = add_up(*waiting, po_pools[i].pool.cl_waiting);
+		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
+		demand->waiting = add_up(demand->waiting, p->cl_waiting);
+		demand->linked = add_up(demand->linked, p->sv_active);
 	}
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
-	return found;
 }
 
 const char *

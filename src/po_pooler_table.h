@@ -18,9 +18,16 @@ extern void po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 extern void po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers,
 								 PoPoolSeen *pools, int *n_pools);
 
-/* Clients that poolers serve for a tenant now, and those that wait for a server
- * connection; false when no pooler has a pool of it, as far as is known. */
-extern bool po_pooler_table_demand(int tenant, int *active, int *waiting);
+/* What poolers say of a tenant's clients, in all its pools. */
+typedef struct PoPoolerDemand
+{
+	int			clients;		/* that may want a server connection, idle ones too */
+	int			waiting;		/* that wait for one */
+	int			linked;			/* that have one */
+} PoPoolerDemand;
+
+/* All 0 when no pooler has a pool of the tenant, as far as is known. */
+extern void po_pooler_table_demand(int tenant, PoPoolerDemand *demand);
 
 extern const char *po_pooler_table_state_name(PoPoolerState state);
 

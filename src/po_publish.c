@@ -943,6 +943,7 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 
 /* ---------- pool_what_if ---------- */
 
+#define ALL_WANT			0.9
 #define MOST_WHAT_IF			10000
 #define MOST_WHAT_IF_DEFAULT	1000
 
@@ -968,6 +969,21 @@ put_size(Row *row, int size, const PoCurvePoint *p)
 	end_row(row);
 }
 
+/*
+ * Clients that want a connection all the time; 0 = not known.  Poolers count idle clients
+ * with those they serve, so only where nearly all have one or wait for one is it known.
+ */
+static int
+wanting_clients(int tenant)
+{
+	PoPoolerDemand demand;
+	int			wanting;
+
+	po_pooler_table_demand(tenant, &demand);
+	wanting = demand.linked + demand.waiting;
+	return demand.waiting > 0 && wanting >= ALL_WANT * demand.clients ? wanting : 0;
+}
+
 Datum
 pool_what_if_1_0(PG_FUNCTION_ARGS)
 {
@@ -988,7 +1004,7 @@ pool_what_if_1_0(PG_FUNCTION_ARGS)
 		return (Datum) 0;		/* gone just now */
 	po_stats_copy(tenant, &s);
 	n = PG_ARGISNULL(1) ? default_what_if(&t, &s) : PG_GETARG_INT32(1);
-	po_curve_fit(&s.input, s.recommendation.load, &s.search, 0, &curve);
+	po_curve_fit(&s.input, s.recommendation.load, &s.search, wanting_clients(tenant), &curve);
 	for (int size = 1; size <= n; size++)
 	{
 		PoCurvePoint point;

@@ -374,16 +374,6 @@ step_account(void)
 		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
 }
 
-/* Clients that want a connection at the same time, as poolers see it; 0 = not known. */
-static int
-demand_of(int tenant)
-{
-	int			active;
-	int			waiting;
-
-	return po_pooler_table_demand(tenant, &active, &waiting) ? active + waiting : 0;
-}
-
 /* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
 static void
 step_recommend(void)
@@ -395,6 +385,7 @@ step_recommend(void)
 	for (int i = 0; is_tick && i < n; i++)
 	{
 		int			tenant = evaluate_cursor;
+		PoPoolerDemand demand;
 		PoTenant	copy;
 		int64		wait;
 
@@ -403,8 +394,9 @@ step_recommend(void)
 		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
 			!po_registry_copy_tenant(tenant, &copy))
 			continue;
-		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt,
-								 demand_of(tenant), watched);
+		po_pooler_table_demand(tenant, &demand);
+		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, &demand,
+								 watched);
 		evaluate_at[tenant] = wait < 0 ? 0 : ticks + wait;
 	}
 }

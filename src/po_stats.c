@@ -350,7 +350,7 @@ complete_window(PoTenantStats *t)
 /* What the search for a size is told of the time since the last evaluation. */
 static void
 search_input(const PoWindow *recent, double sampled_us, int sessions,
-			 const PoPolicyFields *policy, PoSearchSeen *seen)
+			 const PoPolicyFields *policy, const PoPoolerDemand *demand, PoSearchSeen *seen)
 {
 	double		busy_us = 0;
 
@@ -365,6 +365,8 @@ search_input(const PoWindow *recent, double sampled_us, int sessions,
 	if (recent->elapsed_us > 0)
 		seen->rate = recent->transactions * PO_US_PER_S / recent->elapsed_us;
 	seen->cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	seen->demand = demand->clients;
+	seen->waiting = demand->waiting;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
@@ -379,8 +381,8 @@ next_look(const PoTenantStats *t, int64 interval, TimestampTz now)
 }
 
 int64
-po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int demand,
-				  TimestampTz now)
+po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
+				  const PoPoolerDemand *demand, TimestampTz now)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
 	PoSizingInput in;
@@ -400,7 +402,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int de
 	{
 		complete_levels(t, now);
 		complete_window(t);
-		search_input(&t->recent, (double) elapsed, sessions, policy, &seen);
+		search_input(&t->recent, (double) elapsed, sessions, policy, demand, &seen);
 		memset(&t->recent, 0, sizeof(t->recent));
 		search = t->search;
 		if (t->evaluated_at != 0 && elapsed > 0)
@@ -414,7 +416,6 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int de
 		return wait - elapsed;
 
 	in.cores = seen.cores;
-	seen.demand = demand;
 	in.search_size = po_search_step(&search, &seen);
 	in.search_settled = search.phase == PO_SEARCH_SETTLED;
 	po_recommend_size(&in, policy, &r);

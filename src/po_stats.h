@@ -7,6 +7,7 @@
 #ifndef PO_STATS_H
 #define PO_STATS_H
 
+#include "po_pooler_table.h"
 #include "po_shmem.h"
 
 /* ---------- by the session that owns the slot ---------- */
@@ -50,8 +51,8 @@ extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 d
  * call again, -1 = not before there is a session again: all is said of a tenant that
  * has none and whose load is forgotten.
  */
-extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions, int demand,
-							  TimestampTz now);
+extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
+							  const PoPoolerDemand *demand, TimestampTz now);
 
 /* Takes one termination out of the minute's allowance, which all who end sessions
  * share; false when it is used up. */

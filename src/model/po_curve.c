@@ -8,13 +8,11 @@
 #include <string.h>
 
 #include "model/po_queueing.h"
+#include "model/po_usl.h"
 
 #define LEAST_POINTS	3		/* for three coefficients */
 #define MOST_RATE		1e12
 #define MOST_US			1e15	/* 31 years */
-#define MOST_WEIGHT		1000000
-#define SINGULAR		1e-10	/* pivot of columns of length 1 */
-#define N_TERMS			3
 
 static double
 sane(double x, double most)
@@ -22,143 +20,11 @@ sane(double x, double most)
 	return x > 0 ? fmin(x, most) : 0;
 }
 
-/* ---------- least squares ---------- */
-
-/* Sizes measured, and the columns of a form at each. */
-typedef struct Sample
-{
-	int			n;
-	double		size[PO_SEARCH_POINTS];
-	double		time_us[PO_SEARCH_POINTS];	/* size / throughput */
-	double		weight[PO_SEARCH_POINTS];
-	double		term[PO_SEARCH_POINTS][N_TERMS];
-} Sample;
-
-/*
- * Gauss's elimination for the terms in use, by pivots on the diagonal (the matrix is
- * symmetric and not negative); false when they cannot be told apart.
- */
-static bool
-solve(double a[N_TERMS][N_TERMS + 1], const bool *used, double *x)
-{
-	for (int i = 0; i < N_TERMS; i++)
-	{
-		if (!used[i])
-			continue;
-		if (!(a[i][i] > SINGULAR))
-			return false;
-		for (int j = 0; j < N_TERMS; j++)
-		{
-			double		factor = a[j][i] / a[i][i];
-
-			if (!used[j] || j == i)
-				continue;
-			for (int k = i; k <= N_TERMS; k++)
-				a[j][k] -= factor * a[i][k];
-		}
-	}
-	for (int i = 0; i < N_TERMS; i++)
-		x[i] = used[i] ? a[i][N_TERMS] / a[i][i] : 0;
-	return true;
-}
-
-/* The normal equations of relative errors, columns scaled to length 1. */
-static void
-normal_equations(const Sample *s, double *length, double a[N_TERMS][N_TERMS + 1])
-{
-	double		row[N_TERMS + 1];
-
-	for (int i = 0; i < N_TERMS; i++)
-	{
-		double		squares = 0;
-
-		for (int p = 0; p < s->n; p++)
-		{
-			double		x = s->term[p][i] / s->time_us[p];
-
-			squares += s->weight[p] * x * x;
-		}
-		length[i] = sqrt(squares);
-	}
-	memset(a, 0, sizeof(double) * N_TERMS * (N_TERMS + 1));
-	for (int p = 0; p < s->n; p++)
-	{
-		row[N_TERMS] = 1;
-		for (int i = 0; i < N_TERMS; i++)
-			row[i] = length[i] > 0 ? s->term[p][i] / s->time_us[p] / length[i] : 0;
-		for (int i = 0; i < N_TERMS; i++)
-		{
-			for (int j = 0; j <= N_TERMS; j++)
-				a[i][j] += s->weight[p] * row[i] * row[j];
-		}
-	}
-}
-
-/* What is left of the errors, of which the least is wanted. */
-static double
-squared_error(const Sample *s, const double *x)
-{
-	double		sum = 0;
-
-	for (int p = 0; p < s->n; p++)
-	{
-		double		error = 1;
-
-		for (int i = 0; i < N_TERMS; i++)
-			error -= x[i] * s->term[p][i] / s->time_us[p];
-		sum += s->weight[p] * error * error;
-	}
-	return sum;
-}
-
-/*
- * Coefficients, none negative, with the least squared error.  With three of them every
- * choice of those that are 0 can be tried; one is the solution.
- */
-static void
-fit_terms(const Sample *s, bool crosstalk, PoCurveForm *form)
-{
-	double		best[N_TERMS] = {0, 0, 0};
-	double		best_error = squared_error(s, best);
-
-	for (int choice = 1; choice < (crosstalk ? 8 : 4); choice++)
-	{
-		bool		used[N_TERMS];
-		double		a[N_TERMS][N_TERMS + 1];
-		double		length[N_TERMS];
-		double		x[N_TERMS];
-		double		error;
-
-		for (int i = 0; i < N_TERMS; i++)
-			used[i] = (choice >> i & 1) != 0;
-		normal_equations(s, length, a);
-		if (!solve(a, used, x) || x[0] < 0 || x[1] < 0 || x[2] < 0)
-			continue;
-		for (int i = 0; i < N_TERMS; i++)
-			x[i] = used[i] ? x[i] / length[i] : 0;
-		error = squared_error(s, x);
-		if (error < best_error)
-		{
-			best_error = error;
-			memcpy(best, x, sizeof(x));
-		}
-	}
-	form->base_us = best[0];
-	form->serial_us = best[1];
-	form->crosstalk_us = best[2];
-}
-
 /* ---------- the pool is the limit ---------- */
 
-/* Time per transaction and session in the two forms. */
+/* Time per transaction and session in the second form. */
 static double
-usl_time(const PoCurveForm *f, double size)
-{
-	return f->base_us + f->serial_us * size + f->crosstalk_us * size * (size - 1);
-}
-
-static double
-knee_time(const PoCurveForm *f, double size)
+knee_time(const PoUsl *f, double size)
 {
 	return fmax(f->base_us, f->serial_us * size) + f->crosstalk_us * size * (size - 1);
 }
@@ -166,7 +32,7 @@ knee_time(const PoCurveForm *f, double size)
 static double
 time_at(const PoCurve *c, double size)
 {
-	double		us = (1 - c->sharpness) * usl_time(&c->usl, size) +
+	double		us = (1 - c->sharpness) * po_usl_time(&c->usl, size) +
 		c->sharpness * knee_time(&c->knee, size);
 
 	return fmax(us, c->least_us);
@@ -181,7 +47,7 @@ limited_rate(const PoCurve *c, double size)
 }
 
 static double
-error_of(const PoCurve *c, const Sample *s)
+error_of(const PoCurve *c, const PoUslSample *s)
 {
 	double		sum = 0;
 
@@ -197,9 +63,9 @@ error_of(const PoCurve *c, const Sample *s)
 
 /* Contention from the start, or behind the first `before` points only. */
 static void
-fit_form(const Sample *from, bool usl, int before, bool crosstalk, PoCurveForm *form)
+fit_form(const PoUslSample *from, bool usl, int before, bool crosstalk, PoUsl *form)
 {
-	Sample		s = *from;
+	PoUslSample s = *from;
 
 	for (int p = 0; p < s.n; p++)
 	{
@@ -207,19 +73,19 @@ fit_form(const Sample *from, bool usl, int before, bool crosstalk, PoCurveForm *
 		s.term[p][1] = usl || p >= before ? s.size[p] : 0;
 		s.term[p][2] = s.size[p] * (s.size[p] - 1);
 	}
-	fit_terms(&s, crosstalk, form);
+	po_usl_fit_terms(&s, crosstalk, form);
 }
 
 /* The share of the knee in the mean of both that has the least squared error. */
 static double
-best_sharpness(const Sample *s, const PoCurveForm *usl, const PoCurveForm *knee)
+best_sharpness(const PoUslSample *s, const PoUsl *usl, const PoUsl *knee)
 {
 	double		product = 0;
 	double		squares = 0;
 
 	for (int p = 0; p < s->n; p++)
 	{
-		double		error = 1 - usl_time(usl, s->size[p]) / s->time_us[p];
+		double		error = 1 - po_usl_time(usl, s->size[p]) / s->time_us[p];
 		double		gain = error - 1 + knee_time(knee, s->size[p]) / s->time_us[p];
 
 		product += s->weight[p] * error * gain;
@@ -229,7 +95,7 @@ best_sharpness(const Sample *s, const PoCurveForm *usl, const PoCurveForm *knee)
 }
 
 static void
-fit_points(const Sample *s, bool crosstalk, PoCurve *c)
+fit_points(const PoUslSample *s, bool crosstalk, PoCurve *c)
 {
 	PoCurve		best = *c;
 	double		least_error;
@@ -256,7 +122,7 @@ fit_points(const Sample *s, bool crosstalk, PoCurve *c)
 
 /* Through one point or two: the bounds times the mean of measured / bound. */
 static void
-scale_bounds(const Sample *s, PoCurve *c)
+scale_bounds(const PoUslSample *s, PoCurve *c)
 {
 	double		sum = 0;
 	double		weights = 0;
@@ -276,28 +142,6 @@ scale_bounds(const Sample *s, PoCurve *c)
 	factor = sum / weights;
 	c->knee.base_us = sane(c->knee.base_us / factor, MOST_US);
 	c->ceiling = c->ceiling * factor;
-}
-
-/* Points that tell something, by size; others are left out. */
-static void
-read_points(const PoSearch *search, Sample *s)
-{
-	int			n = search->n_points < PO_SEARCH_POINTS ? search->n_points : PO_SEARCH_POINTS;
-
-	memset(s, 0, sizeof(*s));
-	for (int i = 0; i < n; i++)
-	{
-		const PoSearchPoint *p = &search->point[i];
-
-		if (p->size < 1 || p->size > PO_QUEUEING_MAX_SERVERS || p->n < 1 ||
-			!(p->mean >= 1 / MOST_RATE && p->mean <= MOST_RATE) ||
-			(s->n > 0 && p->size <= s->size[s->n - 1]))
-			continue;
-		s->size[s->n] = p->size;
-		s->time_us[s->n] = p->size * PO_US_PER_S / p->mean;
-		s->weight[s->n] = p->n < MOST_WEIGHT ? p->n : MOST_WEIGHT;
-		s->n++;
-	}
 }
 
 /* The asymptotic bounds, from the parts of the service time. */
@@ -329,12 +173,12 @@ static void
 fit_limited(const PoSizingInput *in, const PoSearch *search, PoCurve *c)
 {
 	double		share[PO_N_WAITS];
-	Sample		s;
+	PoUslSample s;
 
 	for (int i = 0; i < PO_N_WAITS; i++)
 		share[i] = sane(in->wait_share[i], 1);
 	set_bounds(in, share, c);
-	read_points(search, &s);
+	po_search_sample(search, &s);
 	c->kind = PO_CURVE_BOUNDS;
 	if (s.n < LEAST_POINTS)
 	{

@@ -17,10 +17,7 @@
  * them by least squares of the relative errors, each point weighted by the evaluations
  * behind it, in two forms, and then by their weighted mean, as most knees are between:
  *		base + serial n + crosstalk n (n - 1)
- *			the Universal Scalability Law, X(n) = lambda n / (1 + sigma (n - 1) +
- *			kappa n (n - 1)) (N. J. Gunther, Guerrilla Capacity Planning, 2007, eq. 4.31)
- *			with lambda = 1 / (base + serial), sigma = serial lambda <= 1 and kappa =
- *			crosstalk lambda: contention sets in at once;
+ *			the Universal Scalability Law (po_usl.h): contention sets in at once;
  *		max(base, serial n) + crosstalk n (n - 1)
  *			the bounds themselves: nothing until a resource is used up, then all.
  * No coefficient is negative; crosstalk is 0 unless sessions were seen to wait for
@@ -36,6 +33,7 @@
 #define PO_CURVE_H
 
 #include "model/po_recommend.h"
+#include "model/po_usl.h"
 
 typedef enum PoCurveKind
 {
@@ -44,14 +42,6 @@ typedef enum PoCurveKind
 	PO_CURVE_BOUNDS,			/* it is; too few sizes measured to fit */
 	PO_CURVE_FITTED
 } PoCurveKind;
-
-/* Coefficients, see above. */
-typedef struct PoCurveForm
-{
-	double		base_us;
-	double		serial_us;
-	double		crosstalk_us;
-} PoCurveForm;
 
 typedef struct PoCurve
 {
@@ -65,8 +55,8 @@ typedef struct PoCurve
 	double		service_cv2;
 	/* the pool is the limit */
 	int			demand;			/* clients that want one at once; 0 = unknown, endless */
-	PoCurveForm usl;
-	PoCurveForm knee;			/* the bounds before a fit */
+	PoUsl		usl;
+	PoUsl		knee;			/* the bounds before a fit */
 	double		sharpness;		/* 0..1: share of the knee */
 	double		least_us;		/* time per transaction is never less */
 	double		ceiling;		/* transactions/s; INFINITY = none known */

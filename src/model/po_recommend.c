@@ -21,6 +21,7 @@
 /* Half of the confidence is reached with so much of each. */
 #define HALF_TRANSACTIONS		200.0
 #define HALF_OBSERVED_S			30.0
+#define HALF_LIMITED_S			5.0		/* that a pool is the limit shows soon */
 
 #define MOST_CONFIDENCE_LITTLE_DATA		0.2
 #define MOST_CONFIDENCE_SATURATED		0.4
@@ -348,7 +349,8 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 			return fmin(confidence, MOST_CONFIDENCE_LITTLE_DATA);
 		case PO_METHOD_SATURATED:
 		case PO_METHOD_TRYING:
-			return fmin(confidence, MOST_CONFIDENCE_SATURATED);
+			return fmin(by_number * d->observed_s / (d->observed_s + HALF_LIMITED_S),
+						MOST_CONFIDENCE_SATURATED);
 		case PO_METHOD_BURST:
 			/* the farther bursts are from the mean, the less they are one load */
 			return confidence * (1 + d->mean_load / d->burst_load) / 2;

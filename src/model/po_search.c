@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
+#define JUST_FAILED			0.94
 #define GROWING_PAYS		1.03	/* a larger pool has to bring so much */
 #define STEP				1.5
 #define MOST_STEP			4.0		/* into the unknown at once */
@@ -31,6 +32,9 @@
 #define CROWDED_CPU			1.5
 #define CROWDED_LOCK		0.3
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
+#define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
+#define SURE				2.0		/* standard errors */
+#define MOST_WEIGHT			1000000
 
 void
 po_search_reset(PoSearch *search)
@@ -63,6 +67,7 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 	for (int i = 0; i < PO_N_WAITS; i++)
 		seen->share[i] = sane(from->share[i], 1);
 	seen->demand = clamp(from->demand, 0, MOST_SIZE);
+	seen->waiting = clamp(from->waiting, 0, MOST_SIZE);
 	seen->cores = clamp(from->cores, 0, MOST_SIZE);
 	seen->lowest = clamp(from->lowest, 1, MOST_SIZE);
 	seen->highest = clamp(from->highest, seen->lowest, MOST_SIZE);
@@ -81,6 +86,8 @@ po_search_knee(const PoSearchSeen *from)
 	on_cpu = seen.busy * seen.share[PO_WAIT_CPU];
 	off_cpu = seen.busy * (seen.share[PO_WAIT_IO] + seen.share[PO_WAIT_CLIENT] +
 						   seen.share[PO_WAIT_OTHER]);
+	if (seen.share[PO_WAIT_LOCK] > MOST_LOCK)
+		return on_cpu + off_cpu + 1;
 	if (on_cpu >= CPU_USED_UP * seen.cores)
 		return seen.cores + off_cpu;
 	return fmin(seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
@@ -95,6 +102,7 @@ po_search_is_limited(const PoSearchSeen *from, double threshold)
 	if (seen.size == 0 || seen.busy <= 0)
 		return false;
 	return seen.busy >= threshold * seen.size ||
+		(seen.waiting > 0 && seen.busy >= LEAST_BUSY * seen.size) ||
 		(seen.cores > 0 && seen.busy * seen.share[PO_WAIT_CPU] > CROWDED_CPU * seen.cores) ||
 		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK);
 }
@@ -142,7 +150,6 @@ add_rate(PoSearchPoint *p, double rate, int most_n)
 	p->mean += off / p->n;
 	p->m2 += off * (rate - p->mean);
 }
-
 
 double
 po_search_rate(const PoSearch *s, int size)
@@ -239,6 +246,27 @@ is_sure(const PoSearch *s, const PoSearchPoint *p)
 		fabs(best / p->mean - NEAR_BEST) > error;
 }
 
+void
+po_search_sample(const PoSearch *s, PoUslSample *sample)
+{
+	int			n = s->n_points < PO_SEARCH_POINTS ? s->n_points : PO_SEARCH_POINTS;
+
+	memset(sample, 0, sizeof(*sample));
+	for (int i = 0; i < n; i++)
+	{
+		const PoSearchPoint *p = &s->point[i];
+
+		if (p->size < 1 || p->size > MOST_SIZE || p->n < 1 ||
+			!(p->mean >= 1e-12 && p->mean <= 1e12) ||
+			(sample->n > 0 && p->size <= sample->size[sample->n - 1]))
+			continue;
+		sample->size[sample->n] = p->size;
+		sample->time_us[sample->n] = p->size * PO_US_PER_S / p->mean;
+		sample->weight[sample->n] = p->n < MOST_WEIGHT ? p->n : MOST_WEIGHT;
+		sample->n++;
+	}
+}
+
 /* ---------- where next ---------- */
 
 /* What the points, all of them sure, say. */
@@ -289,14 +317,38 @@ size_above(int top, const PoSearchSeen *seen, int limit)
 	return clamp(fmax(next, fmin(knee, top * MOST_STEP)), seen->lowest, limit);
 }
 
+/*
+ * Will a larger pool pay?  Not where the law fitted to what was seen says that even with
+ * its error it will not; with locks it may say that less gets done.
+ */
+static bool
+growth_is_vain(const PoSearch *s, const PoSearchSeen *seen, int next)
+{
+	PoUslSample sample;
+	PoUslFit	fit;
+	double		error;
+	double		rate;
+
+	po_search_sample(s, &sample);
+	if (!po_usl_fit(&sample, seen->share[PO_WAIT_LOCK] > 0, noise(s), &fit))
+		return false;
+	rate = po_usl_rate(&fit, next, &error);
+	return rate * (1 + SURE * error) < GROWING_PAYS * po_search_best(s);
+}
+
+/*
+ * Those who wait for locks do nothing, so they are left out at once, however many; how
+ * many CPUs take is less sure.
+ */
 static int
 size_below(int near, const PoSearchSeen *seen)
 {
 	double		next = fmin(floor(near / STEP), near - 1);
 	double		knee = seen->size == near ? po_search_knee(seen) : 0;
+	double		farthest = seen->share[PO_WAIT_LOCK] > MOST_LOCK ? 1 : near / MOST_STEP;
 
 	if (knee > 0)
-		next = fmin(next, fmax(ceil(knee), near / MOST_STEP));
+		next = fmin(next, fmax(ceil(knee), farthest));
 	return clamp(next, seen->lowest, seen->highest);
 }
 
@@ -319,20 +371,30 @@ size_within(const PoSearch *s, int near)
 static int
 largest_useful(const PoSearchSeen *seen)
 {
-	int			limit = seen->highest;
+	return seen->demand > 0 ? clamp(seen->demand, seen->lowest, seen->highest) : seen->highest;
+}
 
-	if (!seen->saturated && seen->size < limit)
-		limit = seen->size;
-	if (seen->demand > 0 && seen->demand < limit)
-		limit = seen->demand;
-	return limit > seen->lowest ? limit : seen->lowest;
+/*
+ * What was measured at different times may differ by what the machine did meanwhile.
+ * Before a size is settled on, the smaller one that only just failed is measured again.
+ */
+static bool
+again_below(const PoSearch *s, const Bracket *b)
+{
+	const PoSearchPoint *p;
+
+	if (b->failing == 0 || s->evaluations >= MOST_EVALUATIONS)
+		return false;
+	p = &s->point[place_of(s, b->failing)];
+	return p->n < 2 * LEAST_N && p->mean >= JUST_FAILED * po_search_best(s);
 }
 
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
 {
-	int			limit = largest_useful(seen);
+	int			limit = seen->saturated ? largest_useful(seen) :
+		clamp(seen->size, seen->lowest, largest_useful(seen));
 	Bracket		b;
 
 	read_points(s, &b);
@@ -341,9 +403,10 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 		bool		look_below = s->n_points == 1 && b.near > seen->lowest &&
 			(po_search_knee(seen) <= FINE_ENOUGH * b.near ||
 			 seen->share[PO_WAIT_LOCK] > MOST_LOCK);
+		int			above = size_above(b.top, seen, limit);
 
-		if (!b.flat && !look_below && b.top < limit)
-			return size_above(b.top, seen, limit);
+		if (!b.flat && !look_below && b.top < limit && !growth_is_vain(s, seen, above))
+			return above;
 		if (b.failing == 0 && b.near > seen->lowest)
 			return size_below(b.near, seen);
 		if (b.failing > 0 && b.near - b.failing > 1 &&
@@ -352,7 +415,10 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 		if (size_within(s, b.near) > 0)
 			return size_within(s, b.near);
 	}
+	if (again_below(s, &b))
+		return b.failing;
 	s->phase = PO_SEARCH_SETTLED;
+	s->limit = largest_useful(seen);
 	return b.near;
 }
 
@@ -377,12 +443,21 @@ is_odd(const PoSearch *s, const PoSearchSeen *seen)
 		(fabs(seen->rate / expected - 1) > ODD_RATE || moved > ODD_SHARE);
 }
 
-/* Settled: goes on as long as the workload is the one that was measured. */
+/*
+ * Settled: goes on as long as the workload is the one that was measured, and goes up
+ * again when it may have more than when it stopped.
+ */
 static void
 watch(PoSearch *s, const PoSearchSeen *seen)
 {
 	PoSearchPoint *p;
 
+	if (s->probe >= s->limit && largest_useful(seen) >= s->limit * STEP)
+	{
+		s->phase = PO_SEARCH_TRYING;
+		s->evaluations = 0;
+		return;
+	}
 	if (seen->size != s->probe)
 		return;					/* nobody has set it yet */
 	if (s->share[PO_WAIT_CPU] + s->share[PO_WAIT_IO] + s->share[PO_WAIT_LOCK] +
@@ -405,7 +480,9 @@ try(PoSearch *s, const PoSearchSeen *seen)
 {
 	PoSearchPoint *p = find_or_add(s, seen->size);
 
-	s->evaluations++;
+	/* One that somebody else has set does not bring it to its end. */
+	if (s->probe == 0 || s->probe == seen->size)
+		s->evaluations++;
 	if (p == NULL)
 	{
 		s->phase = PO_SEARCH_SETTLED;

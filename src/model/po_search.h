@@ -9,7 +9,8 @@
  * where the parts of the service time put the knee (asymptotic bounds of a closed
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
- * enough, and one that did not pay is taken back.
+ * enough, and one that did not pay is taken back.  With three sizes measured, one of which
+ * the Universal Scalability Law (po_usl.h) says that it will not pay is not even tried.
  *
  * The next size follows from the points measured alone; there is no hidden state to
  * get stuck in.  All times and rates come from the caller; nothing is allocated.
@@ -18,8 +19,9 @@
 #define PO_SEARCH_H
 
 #include "model/po_types.h"
+#include "model/po_usl.h"
 
-#define PO_SEARCH_POINTS	16
+#define PO_SEARCH_POINTS	PO_USL_POINTS
 
 /* What a size was seen to do. */
 typedef struct PoSearchPoint
@@ -45,6 +47,7 @@ typedef struct PoSearch
 	int			evaluations;	/* since the search began */
 	int			odd;			/* evaluations in a row that do not fit what is known */
 	int			slack;			/* evaluations in a row in which the pool was not the limit */
+	int			limit;			/* largest useful size of the moment it settled */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
 	int			n_points;
 	PoSearchPoint point[PO_SEARCH_POINTS];	/* by size, ascending */
@@ -60,6 +63,7 @@ typedef struct PoSearchSeen
 	double		busy;			/* mean number of busy sessions */
 	double		share[PO_N_WAITS];	/* of busy time */
 	int			demand;			/* clients that want one at once; 0 = unknown */
+	int			waiting;		/* clients that a pooler lets wait; 0 = none or unknown */
 	int			cores;			/* 0 = unknown */
 	int			lowest;			/* sizes allowed, 1 <= lowest <= highest */
 	int			highest;
@@ -76,8 +80,9 @@ extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 
 /*
  * Is the pool what limits its clients, or so large that they are in each other's way?
- * When as much as threshold (0..1) of it is busy; or when sessions on the CPU exceed the
- * cores by half, or a third of busy time goes to waiting for locks.
+ * When as much as threshold (0..1) of it is busy, or half while clients wait at the
+ * pooler; or when sessions on the CPU exceed the cores by half, or a third of busy time
+ * goes to waiting for locks.
  */
 extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
 
@@ -91,8 +96,12 @@ extern double po_search_rate(const PoSearch *search, int size);
 /*
  * The size at which the CPUs are used up or, with none to spare, that many sessions:
  * present size x cores / sessions on CPU, at least the present number off the CPU plus
- * cores; 0 when nothing is known.
+ * cores; with most busy time going to locks, those that do not wait for one, and one
+ * more; 0 when nothing is known.
  */
 extern double po_search_knee(const PoSearchSeen *seen);
+
+/* The sizes tried that tell something, for fits. */
+extern void po_search_sample(const PoSearch *search, PoUslSample *sample);
 
 #endif							/* PO_SEARCH_H */

@@ -240,6 +240,61 @@ test_not_limited(void)
 	CHECK(po_search_is_limited(&seen, 0.8));
 }
 
+/*
+ * A tenant cut by the shares of others: it is at less than it asked for as long as they
+ * need theirs, and finds its size when they do not any more.
+ */
+static void
+test_cut_by_others(void)
+{
+	const Workload *w = &workloads[2];
+	PoSearch	search;
+	double		most;
+	int			least = least_good(w, &most);
+	int			n = 20;
+
+	po_search_reset(&search);
+	for (int i = 0; i < 300; i++)
+	{
+		PoSearchSeen seen;
+		int			next;
+
+		look(w, n, 0.01, &seen);
+		next = po_search_step(&search, &seen);
+		n = i < 200 && next > 5 ? 5 : next;
+	}
+	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "asked: %d, not %d", n, least);
+
+	/* The same when it is told how many it may have. */
+	po_search_reset(&search);
+	n = 20;
+	for (int i = 0; i < 300; i++)
+	{
+		PoSearchSeen seen;
+
+		look(w, n, 0.01, &seen);
+		seen.highest = i < 200 ? 5 : 1000;
+		n = po_search_step(&search, &seen);
+	}
+	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "told: %d, not %d", n, least);
+}
+
+/* Clients in a queue say more than how busy the pool's sessions look. */
+static void
+test_waiting(void)
+{
+	PoSearchSeen seen;
+
+	look(&workloads[2], 20, 0, &seen);
+	seen.busy = 12;
+	seen.share[PO_WAIT_LOCK] = 0;
+	CHECK(!po_search_is_limited(&seen, 0.8));
+	seen.waiting = 3;
+	CHECK(po_search_is_limited(&seen, 0.8));
+	seen.busy = 2;
+	CHECK(!po_search_is_limited(&seen, 0.8));
+}
+
 /* Whatever comes in, sizes are within bounds and nothing is NaN. */
 static void
 test_nonsense(void)
@@ -263,6 +318,7 @@ test_nonsense(void)
 			for (int w = 0; w < PO_N_WAITS; w++)
 				seen.share[w] = random_odd_double();
 			seen.demand = random_below(300) - 100;
+			seen.waiting = random_below(30) - 10;
 			seen.cores = random_below(10) - 2;
 			seen.lowest = random_below(20) - 5;
 			seen.highest = random_below(200) - 50;
@@ -291,6 +347,8 @@ main(void)
 		test_finds_the_knee(&goals[i]);
 	test_step();
 	test_not_limited();
+	test_cut_by_others();
+	test_waiting();
 	test_nonsense();
 	return check_end("test_search");
 }
