@@ -561,6 +561,7 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 	add_time(row, s->computed_at);
 	add_double(row, r->busy_mean);
 	add_int(row, r->target);
+	add_double(row, r->predicted_p95_us / PO_US_PER_MS);
 	end_row(row);
 }
 

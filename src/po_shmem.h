@@ -312,6 +312,7 @@ typedef struct PoTenantStats
 	TimestampTz busy_at;		/* up to when levels are complete; 0 = never */
 	PoWindow	window;
 	PoWindow	recent;			/* the same since the last evaluation */
+	double		drift;			/* of the load, see po_stats.c */
 	PoSearch	search;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "utils/timestamp.h"
@@ -20,6 +21,11 @@
 
 /* What is learnt is forgotten with this many evaluation intervals as time constant. */
 #define MEMORY_INTERVALS	30
+
+/* Drift of the load is a mean of about so many evaluations. */
+#define DRIFT_EVALUATIONS	10
+#define MOST_OFF			3.0
+#define LEAST_LOAD			0.05	/* less is too little to be off by a share of it */
 
 /* How often to look as long as too little is known. */
 #define FIRST_LOOKS_US		(5 * PO_US_PER_S)
@@ -305,6 +311,7 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 	in->transactions = (uint64) w->transactions;
 	in->sessions = sessions;
 	in->peak_busy = po_levels_max(&t->busy);
+	in->drift = t->drift;
 	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;
 	if (w->elapsed_us > 0)
 		in->arrival_rate = w->transactions * PO_US_PER_S / w->elapsed_us;
@@ -347,6 +354,35 @@ complete_window(PoTenantStats *t)
 	t->evaluated_ticks = ticks;
 }
 
+/* By how much the load since the last evaluation is off what is remembered of it. */
+static void
+note_drift(PoTenantStats *t, double sampled_us)
+{
+	double		remembered = po_levels_mean(&t->busy);
+	double		busy_us = 0;
+	double		off;
+
+	if (sampled_us <= 0 || remembered < LEAST_LOAD)
+		return;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		busy_us += t->recent.wait_us[i];
+	off = Min(busy_us / sampled_us / remembered - 1, MOST_OFF);
+	t->drift += (off - t->drift) / DRIFT_EVALUATIONS;
+}
+
+/* Processors that the server may use, which in a container may not be all there are. */
+static int
+usable_cores(void)
+{
+#ifdef CPU_COUNT
+	cpu_set_t	set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+		return CPU_COUNT(&set);
+#endif
+	return (int) sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 /* What the search for a size is told of the time since the last evaluation. */
 static void
 search_input(const PoWindow *recent, double sampled_us, int sessions,
@@ -364,7 +400,7 @@ search_input(const PoWindow *recent, double sampled_us, int sessions,
 	seen->transactions = recent->transactions;
 	if (recent->elapsed_us > 0)
 		seen->rate = recent->transactions * PO_US_PER_S / recent->elapsed_us;
-	seen->cores = (int) sysconf(_SC_NPROCESSORS_ONLN);
+	seen->cores = usable_cores();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
@@ -403,6 +439,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		complete_levels(t, now);
 		complete_window(t);
 		search_input(&t->recent, (double) elapsed, sessions, policy, demand, &seen);
+		note_drift(t, (double) elapsed);
 		memset(&t->recent, 0, sizeof(t->recent));
 		search = t->search;
 		if (t->evaluated_at != 0 && elapsed > 0)

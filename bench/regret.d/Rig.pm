@@ -425,7 +425,8 @@ sub check_load
 # ---------- neighbours ----------
 
 # Jiffies of CPU since the start: of all (what a hypervisor took counts as used), used, and
-# used by us, that is by our descendants and the server's.
+# used by us, that is by our descendants and the server's.  What runs at a lowered priority
+# gives way to us and is not counted.
 sub cpu_use
 {
 	my ($all) = contents('/proc/stat') =~ /^cpu +(.*)/ or return;
@@ -452,7 +453,7 @@ sub cpu_use
 	}
 	return {
 		all => sum(@all[ 0 .. 7 ]),
-		used => sum(@all[ 0 .. 2, 5 .. 7 ]),
+		used => sum(@all[ 0, 2, 5 .. 7 ]),
 		ours => sum0(map { $jiffies{$_} // 0 } keys %ours) };
 }
 

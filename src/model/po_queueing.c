@@ -84,6 +84,19 @@ po_queueing_mean_wait(int servers, double load, double service, double ca2, doub
 					 sane(service), sane(ca2) / 2 + sane(cs2) / 2);
 }
 
+double
+po_queueing_wait_quantile(int servers, double load, double service, double ca2, double cs2,
+						  double share)
+{
+	double		c = po_queueing_erlang_c(servers, load);
+	double		mean = po_queueing_mean_wait(servers, load, service, ca2, cs2);
+	double		rest = share < 1 ? 1 - sane(share) : 0;
+
+	if (isinf(mean) || c <= rest || mean <= 0)
+		return isinf(mean) ? INFINITY : 0;
+	return rest > 0 ? log(c / rest) * mean / c : INFINITY;
+}
+
 int
 po_queueing_servers_for_wait(double load, double service, double ca2, double cs2,
 							 double target)

@@ -34,6 +34,15 @@ extern double po_queueing_mean_wait(int servers, double load, double service,
 									double ca2, double cs2);
 
 /*
+ * The wait that a share (0..1, less than 1) of all arrivals stays within, those that do
+ * not wait among them: P(W > t) = C exp(-t C / Wq), exact for M/M/c, and for others with
+ * the mean as corrected (L. Kleinrock, Queueing Systems I, 1975, section 3.5; W. Whitt,
+ * Approximations for the GI/G/m queue, 1993, section 4).  INFINITY when servers <= load.
+ */
+extern double po_queueing_wait_quantile(int servers, double load, double service,
+										double ca2, double cs2, double share);
+
+/*
  * The smallest number of servers (>= 1) with a mean wait of at most target;
  * always more than load.
  */

@@ -26,10 +26,13 @@
 #define MOST_CONFIDENCE_LITTLE_DATA		0.2
 #define MOST_CONFIDENCE_SATURATED		0.4
 #define LOW_CONFIDENCE					0.5
+#define STEADY							0.15	/* drift that is noise */
+#define HALF_DRIFT						0.5		/* beyond that, halves confidence */
 
 #define Z_95					1.645
 #define BOTTLENECK_SHARE		0.4
 #define MOST_CV2				1e6
+#define MOST_DRIFT				100.0
 #define MOST_US					1e15	/* 31 years */
 
 /* The policy with every number in its range. */
@@ -54,6 +57,7 @@ typedef struct Demand
 	double		service_cv2;
 	double		transactions;
 	double		observed_s;
+	double		drift;			/* >= -1 */
 	int			present;		/* sessions now */
 	int			previous;		/* 0 = none */
 	int			search_size;	/* 0 = none */
@@ -181,6 +185,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->service_cv2 = sane_cv2(in->service_cv2);
 	d->transactions = (double) in->transactions;
 	d->observed_s = in->observed_us > 0 ? (double) in->observed_us / PO_US_PER_S : 0;
+	d->drift = isfinite(in->drift) ? fmin(fmax(in->drift, -1), MOST_DRIFT) : 0;
 	d->present = sane_count(in->sessions);
 	d->previous = sane_count(in->previous);
 	d->search_size = sane_count(in->search_size);
@@ -275,20 +280,31 @@ size_wanted(const PoRecommendation *out, const Limits *l, const Demand *d)
  * Either way no more wait than the most that were ever busy, less those served;
  * unless the pool was the limit, when more may want to come.
  */
-static double
-predict_wait(const PoRecommendation *out, const Demand *d)
+static void
+predict_waits(const Demand *d, PoRecommendation *out)
 {
 	double		size = out->size;
-	double		wait;
+	double		mean;
+	double		p95;
 
 	if (out->load < size)
-		wait = po_queueing_mean_wait(out->size, out->load, d->service_us,
-									 d->arrival_cv2, d->service_cv2);
+	{
+		mean = po_queueing_mean_wait(out->size, out->load, d->service_us, d->arrival_cv2,
+									 d->service_cv2);
+		p95 = po_queueing_wait_quantile(out->size, out->load, d->service_us, d->arrival_cv2,
+										d->service_cv2, 0.95);
+	}
 	else
-		wait = d->service_us * (out->load - size) / size + d->service_us;
+		mean = p95 = d->service_us * (out->load - size) / size + d->service_us;
 	if (out->method < PO_METHOD_SATURATED && out->busy_max > 0)
-		wait = fmin(wait, d->service_us * fmax(out->busy_max - size, 0) / size);
-	return sane_number(wait, MOST_US);
+	{
+		double		most = d->service_us * fmax(out->busy_max - size, 0) / size;
+
+		mean = fmin(mean, most);
+		p95 = fmin(p95, most);
+	}
+	out->predicted_wait_us = sane_number(mean, MOST_US);
+	out->predicted_p95_us = sane_number(p95, MOST_US);
 }
 
 static bool
@@ -334,11 +350,19 @@ move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
  * Grows with the number of transactions and the time; half at 200 of them, and
  * half at 30 s.
  */
+/* What was measured may be no more what is. */
+static double
+by_drift(double drift)
+{
+	return 1 / (1 + fmax(fabs(drift) - STEADY, 0) / HALF_DRIFT);
+}
+
 static double
 confidence_of(const PoRecommendation *out, const Demand *d)
 {
 	double		by_number = d->transactions / (d->transactions + HALF_TRANSACTIONS);
 	double		by_time = d->observed_s / (d->observed_s + HALF_OBSERVED_S);
+	double		limited = by_number * d->observed_s / (d->observed_s + HALF_LIMITED_S);
 	double		confidence = by_number * by_time;
 
 	switch (out->method)
@@ -349,14 +373,16 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 			return fmin(confidence, MOST_CONFIDENCE_LITTLE_DATA);
 		case PO_METHOD_SATURATED:
 		case PO_METHOD_TRYING:
-			return fmin(by_number * d->observed_s / (d->observed_s + HALF_LIMITED_S),
-						MOST_CONFIDENCE_SATURATED);
+			return fmin(limited, MOST_CONFIDENCE_SATURATED);
 		case PO_METHOD_BURST:
 			/* the farther bursts are from the mean, the less they are one load */
-			return confidence * (1 + d->mean_load / d->burst_load) / 2;
-		case PO_METHOD_IDLE:
+			return confidence * (1 + d->mean_load / d->burst_load) / 2 * by_drift(d->drift);
 		case PO_METHOD_QUEUEING:
+			return confidence * by_drift(d->drift);
 		case PO_METHOD_THROUGHPUT:
+			/* Nobody knows what more would have done. */
+			return out->clamped_max ? fmin(limited, MOST_CONFIDENCE_SATURATED) : confidence;
+		case PO_METHOD_IDLE:
 			break;
 	}
 	return confidence;
@@ -397,7 +423,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 
 	move_to_target(out, &limits, &demand);
 	set_bounds(out, &limits, &demand);
-	out->predicted_wait_us = predict_wait(out, &demand);
+	predict_waits(&demand, out);
 	out->confidence = confidence_of(out, &demand);
 }
 
@@ -590,6 +616,7 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 	bool		met = r->predicted_wait_us <= target_us;
 	char		service[TIME_LEN];
 	char		wait[TIME_LEN];
+	char		p95[TIME_LEN];
 	char		target[TIME_LEN];
 
 	say(s, "%.1f sessions busy on average (p95 %d, at most %d), %.1f transactions/s of %s",
@@ -602,13 +629,14 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 		say(s, "; with %d connection%s there is one for every session that was ever busy at "
 			"once, so none has to wait", r->size, plural(r->size));
 	else if (met)
-		say(s, "; %d connection%s %s the mean wait at %s, within the target of %s", r->size,
-			plural(r->size), r->size == 1 ? "keeps" : "keep",
-			time_text(r->predicted_wait_us, wait), time_text(target_us, target));
+		say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "
+			"%s at most)", r->size, plural(r->size), r->size == 1 ? "keeps" : "keep",
+			time_text(r->predicted_wait_us, wait), time_text(target_us, target),
+			time_text(r->predicted_p95_us, p95));
 	else
-		say(s, "; with %d connection%s the mean wait is %s, above the target of %s", r->size,
-			plural(r->size), time_text(r->predicted_wait_us, wait),
-			time_text(target_us, target));
+		say(s, "; with %d connection%s the mean wait is %s, above the target of %s (95 %% wait "
+			"%s at most)", r->size, plural(r->size), time_text(r->predicted_wait_us, wait),
+			time_text(target_us, target), time_text(r->predicted_p95_us, p95));
 }
 
 /* What moved the size away from what the load asks for. */
@@ -659,6 +687,11 @@ say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 		say(s, "; surer once the pool is larger than what is busy");
 	else if (r->method == PO_METHOD_TRYING)
 		say(s, "; surer when the pool has been set to that and the next ones");
+	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_max)
+		say(s, "; surer if the policy let more be tried");
+	else if (r->method != PO_METHOD_IDLE && fabs(in->drift) > HALF_DRIFT)
+		say(s, "; less sure, as the load is %s: surer when it keeps its level",
+			in->drift > 0 ? "rising" : "falling");
 	else if (short_of_number >= 1 && short_of_number >= short_of_time)
 		say(s, "; surer after more transactions");
 	else if (short_of_time >= 0.5 || r->method != PO_METHOD_BURST)

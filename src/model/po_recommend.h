@@ -46,6 +46,7 @@ typedef struct PoSizingInput
 	int			sessions;		/* now */
 	int			peak_busy;
 	int			previous;		/* last recommendation, 0 = none */
+	double		drift;			/* recent load / remembered load - 1, smoothed; 0 = steady */
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
 	int			cores;
@@ -63,6 +64,7 @@ typedef struct PoRecommendation
 	int			busy_max;
 	double		load;			/* Erlangs that were used */
 	double		predicted_wait_us;	/* mean, at size; finite */
+	double		predicted_p95_us;	/* 95 % stay within; finite */
 	double		confidence;		/* 0..1 */
 	PoMethod	method;
 	PoBottleneck bottleneck;

@@ -95,10 +95,34 @@ test_mean_wait_known(void)
 	CHECK_NEAR(po_queueing_mean_wait(8, 6, 50, 1, 0), 4.5, 0.06);
 	CHECK_INT(po_queueing_servers_for_wait(6, 50, 1, 0, 10), 8);
 	CHECK_INT(po_queueing_servers_for_wait(6, 50, 1, 0, 20), 7);
+	/* with 8, C = 0.3570 and those who wait do so for 12.5 ms: 12.5 ln(0.3570 / 0.05) */
+	CHECK_NEAR(po_queueing_wait_quantile(8, 6, 50, 1, 0, 0.95), 24.57, 0.01);
+	CHECK_NEAR(po_queueing_wait_quantile(8, 6, 50, 1, 0, 0.5), 0, 0);
+	CHECK_NEAR(po_queueing_wait_quantile(6, 6, 50, 1, 0, 0.95), INFINITY, 0);
+	CHECK_NEAR(po_queueing_wait_quantile(8, 6, 50, 1, 0, 1), INFINITY, 0);
 
 	CHECK_NEAR(po_queueing_mean_wait(3, 3, 1, 1, 1), INFINITY, 0);
 	CHECK_NEAR(po_queueing_mean_wait(3, 2, 0, 1, 1), 0, 0);
 	CHECK_NEAR(po_queueing_mean_wait(3, 2, 1, 0, 0), 0, 0);
+}
+
+/* The mean of the distribution is the mean: the area under P(W > t), by quantiles. */
+static void
+test_quantiles_have_the_mean(void)
+{
+	for (int round = 0; round < 100; round++)
+	{
+		int			servers = 2 + random_below(50);
+		double		load = servers * (0.3 + 0.65 * random_unit());
+		double		cs2 = random_unit() * 4;
+		double		mean = po_queueing_mean_wait(servers, load, 7, 1, cs2);
+		double		sum = 0;
+		const int	steps = 20000;
+
+		for (int i = 0; i < steps; i++)
+			sum += po_queueing_wait_quantile(servers, load, 7, 1, cs2, (i + 0.5) / steps);
+		CHECK_NEAR(sum / steps, mean, 0.02 * mean + 1e-4);
+	}
 }
 
 static void
@@ -183,10 +207,14 @@ test_queueing_total(void)
 		double		b = po_queueing_erlang_b(servers, load);
 		double		c = po_queueing_erlang_c(servers, load);
 		double		wait = po_queueing_mean_wait(servers, load, service, ca2, cs2);
+		double		quantile;
 		int			n = 1;
 
 		CHECK_WITH(b >= 0 && b <= 1, "B(%d, %g) = %g", servers, load, b);
 		CHECK_WITH(c >= 0 && c <= 1, "C(%d, %g) = %g", servers, load, c);
+		quantile = po_queueing_wait_quantile(servers, load, service, ca2, cs2, target);
+		CHECK_WITH(quantile >= 0, "quantile(%d, %g, %g, %g, %g, %g) = %g", servers, load,
+				   service, ca2, cs2, target, quantile);
 		CHECK_WITH(wait >= 0, "wait(%d, %g, %g, %g, %g) = %g", servers, load, service,
 				   ca2, cs2, wait);
 		/* without end it is not slow, only 1e5 steps at most: sometimes is enough */
@@ -205,6 +233,7 @@ main(void)
 	test_erlang_against_sums();
 	test_erlang_c_known();
 	test_mean_wait_known();
+	test_quantiles_have_the_mean();
 	test_queueing_monotone();
 	test_servers_for_wait();
 	test_load_of_quantile();

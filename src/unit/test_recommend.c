@@ -116,7 +116,8 @@ test_recommend_textbook(void)
 	CHECK(!r.held && !r.stepped && !r.clamped_min && !r.clamped_max);
 	CHECK_TEXT(reason_of(&r, &in, &policy),
 			   "6.0 sessions busy on average (p95 9, at most 12), 120.0 transactions/s of "
-			   "50 ms; 8 connections keep the mean wait at 4.5 ms, within the target of 10 ms");
+			   "50 ms; 8 connections keep the mean wait at 4.5 ms, within the target of 10 ms "
+			   "(95 % wait 24.6 ms at most)");
 
 	policy.target_wait_us = 20 * PO_US_PER_MS;
 	r = recommend(&in, &policy);
@@ -331,6 +332,52 @@ test_recommend_peak(void)
 	CHECK_INT(recommend(&in, NULL).busy_max, 100);
 }
 
+/* What was measured is less sure when the load moves away from it. */
+static void
+test_recommend_drift(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	double		steady = recommend(&in, &policy).confidence;
+	double		before = steady;
+	PoRecommendation r;
+
+	in.drift = 0.1;
+	CHECK_NEAR(recommend(&in, &policy).confidence, steady, 0);
+	for (in.drift = 0.2; in.drift < 3; in.drift += 0.1)
+	{
+		double		confidence = recommend(&in, &policy).confidence;
+
+		CHECK(confidence < before);
+		before = confidence;
+	}
+	CHECK(before < 0.2 * steady);
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "less sure, as the load is rising");
+	in.drift = -0.8;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "less sure, as the load is falling");
+}
+
+/* A search that ended at the most allowed: nobody knows what more would have done. */
+static void
+test_recommend_never_relieved(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.sessions = 10;
+	in.search_size = 10;
+	in.search_settled = true;
+	CHECK(recommend(&in, &policy).confidence > 0.9);
+	policy.max_size = 10;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_THROUGHPUT);
+	CHECK_NEAR(recommend(&in, &policy).confidence, 0.4, 1e-9);
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "surer if the policy let more be tried");
+}
+
 static void
 test_recommend_hysteresis(void)
 {
@@ -476,6 +523,7 @@ random_input(PoSizingInput *in)
 	in->arrival_cv2 = random_odd_double();
 	for (int i = 0; i < PO_N_WAITS; i++)
 		in->wait_share[i] = random_odd_double();
+	in->drift = random_odd_double();
 	in->observed_us = random_odd_int64();
 	in->transactions = random_bits() >> random_below(64);
 	in->sessions = random_odd_int();
@@ -573,6 +621,8 @@ main(void)
 	test_recommend_saturated();
 	test_recommend_steady();
 	test_recommend_peak();
+	test_recommend_drift();
+	test_recommend_never_relieved();
 	test_recommend_hysteresis();
 	test_recommend_steps();
 	test_recommend_bottleneck();

@@ -293,6 +293,8 @@ test_waiting(void)
 	CHECK(po_search_is_limited(&seen, 0.8));
 	seen.busy = 2;
 	CHECK(!po_search_is_limited(&seen, 0.8));
+	seen.waiting = 40;
+	CHECK(po_search_is_limited(&seen, 0.8));
 }
 
 /* Whatever comes in, sizes are within bounds and nothing is NaN. */
