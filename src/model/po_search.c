@@ -32,6 +32,7 @@
 #define CROWDED_CPU			1.5
 #define CROWDED_LOCK		0.3
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
+#define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
 #define LONG_QUEUE			2		/* pools full of clients that wait */
 #define SURE				2.0		/* standard errors */
@@ -377,6 +378,18 @@ largest_useful(const PoSearchSeen *seen)
 }
 
 /*
+ * The only size seen is the largest allowed, its sessions are busy, and nothing they use
+ * is used up: then throughput is in proportion to size, and a smaller one would lose.
+ */
+static bool
+is_too_small(const PoSearch *s, const PoSearchSeen *seen, int limit)
+{
+	return s->n_points == 1 && seen->size >= limit && seen->busy >= BUSY * seen->size &&
+		seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK &&
+		po_search_knee(seen) >= FINE_ENOUGH * seen->size;
+}
+
+/*
  * What was measured at different times may differ by what the machine did meanwhile.
  * Before a size is settled on, the smaller one that only just failed is measured again.
  */
@@ -409,7 +422,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 
 		if (!b.flat && !look_below && b.top < limit && !growth_is_vain(s, seen, above))
 			return above;
-		if (b.failing == 0 && b.near > seen->lowest)
+		if (b.failing == 0 && b.near > seen->lowest && !is_too_small(s, seen, limit))
 			return size_below(b.near, seen);
 		if (b.failing > 0 && b.near - b.failing > 1 &&
 			b.near > FINE_ENOUGH * b.failing)

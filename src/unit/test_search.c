@@ -279,6 +279,23 @@ test_cut_by_others(void)
 	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "told: %d, not %d", n, least);
 }
 
+/* Nothing is used up and no more is allowed: it is not asked for less. */
+static void
+test_cut_by_policy(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+
+	po_search_reset(&search);
+	for (int i = 0; i < 20; i++)
+	{
+		look(&workloads[3], 4, 0.01, &seen);
+		seen.highest = 3;
+		CHECK_INT(po_search_step(&search, &seen), 3);
+	}
+	CHECK_INT(search.phase, PO_SEARCH_SETTLED);
+}
+
 /* Clients in a queue say more than how busy the pool's sessions look. */
 static void
 test_waiting(void)
@@ -350,6 +367,7 @@ main(void)
 	test_step();
 	test_not_limited();
 	test_cut_by_others();
+	test_cut_by_policy();
 	test_waiting();
 	test_nonsense();
 	return check_end("test_search");
