@@ -426,14 +426,20 @@ sub check_load
 
 # Jiffies of CPU since the start: of all (what a hypervisor took counts as used), used, and
 # used by us, that is by our descendants and the server's.  What runs at a lowered priority
-# gives way to us and is not counted.
+# gives way to us and is not counted, nor are processors that we may not use (taskset).
 sub cpu_use
 {
-	my ($all) = contents('/proc/stat') =~ /^cpu +(.*)/ or return;
-	my @all = split ' ', $all;
+	my @all = (0) x 8;
 	my %parent;
 	my %jiffies;
 
+	foreach my $cpu (allowed_cpus())
+	{
+		my ($line) = contents('/proc/stat') =~ /^cpu$cpu +(.*)/m or return;
+		my @cpu = split ' ', $line;
+
+		$all[$_] += $cpu[$_] foreach 0 .. 7;
+	}
 	foreach my $file (glob '/proc/[0-9]*/stat')
 	{
 		my ($pid, $rest) = contents($file) =~ /^(\d+) \(.*\) (.*)/s or next;
@@ -457,7 +463,15 @@ sub cpu_use
 		ours => sum0(map { $jiffies{$_} // 0 } keys %ours) };
 }
 
-# The share of the machine's CPU that went to others between the two.
+# The numbers of the processors that we may use.
+sub allowed_cpus
+{
+	my ($list) = contents('/proc/self/status') =~ /^Cpus_allowed_list:\s*(\S+)/m or return;
+
+	return map { /(\d+)-(\d+)/ ? $1 .. $2 : $_ } split /,/, $list;
+}
+
+# The share of our processors' time that went to others between the two.
 sub share_of_others
 {
 	my ($from, $to) = @_;

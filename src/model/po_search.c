@@ -34,7 +34,6 @@
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
-#define LONG_QUEUE			2		/* pools full of clients that wait */
 #define SURE				2.0		/* standard errors */
 #define MOST_WEIGHT			1000000
 
@@ -105,7 +104,7 @@ po_search_is_limited(const PoSearchSeen *from, double threshold)
 		return false;
 	return seen.busy >= threshold * seen.size ||
 		(seen.waiting > 0 && seen.busy >= LEAST_BUSY * seen.size) ||
-		seen.waiting >= LONG_QUEUE * seen.size ||
+		seen.waiting >= seen.size ||
 		(seen.cores > 0 && seen.busy * seen.share[PO_WAIT_CPU] > CROWDED_CPU * seen.cores) ||
 		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK);
 }

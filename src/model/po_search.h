@@ -81,8 +81,8 @@ extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 /*
  * Is the pool what limits its clients, or so large that they are in each other's way?
  * When as much as threshold (0..1) of it is busy, or half while clients wait at the
- * pooler, or twice as many wait as it has sessions (then the pooler itself is slow, and
- * they look idle between two transactions); or when sessions on the CPU exceed the cores
+ * pooler, or as many wait as it has sessions (then the pooler itself is slow, and they
+ * look idle between two transactions); or when sessions on the CPU exceed the cores
  * by half, or a third of busy time goes to waiting for locks.
  */
 extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
