@@ -235,6 +235,8 @@ missing_packages()
 			python-clients)
 				/usr/bin/python3 -c 'import sqlalchemy, psycopg2' 2>/dev/null ||
 					echo python3-sqlalchemy python3-psycopg2 ;;
+			tmux)
+				command -v tmux >/dev/null || echo tmux ;;
 			wait-sampling)
 				[ -f "$("$pg_config" --pkglibdir)/pg_wait_sampling.so" ] ||
 					echo "postgresql-$major-pg-wait-sampling" ;;
