@@ -44,6 +44,8 @@ OBJS = \
 	src/po_act.o \
 	src/po_judge.o \
 	src/po_session.o \
+	src/po_health.o \
+	src/po_view.o \
 	src/po_policy_row.o \
 	src/po_state.o \
 	src/po_keeper.o \

@@ -12,7 +12,6 @@
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/postmaster.h"
@@ -33,6 +32,7 @@
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_health.h"
 #include "po_judge.h"
 #include "po_policy_row.h"
 #include "po_policy_rls.h"
@@ -41,6 +41,7 @@
 #include "po_registry.h"
 #include "po_session.h"
 #include "po_stats.h"
+#include "po_view.h"
 
 PG_FUNCTION_INFO_V1(pool_stats_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_cluster_1_0);
@@ -55,7 +56,6 @@ PG_FUNCTION_INFO_V1(pool_sync_1_0);
 PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
 PG_FUNCTION_INFO_V1(pool_reset_stats_1_0);
 
-#define STALE_AFTER_US		(5 * PO_US_PER_S)
 #define ANSWER_WITHIN_MS	5000
 
 /* ---------- rows ---------- */
@@ -139,48 +139,16 @@ add_time(Row *row, TimestampTz value)
 	add(row, TimestampTzGetDatum(value), value == 0);
 }
 
-/* Names come from other databases and from clients: what is not valid in this
- * database's encoding is shown as '?'. */
-static char *
-printable(const char *text)
-{
-	char	   *copy = pstrdup(text);
-	/* What leaves a database SQL_ASCII is checked against the client's. */
-	int			encoding = GetDatabaseEncoding() == PG_SQL_ASCII ?
-		pg_get_client_encoding() : GetDatabaseEncoding();
-
-	if (pg_verify_mbstr(encoding, copy, (int) strlen(copy), true))
-		return copy;
-	for (char *c = copy; *c != '\0'; c++)
-	{
-		if (IS_HIGHBIT_SET(*c))
-			*c = '?';
-	}
-	return copy;
-}
-
 static void
 add_text(Row *row, const char *text)
 {
 	if (text == NULL)
 		add_null(row);
 	else
-		add(row, CStringGetTextDatum(printable(text)), false);
+		add(row, CStringGetTextDatum(po_view_printable(text)), false);
 }
 
 /* ---------- who may see what ---------- */
-
-static bool
-sees_all(void)
-{
-	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
-}
-
-static bool
-sees_tenant(int tenant)
-{
-	return sees_all() || (tenant >= 0 && tenant == po_session_my_tenant());
-}
 
 static void
 deny_other_tenant(void)
@@ -198,7 +166,7 @@ find_visible_tenant(const char *name)
 {
 	int			tenant = po_registry_find_tenant(name);
 
-	if (!sees_tenant(tenant))
+	if (!po_view_sees_tenant(tenant))
 		deny_other_tenant();
 	if (tenant < 0)
 		ereport(ERROR,
@@ -209,16 +177,6 @@ find_visible_tenant(const char *name)
 }
 
 /* ---------- pool_stats ---------- */
-
-static double
-utilization(int used, int limit)
-{
-	if (limit < 0)
-		limit = po_shared->usable;
-	if (limit == 0)
-		return used > 0 ? 1.0 : 0.0;
-	return Min((double) used / limit, 1.0);
-}
 
 static void
 add_times(Row *row, const PoTenantStats *s)
@@ -258,7 +216,7 @@ put_tenant(Row *row, const PoTenant *t, const PoTenantStats *s)
 	add_int(row, t->waiting);
 	add_int(row, t->fields.max_connections);
 	add_int(row, t->fields.guaranteed);
-	add_double(row, utilization(t->used, t->fields.max_connections));
+	add_double(row, po_health_utilization(t->used, t->fields.max_connections));
 	add_int(row, t->peak_sessions);
 	add_int(row, s->peak_busy);
 	add_count(row, t->admitted);
@@ -269,7 +227,7 @@ put_tenant(Row *row, const PoTenant *t, const PoTenantStats *s)
 	add_count(row, s->transactions);
 	add_count(row, s->rollbacks);
 	add_count(row, t->rejected + s->terminated + t->failed_logins + s->xact_errors);
-	add_text(row, sees_all() && s->last_error_at != 0 ? s->last_error : NULL);
+	add_text(row, po_view_sees_all() && s->last_error_at != 0 ? s->last_error : NULL);
 	add_time(row, s->last_error_at);
 	add_times(row, s);
 	if (s->recommendation.size > 0)
@@ -284,23 +242,6 @@ put_tenant(Row *row, const PoTenant *t, const PoTenantStats *s)
 	end_row(row);
 }
 
-/* The last place that may hold a tenant: what comes later is not shown. */
-static int
-tenant_count(void)
-{
-	PoRegistry	totals;
-
-	po_registry_copy_totals(&totals);
-	return totals.n_tenants;
-}
-
-/* (other) is of interest only once somebody is in it. */
-static bool
-is_shown(int i, const PoTenant *t)
-{
-	return i != PO_TENANT_OTHER || t->admitted + t->rejected > 0;
-}
-
 Datum
 pool_stats_1_0(PG_FUNCTION_ARGS)
 {
@@ -308,14 +249,14 @@ pool_stats_1_0(PG_FUNCTION_ARGS)
 	int			n;
 
 	begin_rows(fcinfo, &row);
-	n = tenant_count();
+	n = po_view_tenant_count();
 	for (int i = 0; i < n; i++)
 	{
 		PoTenant	t;
 		PoTenantStats s;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !is_shown(i, &t))
+		if (!po_view_sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !po_view_is_shown(i, &t))
 			continue;
 		po_stats_copy(i, &s);
 		put_tenant(&row, &t, &s);
@@ -324,19 +265,6 @@ pool_stats_1_0(PG_FUNCTION_ARGS)
 }
 
 /* ---------- pool_stats_cluster ---------- */
-
-static const char *
-health(double used_ratio)
-{
-	int64		stale = Max(STALE_AFTER_US,
-							20 * (int64) po_guc_sample_interval * PO_US_PER_MS);
-
-	if (used_ratio * 100 >= po_guc_critical_threshold ||
-		pg_atomic_read_u32(&po_shared->sampler_pid) == 0 ||
-		po_shmem_monotonic_us() - (int64) pg_atomic_read_u64(&po_shared->last_pass) > stale)
-		return "critical";
-	return used_ratio * 100 >= po_guc_warning_threshold ? "warning" : "healthy";
-}
 
 static void
 add_pid(Row *row, pg_atomic_uint32 *pid)
@@ -350,32 +278,28 @@ Datum
 pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 {
 	Row			row;
-	PoRegistry	r;
+	PoHealth	h;
+	const PoRegistry *r = &h.totals;
 	char		error[PO_ERROR_LEN];
 	TimestampTz error_at;
 	TimestampTz last_sample;
 	uint64		samples;
-	int			authenticating;
-	double		used_ratio;
 
 	begin_rows(fcinfo, &row);
-	po_registry_copy_totals(&r);
+	po_health_read(&h);
 	po_shmem_get_error(error, sizeof(error), &error_at);
 	samples = pg_atomic_read_u64(&po_shared->samples);
 	last_sample = (TimestampTz) pg_atomic_read_u64(&po_shared->last_sample);
-	authenticating = po_sample_authenticating();
-	used_ratio = utilization(r.admitted + r.exempt + r.waiting + authenticating,
-							 po_shared->usable);
 
 	add_text(&row, po_mode_name((PoMode) po_guc_mode));
 	add_int(&row, po_shared->usable);
-	add_int(&row, r.admitted + r.exempt);
-	add_int(&row, r.waiting);
-	add_int(&row, authenticating);
-	add_double(&row, used_ratio);
-	add_text(&row, health(used_ratio));
-	add_int(&row, r.n_tenants - 1 - r.n_free_tenants);
-	add_int(&row, r.guaranteed_total);
+	add_int(&row, r->admitted + r->exempt);
+	add_int(&row, r->waiting);
+	add_int(&row, h.authenticating);
+	add_double(&row, h.utilization);
+	add_text(&row, po_health_name(h.level));
+	add_int(&row, r->n_tenants - 1 - r->n_free_tenants);
+	add_int(&row, r->guaranteed_total);
 	add_pid(&row, &po_shared->sampler_pid);
 	add_pid(&row, &po_shared->keeper_pid);
 	add_time(&row, last_sample);
@@ -385,12 +309,12 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 		add_null(&row);
 	else
 		add_double(&row, pg_atomic_read_u64(&po_shared->sample_ns) / 1000.0 / samples);
-	add_count(&row, r.generation);
-	add_count(&row, r.overflow_logins);
-	add_count(&row, r.unready);
+	add_count(&row, r->generation);
+	add_count(&row, r->overflow_logins);
+	add_count(&row, r->unready);
 	add_count(&row, pg_atomic_read_u64(&po_shared->worker_errors));
-	add_text(&row, sees_all() && error[0] != '\0' ? error : NULL);
-	if (sees_all())
+	add_text(&row, po_view_sees_all() && error[0] != '\0' ? error : NULL);
+	if (po_view_sees_all())
 		add_time(&row, error_at);
 	else
 		add_null(&row);
@@ -442,7 +366,7 @@ sampler_finding(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict
 static bool
 sees_detail(const PoSeen *seen)
 {
-	return sees_all() ||
+	return po_view_sees_all() ||
 		(OidIsValid(seen->role) && has_privs_of_role(GetUserId(), seen->role));
 }
 
@@ -522,7 +446,7 @@ pool_stats_session_1_0(PG_FUNCTION_ARGS)
 		PoSeen		seen;
 
 		CHECK_FOR_INTERRUPTS();
-		if (po_registry_copy_session(i, &who) && sees_tenant(who.tenant) &&
+		if (po_registry_copy_session(i, &who) && po_view_sees_tenant(who.tenant) &&
 			po_sample_read(i, &seen) && seen.pid == who.pid)
 			put_session(&row, i, &who, &seen);
 	}
@@ -572,14 +496,14 @@ pool_recommendations_1_0(PG_FUNCTION_ARGS)
 	int			n;
 
 	begin_rows(fcinfo, &row);
-	n = tenant_count();
+	n = po_view_tenant_count();
 	for (int i = 0; i < n; i++)
 	{
 		PoTenant	t;
 		PoTenantStats s;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !is_shown(i, &t))
+		if (!po_view_sees_tenant(i) || !po_registry_copy_tenant(i, &t) || !po_view_is_shown(i, &t))
 			continue;
 		po_stats_copy(i, &s);
 		put_recommendation(&row, &t, &s);
@@ -594,7 +518,7 @@ event_detail(const PoEvent *event)
 {
 	return DirectFunctionCall1(jsonb_in,
 							   CStringGetDatum(event->detail[0] == '\0' ? "{}" :
-											   printable(event->detail)));
+											   po_view_printable(event->detail)));
 }
 
 static void
@@ -627,7 +551,7 @@ pool_events_1_0(PG_FUNCTION_ARGS)
 	const char *my_tenant = NULL;
 
 	begin_rows(fcinfo, &row);
-	if (!sees_all())
+	if (!po_view_sees_all())
 	{
 		if (!po_registry_copy_tenant(po_session_my_tenant(), &mine))
 			return (Datum) 0;
@@ -678,10 +602,10 @@ put_pool(Row *row, const PoPoolSeen *seen)
 	add(row, Int64GetDatum(p->sv_used), false);
 	add_double(row, p->maxwait * 1000.0 + p->maxwait_us / 1000.0);
 	/* These are of all users of the database: others' load. */
-	add_known(row, sees_all() ? seen->rates.xacts : -1);
-	add_known(row, sees_all() ? seen->rates.queries : -1);
-	add_known(row, sees_all() ? seen->rates.xact_ms : -1);
-	add_known(row, sees_all() ? seen->rates.wait_ms : -1);
+	add_known(row, po_view_sees_all() ? seen->rates.xacts : -1);
+	add_known(row, po_view_sees_all() ? seen->rates.queries : -1);
+	add_known(row, po_view_sees_all() ? seen->rates.xact_ms : -1);
+	add_known(row, po_view_sees_all() ? seen->rates.wait_ms : -1);
 }
 
 #define POOL_COLUMNS	17
@@ -700,7 +624,7 @@ put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
 	}
 	add_time(row, pooler->seen_at);
 	add_text(row, po_pooler_table_state_name(pooler->state));
-	add_text(row, sees_all() && pooler->error[0] != '\0' ? pooler->error : NULL);
+	add_text(row, po_view_sees_all() && pooler->error[0] != '\0' ? pooler->error : NULL);
 	add_text(row, pooler->version[0] == '\0' ? NULL : pooler->version);
 	end_row(row);
 }
@@ -726,10 +650,10 @@ pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
 			if (pools[j].pooler != i)
 				continue;
 			has_pools = true;
-			if (sees_all() || (pools[j].tenant >= 0 && sees_tenant(pools[j].tenant)))
+			if (po_view_sees_tenant(pools[j].tenant))
 				put_pooler(&row, &poolers[i], &pools[j]);
 		}
-		if (!has_pools && sees_all())
+		if (!has_pools && po_view_sees_all())
 			put_pooler(&row, &poolers[i], NULL);
 	}
 	return (Datum) 0;
@@ -854,13 +778,13 @@ rule_is_visible(PoRule rule, const char *key)
 	switch (rule)
 	{
 		case PO_RULE_DATABASE:
-			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_DATABASE, key);
+			return po_view_sees_all() || po_policy_rls_is_mine(PO_SCOPE_DATABASE, key);
 		case PO_RULE_ROLE:
-			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_ROLE, key);
+			return po_view_sees_all() || po_policy_rls_is_mine(PO_SCOPE_ROLE, key);
 		case PO_RULE_ADDRESS:
-			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_ADDRESS, key);
+			return po_view_sees_all() || po_policy_rls_is_mine(PO_SCOPE_ADDRESS, key);
 		case PO_RULE_APPLICATION:
-			return sees_all() || po_policy_rls_is_mine(PO_SCOPE_APPLICATION, key);
+			return po_view_sees_all() || po_policy_rls_is_mine(PO_SCOPE_APPLICATION, key);
 		default:
 			return true;
 	}
@@ -875,7 +799,7 @@ put_rule(Row *row, PoRule rule, const PoExplained *x)
 	};
 	PoRuleResult r = x->admission.result[rule];
 	bool		own = rule == PO_RULE_TENANT || rule == PO_RULE_DRAIN || rule == PO_RULE_BURST;
-	bool		told_used = own || sees_all();	/* others are counted there, too */
+	bool		told_used = own || po_view_sees_all();	/* others are counted there, too */
 
 	if (!rule_is_told(rule, &r) || !rule_is_visible(rule, x->key[rule]))
 		return;
@@ -927,7 +851,7 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 
 	begin_rows(fcinfo, &row);
 	read_explanation(fcinfo, &e);
-	if (!sees_all() && (po_session_my_tenant() < 0 ||
+	if (!po_view_sees_all() && (po_session_my_tenant() < 0 ||
 						po_registry_find_tenant(e.tenant) != po_session_my_tenant()))
 		deny_other_tenant();
 	exempt = exemption_of(e.who.role);
@@ -1215,10 +1139,10 @@ pool_client_config_1_0(PG_FUNCTION_ARGS)
 		subject.database = shared_part(tenant, false);
 	fill_input(&t, &s, &subject.in);
 	fill_ceilings(&t, &subject);
-	subject.tenant = printable(t.name);
-	subject.role = subject.role == NULL ? NULL : printable(subject.role);
-	subject.database = subject.database == NULL ? NULL : printable(subject.database);
-	subject.reason = printable(reason);
+	subject.tenant = po_view_printable(t.name);
+	subject.role = subject.role == NULL ? NULL : po_view_printable(subject.role);
+	subject.database = subject.database == NULL ? NULL : po_view_printable(subject.database);
+	subject.reason = po_view_printable(reason);
 	subject.port = PostPortNumber;
 	PG_RETURN_TEXT_P(cstring_to_text(po_client_config_text(&subject)));
 }
@@ -1284,7 +1208,7 @@ judge_leak(int slot, const char *pattern, Leaked *leaked)
 	PoHoldings	holdings;
 	PoExempt	exempt;
 
-	if (!po_registry_copy_session(slot, &who) || !sees_tenant(who.tenant) ||
+	if (!po_registry_copy_session(slot, &who) || !po_view_sees_tenant(who.tenant) ||
 		!po_registry_copy_tenant(who.tenant, &t) ||
 		!po_pattern_matches(pattern, t.name) || !po_sample_read(slot, &leaked->seen) ||
 		leaked->seen.pid != who.pid)
@@ -1377,7 +1301,7 @@ pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
 		po_policy_sql_bad_argument("tenant", "must not be null; '*' means every tenant");
 	pattern = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	/* First, so that nobody learns whether another tenant exists. */
-	if (!sees_all() && !po_pattern_is(pattern) &&
+	if (!po_view_sees_all() && !po_pattern_is(pattern) &&
 		(po_session_my_tenant() < 0 ||
 		 po_registry_find_tenant(pattern) != po_session_my_tenant()))
 		deny_other_tenant();
@@ -1415,7 +1339,7 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 	po_shmem_require();
 	if (PG_ARGISNULL(0))
 	{
-		n = tenant_count();
+		n = po_view_tenant_count();
 		for (int i = 0; i < n; i++)
 		{
 			po_registry_reset_tenant(i);
