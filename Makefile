@@ -16,6 +16,8 @@ PGFILEDESC = "pool_optimizer - connection quotas, reclaiming and pool sizes"
 # Lowest layer first: a file includes headers of earlier ones only (make lint).
 OBJS = \
 	src/model/po_histogram.o \
+	src/model/po_listing.o \
+	src/model/po_exposition.o \
 	src/model/po_names.o \
 	src/model/po_packing.o \
 	src/model/po_queueing.o \
@@ -46,6 +48,7 @@ OBJS = \
 	src/po_session.o \
 	src/po_health.o \
 	src/po_view.o \
+	src/po_metrics.o \
 	src/po_policy_row.o \
 	src/po_state.o \
 	src/po_keeper.o \

@@ -19,6 +19,7 @@
 
 #include "po_compat.h"
 #include "po_guc.h"
+#include "po_metrics.h"
 #include "po_policy_rls.h"
 #include "po_policy_sql.h"
 #include "po_sampler.h"
@@ -32,6 +33,16 @@ PG_MODULE_MAGIC_EXT(.name = "pool_optimizer", .version = PO_VERSION);
 PG_MODULE_MAGIC;
 #endif
 
+/* Shared memory has been laid out. */
+static void
+after_startup(void)
+{
+	if (IsUnderPostmaster)
+		return;
+	po_state_startup();
+	po_metrics_startup();
+}
+
 void
 _PG_init(void)
 {
@@ -39,7 +50,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	po_guc_define();
-	po_shmem_install(po_state_startup);
+	po_shmem_install(after_startup);
 	po_session_install();
 	po_policy_sql_install();
 	po_policy_rls_install();

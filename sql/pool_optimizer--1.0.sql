@@ -430,6 +430,70 @@ COMMENT ON FUNCTION pool_client_config(text, text, integer) IS
 	'text to paste into pgbouncer, odyssey, pgdog, prisma, hikaricp, node-postgres, sqlalchemy, pgx or npgsql: the recommended size divided by its processes, timeouts that fit the policy, contradictions as comments';
 
 -- ---------------------------------------------------------------------------
+-- Monitoring
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION pool_health(
+	OUT health text, OUT reason text, OUT utilization float8, OUT free_connections integer,
+	OUT in_recovery boolean)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_health_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION pool_health() IS
+	'one row for load balancers: healthy, warning or critical, and why';
+
+-- Volatile, as who asks brings the listing of tenants up to date.
+CREATE FUNCTION pool_metrics()
+RETURNS text
+	AS 'MODULE_PATHNAME', 'pool_metrics_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pool_metrics() IS 'metrics in the text format of Prometheus (0.0.4)';
+
+CREATE FUNCTION pool_metrics_cluster(
+	OUT mode float8, OUT health float8, OUT usable_connections float8, OUT sessions float8,
+	OUT waiting_logins float8, OUT authenticating_connections float8,
+	OUT utilization_ratio float8, OUT warning_threshold_ratio float8,
+	OUT critical_threshold_ratio float8, OUT guaranteed_connections float8, OUT tenants float8,
+	OUT listed_tenants float8, OUT sampler_up float8, OUT sampler_age_seconds float8,
+	OUT error float8, OUT policy_generation float8, OUT shared_memory_bytes float8,
+	OUT samples_total float8, OUT missed_samples_total float8,
+	OUT sample_duration_seconds_total float8, OUT overflow_logins_total float8,
+	OUT unready_logins_total float8, OUT worker_errors_total float8)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_metrics_cluster_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION pool_metrics_cluster() IS
+	'metrics pool_optimizer_* of pool_metrics as a row, for exporters';
+
+CREATE FUNCTION pool_metrics_tenant(
+	OUT tenant text, OUT sessions float8, OUT active_sessions float8, OUT idle_sessions float8,
+	OUT idle_in_transaction_sessions float8, OUT exempt_sessions float8,
+	OUT leaked_sessions float8, OUT waiting_logins float8, OUT limit_connections float8,
+	OUT guaranteed_connections float8, OUT utilization_ratio float8,
+	OUT busy_sessions_mean float8, OUT recommended_connections float8,
+	OUT recommended_min_connections float8, OUT recommended_max_connections float8,
+	OUT recommendation_confidence_ratio float8, OUT predicted_wait_seconds float8,
+	OUT admitted_logins_total float8, OUT rejected_logins_total float8,
+	OUT would_reject_logins_total float8, OUT failed_logins_total float8,
+	OUT terminated_sessions_total float8, OUT would_terminate_sessions_total float8,
+	OUT transactions_total float8, OUT rollbacks_total float8,
+	OUT transaction_errors_total float8, OUT transaction_duration_seconds float8[],
+	OUT transaction_duration_seconds_bucket bigint[],
+	OUT transaction_duration_seconds_sum float8, OUT transaction_duration_seconds_count bigint,
+	OUT login_wait_seconds float8[], OUT login_wait_seconds_bucket bigint[],
+	OUT login_wait_seconds_sum float8, OUT login_wait_seconds_count bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_metrics_tenant_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION pool_metrics_tenant() IS
+	'metrics pool_optimizer_tenant_* of pool_metrics as rows, for exporters; of a histogram its bounds in seconds, cumulative counts, sum and count';
+
+CREATE FUNCTION pool_metrics_pooler(
+	OUT pooler text, OUT up float8, OUT answer_age_seconds float8, OUT pools float8,
+	OUT active_clients float8, OUT waiting_clients float8, OUT active_servers float8,
+	OUT idle_servers float8, OUT longest_wait_seconds float8)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_metrics_pooler_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION pool_metrics_pooler() IS
+	'metrics pool_optimizer_pooler_* of pool_metrics as rows, for exporters';
+
+-- ---------------------------------------------------------------------------
 -- Acting
 -- ---------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "model/po_listing.h"
 #include "model/po_names.h"
 #include "model/po_pooler_rows.h"
 #include "po_guc.h"
@@ -30,6 +31,7 @@ int			po_guc_sample_interval = 100;
 int			po_guc_max_tenants = 1000;
 int			po_guc_max_waiting = -1;
 int			po_guc_history_events = 1000;
+int			po_guc_metrics_tenants = 20;
 int			po_guc_warning_threshold = 80;
 int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
@@ -260,6 +262,11 @@ define_limits(void)
 							"Share of usable connections in use, in percent, from which "
 							"health is \"critical\" and lent connections are called back.",
 							NULL, &po_guc_critical_threshold, 90, 1, 100,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.metrics_tenants",
+							"Tenants with metrics of their own in pool_metrics() at most.",
+							"Those of the highest load; the others are summed in \"(other)\".",
+							&po_guc_metrics_tenants, 20, 0, PO_LISTED_MOST,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 

@@ -18,6 +18,7 @@ extern int	po_guc_sample_interval; /* ms */
 extern int	po_guc_max_tenants;
 extern int	po_guc_max_waiting; /* -1 = a tenth of max_connections */
 extern int	po_guc_history_events;
+extern int	po_guc_metrics_tenants;
 extern int	po_guc_warning_threshold;	/* percent */
 extern int	po_guc_critical_threshold;	/* percent */
 extern int	po_guc_max_terminations_per_minute;

@@ -233,3 +233,18 @@ po_judge_detail(int slot, const PoJudgement *judgement, const PoHoldings *holdin
 	strlcpy(detail, (Size) json.len < size ? json.data : "{}", size);
 	pfree(json.data);
 }
+
+bool
+po_judge_found(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict)
+{
+	PoWatch    *w = &po_watches[slot];
+	uint32		finding;
+
+	if (w->pid != seen->pid ||
+		pg_atomic_read_u64(&w->state_change) != (uint64) seen->state_change)
+		return false;
+	finding = pg_atomic_read_u32(&w->finding);
+	*class = PO_FINDING_CLASS(finding);
+	*verdict = PO_FINDING_VERDICT(finding);
+	return pg_atomic_read_u64(&w->state_change) == (uint64) seen->state_change;
+}

@@ -32,6 +32,9 @@ extern void po_judge_session(int slot, const PoSeen *seen, const PoPolicyFields 
  */
 extern int64 po_judge_new_age(int64 wall_us, int64 ticks);
 
+/* What the sampler found of it, if it is about the state seen now. */
+extern bool po_judge_found(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict);
+
 /* How long the session has been in the state it was seen in, in microseconds. */
 extern int64 po_judge_state_us(int slot, const PoSeen *seen);
 

@@ -7,9 +7,13 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -17,6 +21,7 @@
 #include "postmaster/postmaster.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inet.h"
@@ -34,6 +39,7 @@
 #include "po_guc.h"
 #include "po_health.h"
 #include "po_judge.h"
+#include "po_metrics.h"
 #include "po_policy_row.h"
 #include "po_policy_rls.h"
 #include "po_policy_sql.h"
@@ -49,6 +55,11 @@ PG_FUNCTION_INFO_V1(pool_stats_session_1_0);
 PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
 PG_FUNCTION_INFO_V1(pool_events_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
+PG_FUNCTION_INFO_V1(pool_health_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_cluster_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_tenant_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
@@ -323,6 +334,102 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* ---------- pool_health ---------- */
+
+Datum
+pool_health_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoHealth	h;
+
+	begin_rows(fcinfo, &row);
+	po_health_read(&h);
+	add_text(&row, po_health_name(h.level));
+	add_text(&row, po_health_reason(&h));
+	add_double(&row, h.utilization);
+	add_int(&row, Max(po_shared->usable - h.taken, 0));
+	add_bool(&row, RecoveryInProgress());
+	end_row(&row);
+	return (Datum) 0;
+}
+
+/* ---------- pool_metrics ---------- */
+
+Datum
+pool_metrics_1_0(PG_FUNCTION_ARGS)
+{
+	po_shmem_require();
+	PG_RETURN_TEXT_P(cstring_to_text(po_metrics_text()));
+}
+
+static void
+add_array(Row *row, Datum *values, int n, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	add(row, PointerGetDatum(construct_array(values, n, type, length, by_value, align)), false);
+}
+
+static void
+add_histogram(Row *row, const PoMetricsHistogram *h)
+{
+	Datum		bounds[PO_METRICS_BOUNDS];
+	Datum		counts[PO_METRICS_BOUNDS];
+
+	for (int i = 0; i < h->n; i++)
+	{
+		bounds[i] = Float8GetDatum(h->bound[i]);
+		counts[i] = Int64GetDatum(h->cumulative[i]);
+	}
+	add_array(row, bounds, h->n, FLOAT8OID);
+	add_array(row, counts, h->n, INT8OID);
+	add_double(row, h->sum);
+	add(row, Int64GetDatum(h->cumulative[h->n]), false);
+}
+
+static Datum
+put_metrics(FunctionCallInfo fcinfo, PoMetricsFamily family)
+{
+	Row			row;
+	PoMetricsRow *rows;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	rows = po_metrics_rows(family, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].label != NULL)
+			add_text(&row, rows[i].label);
+		for (int v = 0; v < rows[i].n_values; v++)
+			add(&row, Float8GetDatum(rows[i].value[v]), isnan(rows[i].value[v]));
+		for (int h = 0; h < rows[i].n_histograms; h++)
+			add_histogram(&row, &rows[i].histogram[h]);
+		end_row(&row);
+	}
+	return (Datum) 0;
+}
+
+Datum
+pool_metrics_cluster_1_0(PG_FUNCTION_ARGS)
+{
+	return put_metrics(fcinfo, PO_METRICS_CLUSTER);
+}
+
+Datum
+pool_metrics_tenant_1_0(PG_FUNCTION_ARGS)
+{
+	return put_metrics(fcinfo, PO_METRICS_TENANT);
+}
+
+Datum
+pool_metrics_pooler_1_0(PG_FUNCTION_ARGS)
+{
+	return put_metrics(fcinfo, PO_METRICS_POOLER);
+}
+
 /* ---------- pool_stats_session ---------- */
 
 static const char *
@@ -344,22 +451,6 @@ verdict_name(PoVerdict verdict)
 			return "breaker_open";
 	}
 	return "unknown";
-}
-
-/* The sampler's finding if it is about the state seen now. */
-static bool
-sampler_finding(int slot, const PoSeen *seen, PoClass *class, PoVerdict *verdict)
-{
-	PoWatch    *w = &po_watches[slot];
-	uint32		finding;
-
-	if (w->pid != seen->pid ||
-		pg_atomic_read_u64(&w->state_change) != (uint64) seen->state_change)
-		return false;
-	finding = pg_atomic_read_u32(&w->finding);
-	*class = PO_FINDING_CLASS(finding);
-	*verdict = PO_FINDING_VERDICT(finding);
-	return pg_atomic_read_u64(&w->state_change) == (uint64) seen->state_change;
 }
 
 /* As the role may see it in pg_stat_activity. */
@@ -399,7 +490,7 @@ put_session(Row *row, int slot, const PoIdentityCopy *who, const PoSeen *seen)
 	if (exempt == PO_EXEMPT_SELF)
 		exempt = PO_EXEMPT_NO;	/* true of the caller only */
 	class = j.finding.class;
-	(void) sampler_finding(slot, seen, &class, &verdict);
+	(void) po_judge_found(slot, seen, &class, &verdict);
 	po_sample_application(slot, application, sizeof(application));
 
 	add_int(row, seen->pid);
@@ -1341,10 +1432,7 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 	{
 		n = po_view_tenant_count();
 		for (int i = 0; i < n; i++)
-		{
-			po_registry_reset_tenant(i);
-			po_stats_reset(i);
-		}
+			po_metrics_reset_tenant(i);
 		PG_RETURN_VOID();
 	}
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -1354,7 +1442,6 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("tenant \"%s\" does not exist", name),
 				 errhint("The names are in pool_stats.")));
-	po_registry_reset_tenant(tenant);
-	po_stats_reset(tenant);
+	po_metrics_reset_tenant(tenant);
 	PG_RETURN_VOID();
 }

@@ -1191,11 +1191,12 @@ po_registry_restore_tenant(const PoTenant *saved)
 }
 
 void
-po_registry_reset_tenant(int i)
+po_registry_reset_tenant(int i, PoTenant *was)
 {
 	PoTenant   *t = &po_tenants[i];
 
 	lock_admission();
+	memcpy(was, t, sizeof(*was));
 	t->peak_sessions = t->used + t->exempt;
 	t->admitted = t->rejected = t->would_reject = t->failed_logins = 0;
 	t->last_refused_at = 0;

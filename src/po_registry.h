@@ -173,6 +173,8 @@ extern bool po_registry_reconcile(void);
 
 /* Puts a tenant back as it was saved; its index, -1 when there is no room. */
 extern int	po_registry_restore_tenant(const PoTenant *saved);
-extern void po_registry_reset_tenant(int i);
+
+/* Sets its counters to 0; was is what it had. */
+extern void po_registry_reset_tenant(int i, PoTenant *was);
 
 #endif							/* PO_REGISTRY_H */

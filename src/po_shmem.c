@@ -32,6 +32,8 @@ int		   *po_counter_buckets = NULL;
 PoPolicySet *po_policy_set = NULL;
 PoEvent    *po_events = NULL;
 PoPoolSeen *po_pools = NULL;
+PoMetricsState *po_metrics_state = NULL;
+bool	   *po_metrics_summed = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -87,6 +89,8 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_events, mul_size(mul_size(PO_N_RINGS, s->n_events), sizeof(PoEvent)));
 	TAKE(po_policy_set, policy_set_size(s));
 	TAKE(po_pools, mul_size(s->n_pools, sizeof(PoPoolSeen)));
+	TAKE(po_metrics_state, sizeof(PoMetricsState));
+	TAKE(po_metrics_summed, mul_size(s->n_tenants, sizeof(bool)));
 #undef TAKE
 	return at;
 }

@@ -12,6 +12,7 @@
  *		PO_LOCK_EVENTS		both rings of events					po_events.c
  *		PO_LOCK_STATUS		last_error of PoShared					po_shmem.c
  *		PO_LOCK_POOLERS		what poolers said						po_pooler_table.c
+ *		PO_LOCK_METRICS		which tenants have metrics of their own	po_metrics.c
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -27,6 +28,7 @@
 
 #include "model/po_brake.h"
 #include "model/po_histogram.h"
+#include "model/po_listing.h"
 #include "model/po_names.h"
 #include "model/po_policy.h"
 #include "model/po_pooler_rows.h"
@@ -39,10 +41,11 @@ typedef enum PoLock
 	PO_LOCK_STATS,
 	PO_LOCK_EVENTS,
 	PO_LOCK_STATUS,
-	PO_LOCK_POOLERS
+	PO_LOCK_POOLERS,
+	PO_LOCK_METRICS
 } PoLock;
 
-#define PO_N_LOCKS			5
+#define PO_N_LOCKS			6
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -301,6 +304,7 @@ typedef struct PoTenantStats
 	PoHistogram service;
 	PoHistogram gaps;
 	PoHistogram waits;			/* of logins in the queue */
+	uint64		waited_us;		/* their sum */
 	int			active;			/* as of the last sample, see counts_tick */
 	int			idle_in_transaction;
 	uint64		counts_tick;
@@ -402,6 +406,20 @@ typedef struct PoPoolers
 	PoPoolerSeen pooler[PO_POOLER_MOST];
 } PoPoolers;
 
+/* ---------- metrics ---------- */
+
+/*
+ * PO_LOCK_METRICS.  Who changes the listing, or resets a tenant, has to read counters that
+ * other locks guard; so it says when it begins and when it is done, and whoever read
+ * counters meanwhile does so again.
+ */
+typedef struct PoMetricsState
+{
+	uint64		changes_begun;
+	uint64		changes_done;
+	PoListing	listing;
+} PoMetricsState;
+
 /* ---------- the whole ---------- */
 
 typedef struct PoShared
@@ -462,6 +480,8 @@ extern int *po_counter_buckets;
 extern PoPolicySet *po_policy_set;
 extern PoEvent *po_events;
 extern PoPoolSeen *po_pools;
+extern PoMetricsState *po_metrics_state;
+extern bool *po_metrics_summed; /* per tenant: is_summed of po_listing.h.  PO_LOCK_METRICS */
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

@@ -419,8 +419,6 @@ write_at_exit(int code, Datum arg)
 void
 po_state_startup(void)
 {
-	if (IsUnderPostmaster)
-		return;
 	on_shmem_exit(write_at_exit, 0);
 	read_state();
 }

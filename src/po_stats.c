@@ -211,6 +211,7 @@ po_stats_note_wait(int tenant, int64 wait_us)
 {
 	lock_stats();
 	po_tenant_stats[tenant].waits.count[po_histogram_bucket(wait_us)]++;
+	po_tenant_stats[tenant].waited_us += (uint64) Max(wait_us, 0);
 	unlock_stats();
 }
 
@@ -552,9 +553,10 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 }
 
 void
-po_stats_reset(int tenant)
+po_stats_reset(int tenant, PoTenantStats *was)
 {
 	lock_stats();
+	memcpy(was, &po_tenant_stats[tenant], sizeof(*was));
 	memset(&po_tenant_stats[tenant], 0, sizeof(PoTenantStats));
 	unlock_stats();
 }

@@ -68,6 +68,8 @@ extern PoBreakerEvent po_stats_breaker_check(int tenant, int64 now, int sessions
 extern void po_stats_copy(int tenant, PoTenantStats *stats);
 extern void po_stats_copy_gaps(int tenant, PoHistogram *gaps);
 extern void po_stats_restore(int tenant, const PoTenantStats *saved);
-extern void po_stats_reset(int tenant);
+
+/* Sets all of it to 0; was is what it had. */
+extern void po_stats_reset(int tenant, PoTenantStats *was);
 
 #endif							/* PO_STATS_H */

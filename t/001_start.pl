@@ -35,7 +35,12 @@ my %call = (
 	pool_stats_session => q{SELECT * FROM pool_stats_session()},
 	pool_recommendations => q{SELECT * FROM pool_recommendations()},
 	pool_events => q{SELECT * FROM pool_events()},
-	pool_stats_pooler => q{SELECT * FROM pool_stats_pooler()});
+	pool_stats_pooler => q{SELECT * FROM pool_stats_pooler()},
+	pool_health => q{SELECT * FROM pool_health()},
+	pool_metrics => q{SELECT pool_metrics()},
+	pool_metrics_cluster => q{SELECT * FROM pool_metrics_cluster()},
+	pool_metrics_tenant => q{SELECT * FROM pool_metrics_tenant()},
+	pool_metrics_pooler => q{SELECT * FROM pool_metrics_pooler()});
 
 # Triggers and the row-level security of the table: a restore before the restart, and
 # a look at its rows, must work.

@@ -173,7 +173,7 @@ ok(wait_until(sub { stat_of($standby, 'r_b@postgres', 'transactions') == 6 }),
 	'read-only transactions are counted exactly');
 is(stat_of($standby, 'r_b@postgres', 'rollbacks'), '1', 'rollbacks, too');
 foreach my $view (qw(pool_stats pool_stats_cluster pool_stats_session pool_recommendations
-	pool_events pool_policies))
+	pool_events pool_policies pool_metrics() pool_metrics_tenant() pool_health()))
 {
 	my ($rc, undef, $err) = psql_as($standby, 'r_b', "SELECT * FROM $view");
 

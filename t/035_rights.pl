@@ -30,6 +30,11 @@ my %function = (
 	pool_drop_policy => [ set => q{'nobody', if_exists => true} ],
 	pool_events => [ read => '' ],
 	pool_explain_admission => [ read => '' ],
+	pool_health => [ read => '' ],
+	pool_metrics => [ read => '' ],
+	pool_metrics_cluster => [ read => '' ],
+	pool_metrics_pooler => [ read => '' ],
+	pool_metrics_tenant => [ read => '' ],
 	pool_policies_changed => [ none => '' ],
 	pool_policies_check => [ none => '' ],
 	pool_policy_visible => [ read => q{'tenant', '*'} ],
@@ -101,7 +106,7 @@ my @policy_columns = qw(scope tenant max_connections guaranteed weight on_full w
 # it is "secret": then nobody without pg_read_all_settings may see it.
 my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label database
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
-	max_terminations_per_minute max_tenants max_waiting history_events);
+	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants);
 $setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.
 $setting{'pool_optimizer.inject'} = 'public';
@@ -427,7 +432,7 @@ my @explain = map { "pool_explain_admission($_)" } '', q{role => 't_mine'},
   q{application => 'acme_app'}, q{address => '127.0.0.1'}, q{label => 'acme_label'},
   q{application => 'acme_app', address => '127.0.0.1', label => 'acme_label'};
 my @readable = ((map { "$_" } sort keys %column), 'pool_policies',
-	(map { "$_()" } grep { $function{$_}[0] eq 'read' && exists $column{$_} }
+	(map { "$_()" } grep { $function{$_}[0] eq 'read' && $function{$_}[1] eq '' }
 		sort keys %function));
 
 # Rows as text, and what an error says; that which was asked for itself is no news.

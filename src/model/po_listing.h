@@ -19,7 +19,7 @@
 #include "model/po_types.h"
 
 #define PO_LISTED_MOST		100
-#define PO_LISTED_COUNTS	52
+#define PO_LISTED_COUNTS	50
 
 /* How long a listed tenant with any load keeps its place. */
 #define PO_LISTED_KEEP_US	(300 * PO_US_PER_S)
