@@ -237,6 +237,10 @@ missing_packages()
 					echo python3-sqlalchemy python3-psycopg2 ;;
 			tmux)
 				command -v tmux >/dev/null || echo tmux ;;
+			prometheus)
+				command -v promtool >/dev/null || echo prometheus ;;
+			node-exporter | postgres-exporter | sql-exporter)
+				command -v "prometheus-$need" >/dev/null || echo "prometheus-$need" ;;
 			wait-sampling)
 				[ -f "$("$pg_config" --pkglibdir)/pg_wait_sampling.so" ] ||
 					echo "postgresql-$major-pg-wait-sampling" ;;
@@ -303,7 +307,7 @@ apt_get()
 
 install_packages()
 {
-	local log status
+	local log status package
 
 	log=$(mktemp) || die "cannot write to a temporary file"
 	prevent_services
@@ -316,13 +320,15 @@ install_packages()
 		die "apt-get could not install: $*"
 	fi
 	rm -f "$log"
-	case " $* " in
-		*" pgbouncer "*)
-			# Only its program is wanted, not a service from the next boot on.
-			if command -v systemctl >/dev/null; then
-				"${as_root[@]}" systemctl disable pgbouncer.service >/dev/null 2>&1
-			fi ;;
-	esac
+	for package in "$@"; do
+		case $package in
+			pgbouncer | prometheus*)
+				# Only its program is wanted, not a service from the next boot on.
+				if command -v systemctl >/dev/null; then
+					"${as_root[@]}" systemctl disable "$package.service" >/dev/null 2>&1
+				fi ;;
+		esac
+	done
 }
 
 # Installs what is missing: need NEED...  Then sets pg_config, bindir, as_user.

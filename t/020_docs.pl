@@ -138,7 +138,7 @@ my $is_own_function =
 		AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid WHERE e.extname = 'pool_optimizer'};
 my @functions = map { $_->[0] } query_rows("SELECT p.proname $is_own_function ORDER BY 1");
-my %helper = map { $_ => 1 } section($reference, '### Functions behind the views') =~ /`(\w+)\(/g;
+my %helper = map { $_ => 1 } section($reference, '### Functions behind views and exporters') =~ /`(\w+)\(/g;
 my %has_section = map { $_ => 1 } $reference =~ /^### (pool_\w+)$/mg;
 is(join(' ', sort keys %helper, keys %has_section), join(' ', @functions), 'functions');
 
@@ -160,6 +160,7 @@ foreach my $name (sort keys %has_section)
 			unnest(p.proargnames, p.proallargtypes, p.proargmodes)
 				WITH ORDINALITY AS u(name, type, mode, n)
 		WHERE p.proname = '$name' AND u.mode = 'o' ORDER BY u.n");
+	unshift @tables, [] if !@in;
 	is( join("\n", map { "$_->[0] $_->[1] $_->[2]" } @{ $tables[0] // [] }),
 		join("\n", map { "$_->[0] " . short_type($_->[1]) . " $_->[2]" } @in),
 		"arguments of $name");
@@ -229,6 +230,8 @@ my %known = map { $_ => 1 } @functions, (map { $_->[0] } @relations),
 # Those after the first are of poolers and drivers.
 $known{$_} = 1 foreach qw(pool_optimizer pool_mode pool_size pool_timeout pool_ttl
   pool_recycle pool_pre_ping pool_use_lifo);
+# Metrics, as t/056_metrics.pl compares them with the reference.
+$known{$_} = 1 foreach $reference =~ /^\| `(pool_optimizer_\w+)` \|/mg;
 my %setting = map { $_->[0] => 1 } query_rows('SELECT name FROM pg_settings');
 foreach my $document (@documents)
 {
