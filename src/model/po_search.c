@@ -489,6 +489,16 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		add_rate(p, seen->rate, MOST_N_SETTLED);
 }
 
+/* That fewer do less is hard to believe where even they are more than the knee. */
+static bool
+is_surprising(const PoSearch *s, const PoSearchSeen *seen, const PoSearchPoint *p)
+{
+	double		knee = po_search_knee(seen);
+
+	return p->n < MOST_N && knee > 0 && seen->size > FINE_ENOUGH * knee &&
+		p->mean < NEAR_BEST * best_but(s, p) && place_of(s, p->size) + 1 < s->n_points;
+}
+
 static void
 try(PoSearch *s, const PoSearchSeen *seen)
 {
@@ -505,7 +515,7 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	}
 	add_rate(p, seen->rate, MOST_N_SETTLED);
 	/* Somebody else's size: it is known now, but another one is asked for. */
-	if (!is_sure(s, p))
+	if (!is_sure(s, p) || is_surprising(s, seen, p))
 		s->probe = seen->size;
 	else
 		s->probe = where_next(s, seen);
