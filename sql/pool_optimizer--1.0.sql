@@ -470,6 +470,7 @@ CREATE FUNCTION pool_metrics_tenant(
 	OUT busy_sessions_mean float8, OUT recommended_connections float8,
 	OUT recommended_min_connections float8, OUT recommended_max_connections float8,
 	OUT recommendation_confidence_ratio float8, OUT predicted_wait_seconds float8,
+	OUT predicted_p95_wait_seconds float8,
 	OUT admitted_logins_total float8, OUT rejected_logins_total float8,
 	OUT would_reject_logins_total float8, OUT failed_logins_total float8,
 	OUT terminated_sessions_total float8, OUT would_terminate_sessions_total float8,

@@ -130,12 +130,14 @@ enum
 	TENANT_SIZE_MAX,
 	TENANT_CONFIDENCE,
 	TENANT_PREDICTED_WAIT,
+	TENANT_PREDICTED_P95,
 	N_TENANT_GAUGES
 };
 
 static const Combine combine[N_TENANT_GAUGES] = {
 	[TENANT_CONFIDENCE] = LEAST,
-	[TENANT_PREDICTED_WAIT] = MOST
+	[TENANT_PREDICTED_WAIT] = MOST,
+	[TENANT_PREDICTED_P95] = MOST
 };
 
 /* Of PoCounts: counters, then of each histogram the sum in us and cumulative counts. */
@@ -185,6 +187,8 @@ static const Metric tenant_metrics[] = {
 	"How sure the recommendation is. Of (other): the least."},
 	{"predicted_wait_seconds", GAUGE,
 	"Mean wait for a connection of a pool of the recommended size. Of (other): the most."},
+	{"predicted_p95_wait_seconds", GAUGE,
+	"95 % wait less for a connection of a pool of the recommended size. Of (other): the most."},
 	{"admitted_logins_total", COUNTER, "Logins admitted." LISTED},
 	{"rejected_logins_total", COUNTER, "Logins refused by pool_optimizer." LISTED},
 	{"would_reject_logins_total", COUNTER,
@@ -300,6 +304,7 @@ gauge_tenant(const PoTenant *t, const PoTenantStats *s, int leaked, double *g)
 	g[TENANT_SIZE_MAX] = computed ? r->max : sessions;
 	g[TENANT_CONFIDENCE] = r->confidence;
 	g[TENANT_PREDICTED_WAIT] = r->predicted_wait_us / PO_US_PER_S;
+	g[TENANT_PREDICTED_P95] = r->predicted_p95_us / PO_US_PER_S;
 }
 
 /*

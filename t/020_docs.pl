@@ -237,7 +237,7 @@ foreach my $document (@documents)
 {
 	my $text = slurp_doc($document);
 	my @unknown;
-	while ($text =~ /(?<![\w.-])(pool_[a-z_]+)(\.[a-z_]+)?(\(?)/g)
+	while ($text =~ /(?<![\w.-])(pool_[a-z0-9_]+)(\.[a-z_]+)?(\(?)/g)
 	{
 		my ($name, $member) = ($1, $2 // '');
 		next if $name eq 'pool_optimizer' && $member =~ /^\.(conf|so|stat|control|c)$/;

@@ -48,21 +48,21 @@ sub parse
 	die 'the last line does not end' unless $text =~ /\n\z/;
 	foreach my $line (split /\n/, $text)
 	{
-		if ($line =~ /^# HELP ([a-z_]+) (.+)$/)
+		if ($line =~ /^# HELP ([a-z0-9_]+) (.+)$/)
 		{
 			die "$1 twice" if $metric{$1};
 			$now = $1;
 			$metric{$now} = { help => $2, samples => {} };
 			next;
 		}
-		if ($line =~ /^# TYPE ([a-z_]+) (gauge|counter|histogram)$/)
+		if ($line =~ /^# TYPE ([a-z0-9_]+) (gauge|counter|histogram)$/)
 		{
 			die "TYPE of $1 after HELP of $now" if $1 ne $now;
 			$metric{$now}{type} = $2;
 			next;
 		}
 		die "what is this: $line"
-		  unless $line =~ /^([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)+)\})? (\S+)$/;
+		  unless $line =~ /^([a-z0-9_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)+)\})? (\S+)$/;
 		my ($name, $labels, $value) = ($1, $2 // '', $3);
 		my $base = $metric{$now}{type} eq 'histogram' ? $name =~ s/_(bucket|sum|count)$//r : $name;
 
@@ -226,6 +226,8 @@ is(join(' ', sort keys %documented), join(' ', sort keys %of_rows, 'pool_optimiz
 is(join(' ', grep { $documented{$_} ne $told{$_} } sort keys %told), '', 'with its type');
 is(join(' ', grep { !/^pool_optimizer_pooler_/ && !$told{$_} } sort keys %of_rows), '',
 	'rows and text have the same');
+is(($section =~ /A tenant has (\d+) series/)[0],
+	scalar(() = $text =~ /\{tenant="m_b\@postgres"/g), 'as many series as it says');
 is($node->safe_psql('postgres', q{SELECT tenant, sessions, rejected_logins_total,
 		transaction_duration_seconds_count >= transaction_duration_seconds_bucket[20],
 		array_length(transaction_duration_seconds, 1), array_length(login_wait_seconds, 1)
