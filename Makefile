@@ -31,6 +31,7 @@ OBJS = \
 	src/model/po_curve.o \
 	src/model/po_client_size.o \
 	src/model/po_share.o \
+	src/model/po_capacity.o \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
 	src/po_guc.o \
@@ -40,6 +41,7 @@ OBJS = \
 	src/po_pooler_table.o \
 	src/po_resolve.o \
 	src/po_registry.o \
+	src/po_sharing.o \
 	src/po_stats.o \
 	src/po_sample.o \
 	src/po_alert.o \

@@ -316,7 +316,7 @@ CREATE FUNCTION pool_recommendations(
 	OUT busy_p95 integer, OUT busy_max integer, OUT arrival_rate float8, OUT service_ms float8,
 	OUT bottleneck text, OUT predicted_wait_ms float8, OUT confidence float8, OUT method text,
 	OUT reason text, OUT computed_at timestamptz, OUT busy_mean float8, OUT target integer,
-	OUT predicted_wait_p95_ms float8)
+	OUT predicted_wait_p95_ms float8, OUT fair_share integer)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_recommendations_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION pool_recommendations() IS 'the rows of view pool_recommendations';
@@ -342,6 +342,7 @@ COMMENT ON COLUMN pool_recommendations.computed_at IS 'when; null = not yet';
 COMMENT ON COLUMN pool_recommendations.busy_mean IS 'sessions busy on average (Little: arrival rate times service time)';
 COMMENT ON COLUMN pool_recommendations.target IS 'size before thresholds and steps of the policy';
 COMMENT ON COLUMN pool_recommendations.predicted_wait_p95_ms IS '95 % of transactions wait no longer for a connection of such a pool';
+COMMENT ON COLUMN pool_recommendations.fair_share IS 'most connections it may have, as others want some, too; null = not computed yet';
 
 CREATE FUNCTION pool_events(
 	OUT at timestamptz, OUT kind text, OUT tenant text, OUT pid integer, OUT reason text,

@@ -577,6 +577,10 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 	add_double(row, r->busy_mean);
 	add_int(row, r->target);
 	add_double(row, r->predicted_p95_us / PO_US_PER_MS);
+	if (s->input.allotted > 0)
+		add_int(row, s->input.allotted);
+	else
+		add_null(row);
 	end_row(row);
 }
 

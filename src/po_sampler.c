@@ -43,6 +43,7 @@
 #include "po_registry.h"
 #include "po_sample.h"
 #include "po_sampler.h"
+#include "po_sharing.h"
 #include "po_state.h"
 #include "po_stats.h"
 #include "po_worker.h"
@@ -381,6 +382,7 @@ step_recommend(void)
 	/* Read without the lock: it only grows. */
 	int			n_known = po_shared->registry.n_tenants;
 	int			n = Min(EVALUATE_PER_PASS, n_known);
+	bool		begun = false;
 
 	for (int i = 0; is_tick && i < n; i++)
 	{
@@ -391,9 +393,16 @@ step_recommend(void)
 
 		if (++evaluate_cursor >= n_known)
 			evaluate_cursor = 0;
-		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks ||
-			!po_registry_copy_tenant(tenant, &copy))
+		if (evaluate_at[tenant] == 0 || evaluate_at[tenant] > ticks)
 			continue;
+		if (!po_registry_copy_tenant(tenant, &copy))
+		{
+			po_sharing_forget(tenant);
+			continue;
+		}
+		if (!begun)
+			po_sharing_begin();
+		begun = true;
 		po_pooler_table_demand(tenant, &demand);
 		wait = po_stats_evaluate(tenant, &copy.fields, copy.used + copy.exempt, &demand,
 								 watched);
@@ -712,6 +721,7 @@ attach(void)
 	round_context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer round",
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();
+	po_sharing_attach();
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;

@@ -17,6 +17,7 @@
 
 #include "po_compat.h"
 #include "po_guc.h"
+#include "po_sharing.h"
 #include "po_stats.h"
 
 /* What is learnt is forgotten with this many evaluation intervals as time constant. */
@@ -422,10 +423,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 				  const PoPoolerDemand *demand, TimestampTz now)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
-	PoSizingInput in;
-	PoSearchSeen seen;
-	PoSearch	search;
-	PoRecommendation r;
+	PoEvaluation e;
 	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
 	int64		wait;
@@ -439,34 +437,36 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	{
 		complete_levels(t, now);
 		complete_window(t);
-		search_input(&t->recent, (double) elapsed, sessions, policy, demand, &seen);
+		search_input(&t->recent, (double) elapsed, sessions, policy, demand, &e.seen);
 		note_drift(t, (double) elapsed);
 		memset(&t->recent, 0, sizeof(t->recent));
-		search = t->search;
+		e.search = t->search;
 		if (t->evaluated_at != 0 && elapsed > 0)
 			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
-		sizing_input(t, sessions, now, &in);
+		sizing_input(t, sessions, now, &e.in);
 	}
 	unlock_stats();
 	if (!due)
 		return wait - elapsed;
 
-	in.cores = seen.cores;
-	in.search_size = po_search_step(&search, &seen);
-	in.search_settled = search.phase == PO_SEARCH_SETTLED;
-	po_recommend_size(&in, policy, &r);
+	e.policy = policy;
+	e.in.cores = e.seen.cores;
+	/* A pooler gives back what is more than recommended; what others opened stays. */
+	e.held = demand->clients + demand->linked > 0 ? 0 : sessions;
+	po_sharing_evaluate(tenant, &e);
 
 	lock_stats();
-	t->search = search;
-	t->recommendation = r;
-	t->input = in;
+	t->search = e.search;
+	t->recommendation = e.r;
+	t->input = e.in;
 	wait = next_look(t, interval, now);
 	unlock_stats();
-	if (sessions == 0 && (r.method <= PO_METHOD_IDLE || in.transactions == 0))
-		return -1;
-	return wait;
+	if (sessions > 0 || (e.r.method > PO_METHOD_IDLE && e.in.transactions > 0))
+		return wait;
+	po_sharing_forget(tenant);
+	return -1;
 }
 
 bool

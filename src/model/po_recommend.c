@@ -40,6 +40,7 @@ typedef struct Limits
 {
 	int			lowest;			/* >= 1 */
 	int			highest;		/* >= lowest */
+	bool		by_share;		/* that is what others leave */
 	double		target_us;
 	double		up_threshold;
 	double		down_threshold;
@@ -119,6 +120,7 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 		policy = &defaults;
 	l->lowest = greater(sane_count(policy->min_size), 1);
 	l->highest = PO_QUEUEING_MAX_SERVERS;
+	l->by_share = false;
 	if (policy->max_size > 0)
 		l->highest = clamp(policy->max_size, l->lowest, PO_QUEUEING_MAX_SERVERS);
 	/* A pool beyond the quota would be refused its connections. */
@@ -131,6 +133,15 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 								   defaults.scale_down_threshold);
 	l->up_step = sane_count(policy->scale_up_step);
 	l->down_step = sane_count(policy->scale_down_step);
+}
+
+static void
+read_allotment(const PoSizingInput *in, Limits *l)
+{
+	if (in->allotted <= 0 || in->allotted >= l->highest)
+		return;
+	l->highest = greater(in->allotted, l->lowest);
+	l->by_share = true;
 }
 
 void
@@ -405,9 +416,11 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	Limits		limits;
 	Demand		demand;
 	int			wanted;
+	bool		cut;
 
 	memset(out, 0, sizeof(*out));
 	read_policy(policy, &limits);
+	read_allotment(in, &limits);
 	read_demand(in, out, &demand);
 
 	out->bottleneck = po_recommend_bottleneck(in->wait_share);
@@ -417,9 +430,11 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	wanted = size_wanted(out, &limits, &demand);
 	out->target = clamp(wanted, limits.lowest, limits.highest);
 	out->clamped_min = out->target > wanted;
-	out->clamped_max = out->target < wanted ||
+	cut = out->target < wanted ||
 		(out->method >= PO_METHOD_TRYING && out->target == limits.highest &&
 		 demand.present >= limits.highest);
+	out->clamped_max = cut && !limits.by_share;
+	out->clamped_share = limits.by_share && out->target < sane_count(in->alone);
 
 	move_to_target(out, &limits, &demand);
 	set_bounds(out, &limits, &demand);
@@ -641,7 +656,19 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 
 /* What moved the size away from what the load asks for. */
 static void
-say_limits(Sentence *s, const PoRecommendation *r, const PoPolicyFields *policy)
+say_share(Sentence *s, const PoSizingInput *in)
+{
+	if (in->allotted_by == PO_BOUND_CPU)
+		say(s, "; cut to %d, as others need the CPUs, too, and its fair share of the %d is %.1f",
+			in->allotted, in->cores, sane_number(in->cpus_allotted, 1e6));
+	else
+		say(s, "; cut to its fair share of %d of the cluster's %d connections", in->allotted,
+			in->budget);
+}
+
+static void
+say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
+		   const PoPolicyFields *policy)
 {
 	bool		by_quota = policy != NULL && policy->max_connections > 0 &&
 		(policy->max_size <= 0 || policy->max_connections < policy->max_size);
@@ -651,6 +678,8 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoPolicyFields *policy)
 	if (r->clamped_max)
 		say(s, by_quota ? "; cut to the quota (max_connections)" :
 			"; cut to max_size of the policy");
+	if (r->clamped_share)
+		say_share(s, in);
 	if (r->held)
 		say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
 			r->target, r->size);
@@ -734,7 +763,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			say_too_little(&s, r, in);
 			break;
 	}
-	say_limits(&s, r, policy);
+	say_limits(&s, r, in, policy);
 	say_bottleneck(&s, r, in);
 	say_confidence(&s, r, in);
 }

@@ -33,6 +33,13 @@ typedef enum PoBottleneck
 	PO_BOTTLENECK_CLIENT
 } PoBottleneck;
 
+/* What a tenant's part of the cluster is bounded by; see po_capacity.h. */
+typedef enum PoBound
+{
+	PO_BOUND_CONNECTIONS,
+	PO_BOUND_CPU
+} PoBound;
+
 typedef struct PoSizingInput
 {
 	PoLevels	busy;			/* concurrently busy sessions */
@@ -50,6 +57,11 @@ typedef struct PoSizingInput
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
 	int			cores;
+	int			alone;			/* target if nobody else wanted any; 0 = unknown */
+	int			allotted;		/* most connections, as others want some, too; 0 = no bound */
+	PoBound		allotted_by;
+	int			budget;			/* connections of all tenants */
+	double		cpus_allotted;	/* 0 = all it wants */
 } PoSizingInput;
 
 typedef struct PoRecommendation
@@ -70,6 +82,7 @@ typedef struct PoRecommendation
 	PoBottleneck bottleneck;
 	bool		clamped_min;	/* by the policy's min_size */
 	bool		clamped_max;
+	bool		clamped_share;	/* by what others want */
 	bool		held;			/* thresholds kept the previous size */
 	bool		stepped;		/* a step shortened the move */
 } PoRecommendation;
@@ -86,7 +99,8 @@ typedef struct PoRecommendation
  *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
  *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
  *	   busy at once;
- *	4. min_size, and the lower of max_size and the quota (max_connections);
+ *	4. min_size, and the lowest of max_size, the quota (max_connections) and what others
+ *	   leave (allotted);
  *	5. hysteresis against the previous recommendation: grow when load / previous
  *	   is at or above scale_up_threshold or the wait target is missed there, shrink
  *	   when load / previous is at or below scale_down_threshold or the target is
