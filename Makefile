@@ -27,6 +27,7 @@ OBJS = \
 	src/model/po_brake.o \
 	src/model/po_usl.o \
 	src/model/po_search.o \
+	src/model/po_warmup.o \
 	src/model/po_recommend.o \
 	src/model/po_curve.o \
 	src/model/po_client_size.o \

@@ -316,7 +316,8 @@ CREATE FUNCTION pool_recommendations(
 	OUT busy_p95 integer, OUT busy_max integer, OUT arrival_rate float8, OUT service_ms float8,
 	OUT bottleneck text, OUT predicted_wait_ms float8, OUT confidence float8, OUT method text,
 	OUT reason text, OUT computed_at timestamptz, OUT busy_mean float8, OUT target integer,
-	OUT predicted_wait_p95_ms float8, OUT fair_share integer)
+	OUT predicted_wait_p95_ms float8, OUT fair_share integer, OUT login_ms float8,
+	OUT busy_rise integer)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_recommendations_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION pool_recommendations() IS 'the rows of view pool_recommendations';
@@ -325,7 +326,7 @@ CREATE VIEW pool_recommendations AS SELECT * FROM pool_recommendations();
 COMMENT ON VIEW pool_recommendations IS 'One row per tenant: how many server connections its pool should have, and why';
 COMMENT ON COLUMN pool_recommendations.tenant IS 'the tenant';
 COMMENT ON COLUMN pool_recommendations.current_size IS 'sessions it has now';
-COMMENT ON COLUMN pool_recommendations.recommended_min IS 'enough for the mean load';
+COMMENT ON COLUMN pool_recommendations.recommended_min IS 'connections to keep open without work, so that a rise in demand need not wait for logins';
 COMMENT ON COLUMN pool_recommendations.recommended_size IS 'server connections a transaction pooler should keep for it';
 COMMENT ON COLUMN pool_recommendations.recommended_max IS 'covers the most that were busy at once';
 COMMENT ON COLUMN pool_recommendations.busy_p50 IS 'half of the time no more sessions were busy';
@@ -343,6 +344,8 @@ COMMENT ON COLUMN pool_recommendations.busy_mean IS 'sessions busy on average (L
 COMMENT ON COLUMN pool_recommendations.target IS 'size before thresholds and steps of the policy';
 COMMENT ON COLUMN pool_recommendations.predicted_wait_p95_ms IS '95 % of transactions wait no longer for a connection of such a pool';
 COMMENT ON COLUMN pool_recommendations.fair_share IS 'most connections it may have, as others want some, too; null = not computed yet';
+COMMENT ON COLUMN pool_recommendations.login_ms IS '95 % of its logins took no longer; null when none was seen';
+COMMENT ON COLUMN pool_recommendations.busy_rise IS 'so many more sessions get busy within a login, or a sample, 99 % of the times that more do';
 
 CREATE FUNCTION pool_events(
 	OUT at timestamptz, OUT kind text, OUT tenant text, OUT pid integer, OUT reason text,

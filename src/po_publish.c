@@ -551,7 +551,7 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 {
 	PoRecommendation copy = s->recommendation;
 	const PoRecommendation *r = &copy;
-	char		reason[512];
+	char		reason[PO_RECOMMEND_REASON_LEN];
 	int			sessions = t->used + t->exempt;
 
 	/* Not computed yet: what is stays. */
@@ -581,6 +581,11 @@ put_recommendation(Row *row, const PoTenant *t, const PoTenantStats *s)
 		add_int(row, s->input.allotted);
 	else
 		add_null(row);
+	if (s->input.warmup.login_us > 0)
+		add_double(row, (double) s->input.warmup.login_us / PO_US_PER_MS);
+	else
+		add_null(row);
+	add_int(row, s->input.warmup.rise);
 	end_row(row);
 }
 
@@ -1217,7 +1222,7 @@ pool_client_config_1_0(PG_FUNCTION_ARGS)
 	PoClientSubject subject;
 	PoTenant	t;
 	PoTenantStats s;
-	char		reason[512];
+	char		reason[PO_RECOMMEND_REASON_LEN];
 	int			tenant;
 
 	po_shmem_require();

@@ -50,6 +50,9 @@ static emit_log_hook_type prev_emit_log_hook = NULL;
 /* Set while this backend is a session that we know. */
 static PoSlot *my_slot = NULL;
 
+/* Of the login that is not over yet. */
+static int64 queued_us = 0;
+
 /* Of the query path. */
 static TimestampTz last_end = 0;
 static int64 clock_offset = 0;	/* wall - monotonic us, when last looked at */
@@ -415,6 +418,7 @@ queue(PoTicket *ticket)
 		po_shmem_wake_sampler();
 	admitted = wait_for_place(wait_deadline(start, ticket->admission.wait_timeout_us));
 	waited_us = po_shmem_monotonic_us() - start;
+	queued_us = waited_us;
 	po_stats_note_wait(ticket->tenant, waited_us);
 	if (!admitted)
 	{
@@ -604,6 +608,18 @@ clock_was_set(void)
 	return moved < -CLOCK_SET_US || moved > CLOCK_SET_US;
 }
 
+/*
+ * How long it took, from the fork of the process (which follows the connection at once)
+ * to the transaction that prepares the session for its first command.  The client's part
+ * is in it, the time in our queue is not.
+ */
+static void
+note_login(void)
+{
+	po_stats_note_login(my_slot->tenant,
+						GetCurrentTimestamp() - MyStartTimestamp - queued_us);
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -614,9 +630,15 @@ on_transaction_end(XactEvent event, void *arg)
 	bool		aborted = event == XACT_EVENT_ABORT;
 
 	(void) arg;
-	/* The transaction of the login itself does not count. */
-	if (my_slot == NULL || !IsNormalProcessingMode())
+	if (my_slot == NULL)
 		return;
+	/* The transaction of the login itself does not count. */
+	if (!IsNormalProcessingMode())
+	{
+		if (event == XACT_EVENT_COMMIT)
+			note_login();
+		return;
+	}
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && !aborted)
 		return;
 	start = GetCurrentTransactionStartTimestamp();

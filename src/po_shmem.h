@@ -34,6 +34,7 @@
 #include "model/po_pooler_rows.h"
 #include "model/po_recommend.h"
 #include "model/po_search.h"
+#include "model/po_warmup.h"
 
 typedef enum PoLock
 {
@@ -317,6 +318,7 @@ typedef struct PoTenantStats
 	PoWindow	window;
 	PoWindow	recent;			/* the same since the last evaluation */
 	double		drift;			/* of the load, see po_stats.c */
+	PoWarmup	warmup;
 	PoSearch	search;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;

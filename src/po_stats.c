@@ -217,6 +217,14 @@ po_stats_note_wait(int tenant, int64 wait_us)
 }
 
 void
+po_stats_note_login(int tenant, int64 login_us)
+{
+	lock_stats();
+	po_warmup_add_login(&po_tenant_stats[tenant].warmup, login_us);
+	unlock_stats();
+}
+
+void
 po_stats_note_error(int tenant, const char *error, TimestampTz at)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
@@ -267,6 +275,7 @@ po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64
 	}
 	/* Since it was last seen busy it was not, but for the time of this sample. */
 	weight = Min(dt_us, now - t->busy_at);
+	po_warmup_observe(&t->warmup, busy, now - t->busy_at > weight, now, dt_us);
 	po_levels_pass(&t->busy, (double) (now - t->busy_at - weight));
 	po_levels_add(&t->busy, busy, (double) weight);
 	t->busy_at = now;
@@ -314,6 +323,7 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 	in->sessions = sessions;
 	in->peak_busy = po_levels_max(&t->busy);
 	in->drift = t->drift;
+	po_warmup_read(&t->warmup, (int64) po_guc_sample_interval * PO_US_PER_MS, &in->warmup);
 	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;
 	if (w->elapsed_us > 0)
 		in->arrival_rate = w->transactions * PO_US_PER_S / w->elapsed_us;
@@ -549,6 +559,7 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 	if (t->evaluated_ticks != 0)
 		t->evaluated_ticks = po_shmem_monotonic_us();
 	memset(&t->breaker, 0, sizeof(t->breaker));
+	po_warmup_restart(&t->warmup);
 	unlock_stats();
 }
 

@@ -27,6 +27,7 @@ extern void po_stats_error(PoAccount *account, int sqlstate, TimestampTz at);
 extern void po_stats_merge(int slot);
 
 extern void po_stats_note_wait(int tenant, int64 wait_us);
+extern void po_stats_note_login(int tenant, int64 login_us);
 extern void po_stats_note_error(int tenant, const char *error, TimestampTz at);
 extern void po_stats_note_terminated(int tenant);
 extern void po_stats_note_would_terminate(int tenant);

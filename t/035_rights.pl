@@ -89,7 +89,7 @@ my %column = (
 		map { $_ => 'own' } qw(tenant current_size recommended_min recommended_size
 			recommended_max busy_p50 busy_p95 busy_max arrival_rate service_ms bottleneck
 			predicted_wait_ms confidence method reason computed_at busy_mean target
-			predicted_wait_p95_ms fair_share)
+			predicted_wait_p95_ms fair_share login_ms busy_rise)
 	},
 	pool_events => {
 		(map { $_ => 'own' } qw(at kind tenant reason)),

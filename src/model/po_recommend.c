@@ -409,6 +409,18 @@ set_bounds(PoRecommendation *out, const Limits *l, const Demand *d)
 		out->min = clamp(size_for_load(out, l, d, d->mean_load), l->lowest, out->size);
 }
 
+/* What is kept open follows from how fast demand rises and how long a login takes. */
+static void
+set_warm(const PoSizingInput *in, const Limits *l, PoRecommendation *out)
+{
+	int64_t		target_us = (int64_t) sane_number(l->target_us, MOST_US);
+	int			open = po_warmup_open(&in->warmup, out->busy_p50, target_us);
+
+	out->warm = open >= 0 && out->method > PO_METHOD_TOO_LITTLE_DATA;
+	if (out->warm)
+		out->min = lesser(greater(open, l->lowest), out->size);
+}
+
 void
 po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 				  PoRecommendation *out)
@@ -438,6 +450,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 
 	move_to_target(out, &limits, &demand);
 	set_bounds(out, &limits, &demand);
+	set_warm(in, &limits, out);
 	predict_waits(&demand, out);
 	out->confidence = confidence_of(out, &demand);
 }
@@ -687,6 +700,25 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		say(s, "; this is one step of the policy on the way to %d", r->target);
 }
 
+/* Why some are kept open.  Of a pool that is all kept open nobody asks. */
+static void
+say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
+{
+	const PoWarmupDemand *w = &in->warmup;
+	char		login[TIME_LEN];
+	char		span[TIME_LEN];
+
+	if (!r->warm || (r->min == r->size && r->size == 1))
+		return;
+	say(s, "; %d to keep open", r->min);
+	if (po_warmup_is_fast(w, (int64_t) sane_number(target_us, MOST_US)))
+		say(s, ", as a login takes %s, no longer than the target",
+			time_text((double) w->login_us, login));
+	else
+		say(s, ", as %d more can get busy within %s, and a login takes %s", w->rise,
+			time_text((double) w->span_us, span), time_text((double) w->login_us, login));
+}
+
 static void
 say_bottleneck(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
@@ -764,6 +796,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			break;
 	}
 	say_limits(&s, r, in, policy);
+	say_warmup(&s, r, in, limits.target_us);
 	say_bottleneck(&s, r, in);
 	say_confidence(&s, r, in);
 }

@@ -11,6 +11,7 @@
 #include "model/po_histogram.h"
 #include "model/po_policy.h"
 #include "model/po_search.h"
+#include "model/po_warmup.h"
 
 typedef enum PoMethod
 {
@@ -62,12 +63,13 @@ typedef struct PoSizingInput
 	PoBound		allotted_by;
 	int			budget;			/* connections of all tenants */
 	double		cpus_allotted;	/* 0 = all it wants */
+	PoWarmupDemand warmup;
 } PoSizingInput;
 
 typedef struct PoRecommendation
 {
 	int			size;
-	int			min;			/* meets the wait target at the mean load */
+	int			min;			/* to keep open: see below */
 	int			max;			/* covers the most that was ever busy at once */
 	int			target;			/* before steps and thresholds */
 	double		busy_mean;
@@ -85,6 +87,7 @@ typedef struct PoRecommendation
 	bool		clamped_share;	/* by what others want */
 	bool		held;			/* thresholds kept the previous size */
 	bool		stepped;		/* a step shortened the move */
+	bool		warm;			/* min follows from rises and logins */
 } PoRecommendation;
 
 /*
@@ -105,6 +108,10 @@ typedef struct PoRecommendation
  *	   is at or above scale_up_threshold or the wait target is missed there, shrink
  *	   when load / previous is at or below scale_down_threshold or the target is
  *	   smaller by more than one; by at most a step.
+ * min is what is busy half of the time and, where logins are slower than the wait target,
+ * what that rises by within a login (po_warmup.h); as long as that is not known, what
+ * meets the wait target at the mean load.
+ *
  * All results are finite and min <= size <= max.
  */
 extern void po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
@@ -118,6 +125,9 @@ extern const char *po_bottleneck_name(PoBottleneck bottleneck);
 
 /* The largest of cpu, io, lock and client if it has at least 40 % of busy time. */
 extern PoBottleneck po_recommend_bottleneck(const double wait_share[PO_N_WAITS]);
+
+/* Room for any reason. */
+#define PO_RECOMMEND_REASON_LEN	1024
 
 /* Writes the reason, one sentence, into text (at most size - 1 bytes).  search may be
  * NULL: then it does not say what was tried. */

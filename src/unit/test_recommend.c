@@ -529,6 +529,9 @@ random_input(PoSizingInput *in)
 	in->sessions = random_odd_int();
 	in->peak_busy = random_odd_int();
 	in->previous = random_odd_int();
+	in->warmup.login_us = random_odd_int64();
+	in->warmup.span_us = random_odd_int64();
+	in->warmup.rise = random_odd_int();
 	in->cores = random_odd_int();
 }
 
@@ -588,6 +591,7 @@ test_reason_damaged(void)
 		r.clamped_max = random_below(2);
 		r.held = random_below(2);
 		r.stepped = random_below(2);
+		r.warm = random_below(2);
 		if (random_below(4))
 			r.method = (PoMethod) random_below(6);
 		if (random_below(2))
@@ -596,6 +600,63 @@ test_reason_damaged(void)
 		CHECK(memchr(text, '\0', sizeof(text)) != NULL && strlen(text) > 20);
 		po_recommend_reason(&r, &in, NULL, NULL, text, 0);
 	}
+}
+
+/*
+ * The textbook's pool: 6 are busy half of the time.  Logins of 5 ms are within the
+ * target; for those of 40 ms one more or 20 more have to be open, the pool at the most.
+ */
+static void
+test_recommend_warmup(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.warmup.login_us = 5000;
+	in.warmup.span_us = 100000;
+	in.warmup.rise = 20;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 8);
+	CHECK_INT(r.min, 6);
+	CHECK_REASON(r, in, policy, "; 6 to keep open, as a login takes 5 ms, no longer than the");
+	in.warmup.login_us = 40000;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.min, 8);
+	CHECK_REASON(r, in, policy, "; 8 to keep open, as 20 more can get busy within 100 ms, and "
+				 "a login takes 40 ms");
+	in.warmup.rise = 1;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.min, 7);
+	policy.target_wait_us = 60 * PO_US_PER_MS;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 7);
+	CHECK_INT(r.min, 6);
+	policy.min_size = 7;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.min, 7);
+	/* Nothing seen to rise, or no login. */
+	policy = defaults();
+	in.warmup.rise = 0;
+	CHECK_INT(recommend(&in, &policy).min, 8);
+	in.warmup.rise = 5;
+	in.warmup.login_us = 0;
+	CHECK_INT(recommend(&in, &policy).min, 8);
+	/* A tenant that comes in bursts: nobody busy half of the time. */
+	in = quiet();
+	po_levels_add(&in.busy, 24, 2e5);
+	in.peak_busy = in.sessions = 24;
+	in.service_us = 20000;
+	in.arrival_rate = 200;
+	in.warmup.login_us = 30000;
+	in.warmup.span_us = 100000;
+	in.warmup.rise = 24;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.busy_p50, 0);
+	CHECK_WITH(r.min == r.size && r.size > 10, "%d of %d", r.min, r.size);
+	in.warmup.login_us = 3000;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.min, 1);
 }
 
 static void
@@ -626,6 +687,7 @@ main(void)
 	test_recommend_hysteresis();
 	test_recommend_steps();
 	test_recommend_bottleneck();
+	test_recommend_warmup();
 	test_recommend_properties();
 	test_recommend_damaged();
 	test_reason_damaged();
