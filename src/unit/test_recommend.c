@@ -533,6 +533,10 @@ random_input(PoSizingInput *in)
 	in->warmup.span_us = random_odd_int64();
 	in->warmup.rise = random_odd_int();
 	in->cores = random_odd_int();
+	in->alone = random_odd_int();
+	in->allotted = random_odd_int();
+	in->budget = random_odd_int();
+	in->cpus_allotted = random_odd_double();
 }
 
 /* No input and no policy is so damaged that the result would not be one. */
@@ -589,6 +593,7 @@ test_reason_damaged(void)
 		random_fill(&r, sizeof(r));
 		r.clamped_min = random_below(2);
 		r.clamped_max = random_below(2);
+		r.clamped_share = random_below(2);
 		r.held = random_below(2);
 		r.stepped = random_below(2);
 		r.warm = random_below(2);
