@@ -94,6 +94,7 @@ $(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/model/*.h)
 .PHONY: unit lint check-all
 unit:
 	$(MAKE) -C $(srcdir)/src/unit check
+	$(MAKE) -C $(srcdir)/sim check
 
 lint: all
 	perl $(srcdir)/src/unit/check_layers.pl $(srcdir) $(OBJS)
