@@ -17,50 +17,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep clock_gettime CLOCK_MONOTONIC);
 
-sub pg_config
-{
-	my ($what) = @_;
-	my $value = `@{[ $ENV{PG_CONFIG} // 'pg_config' ]} $what`;
-
-	chomp $value;
-	return $value;
-}
-
-my ($cc) = split / /, pg_config('--cc');
-
-$cc = 'cc' if system("command -v '$cc' >/dev/null 2>&1") != 0;
-plan skip_all => 'needs a C compiler'
-  if system("command -v '$cc' >/dev/null 2>&1") != 0;
-my $library = "$PostgreSQL::Test::Utils::tmp_check/clock.so";
-
-system($cc, qw(-shared -fPIC -O2 -o), $library, "$FindBin::RealBin/clock.c") == 0
-  or die 'cannot compile clock.c';
+plan skip_all => 'needs a C compiler' unless build_clock();
 
 my $hour = 3600;
 my $day = 24 * $hour;
-my $clock = "$PostgreSQL::Test::Utils::tmp_check/clock";
-
-# By so much the server's clock is ahead, in seconds.  All its processes see it at once.
-sub set_clock
-{
-	my ($ahead) = @_;
-
-	# In place: the server has mapped it.
-	open my $file, -e $clock ? '+<' : '>', $clock or die "cannot set the clock: $!";
-	syswrite($file, pack('q', $ahead)) == 8 or die "cannot set the clock: $!";
-	close $file;
-	return;
-}
-
-# Only what is started here sees that clock.
-sub start_node
-{
-	my ($node) = @_;
-
-	local %ENV = (%ENV, LD_PRELOAD => $library, CLOCK_FILE => $clock);
-	$node->start;
-	return;
-}
 
 my $node = new_node(
 	-name => 'clock',
@@ -69,7 +29,7 @@ my $node = new_node(
 	'pool_optimizer.sample_interval' => '20ms');
 
 set_clock(0);
-start_node($node);
+start_on_clock($node);
 
 my $started = clock_gettime(CLOCK_MONOTONIC);
 my $super = $node->safe_psql('postgres', 'CREATE EXTENSION pool_optimizer; SELECT current_user');
@@ -306,7 +266,7 @@ my $before = $node->safe_psql('postgres', $known);
 
 $node->stop;
 set_clock(-30 * $day);
-start_node($node);
+start_on_clock($node);
 $admin = open_session($node, $super);
 is($node->safe_psql('postgres', $known), $before, 'restarted in the past: statistics are whole');
 is($admin->value(q{SELECT last_used > now() FROM pool_stats WHERE tenant = 'r_long@postgres'}),

@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   new_node create_roles psql_as open_session start_login refused refused_sqlstate
   check_quota wait_sync wait_until stat_of cluster_stat wait_sessions close_all log_since
-  stop_clean
+  stop_clean build_clock set_clock start_on_clock
 );
 
 our $TIMEOUT = $PostgreSQL::Test::Utils::timeout_default || 180;
@@ -226,6 +226,55 @@ sub stop_clean
 	diag("pg_ctl stop failed; the server's log ends in:\n" . substr($log, -2000))
 	  unless $stopped;
 	unlike($log, qr/PANIC:|was terminated by signal/, 'no process of the server crashed');
+}
+
+# ---------- a wall clock that a test can set (clock.c) ----------
+
+sub clock_file { return "$PostgreSQL::Test::Utils::tmp_check/clock"; }
+
+sub pg_config
+{
+	my ($what) = @_;
+	my $value = `@{[ $ENV{PG_CONFIG} // 'pg_config' ]} $what`;
+
+	chomp $value;
+	return $value;
+}
+
+# Compiles it and sets it right; false without a compiler.
+sub build_clock
+{
+	my ($directory) = __FILE__ =~ m{^(.*)/};
+	my ($cc) = split / /, pg_config('--cc');
+
+	$cc = 'cc' if system("command -v '$cc' >/dev/null 2>&1") != 0;
+	return 0 if system("command -v '$cc' >/dev/null 2>&1") != 0;
+	system($cc, qw(-shared -fPIC -O2 -o), clock_file() . '.so', "$directory/clock.c") == 0
+	  or die 'cannot compile clock.c';
+	set_clock(0);
+	return 1;
+}
+
+# By so much the server's clock is ahead, in seconds.  All its processes see it at once.
+sub set_clock
+{
+	my ($ahead) = @_;
+
+	# In place: the server has mapped it.
+	open my $file, -e clock_file() ? '+<' : '>', clock_file() or die "cannot set the clock: $!";
+	syswrite($file, pack('q', $ahead)) == 8 or die "cannot set the clock: $!";
+	close $file;
+	return;
+}
+
+# Only what is started here sees that clock.
+sub start_on_clock
+{
+	my ($node) = @_;
+
+	local %ENV = (%ENV, LD_PRELOAD => clock_file() . '.so', CLOCK_FILE => clock_file());
+	$node->start;
+	return;
 }
 
 package PoolTest::Session;
