@@ -18,6 +18,7 @@ OBJS = \
 	src/model/po_histogram.o \
 	src/model/po_listing.o \
 	src/model/po_exposition.o \
+	src/model/po_history.o \
 	src/model/po_names.o \
 	src/model/po_packing.o \
 	src/model/po_queueing.o \
@@ -44,6 +45,9 @@ OBJS = \
 	src/po_registry.o \
 	src/po_sharing.o \
 	src/po_stats.o \
+	src/po_history_rings.o \
+	src/po_history_cells.o \
+	src/po_history_read.o \
 	src/po_sample.o \
 	src/po_alert.o \
 	src/po_act.o \

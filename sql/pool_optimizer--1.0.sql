@@ -401,6 +401,77 @@ COMMENT ON COLUMN pool_stats_pooler.state IS 'ok, new (not asked yet), unreachab
 COMMENT ON COLUMN pool_stats_pooler.error IS 'what is wrong; null without pg_read_all_stats';
 COMMENT ON COLUMN pool_stats_pooler.version IS 'of PgBouncer';
 
+CREATE FUNCTION pool_stats_history(
+	resolution interval DEFAULT '1 min',
+	since timestamptz DEFAULT NULL,
+	until timestamptz DEFAULT NULL,
+	for_tenant text DEFAULT NULL,
+	OUT bucket_start timestamptz, OUT bucket_ms float8, OUT tenant text,
+	OUT sessions_avg float8, OUT sessions_max integer, OUT busy_avg float8,
+	OUT busy_max integer, OUT rejected bigint, OUT terminated bigint,
+	OUT transactions bigint, OUT xact_p50_ms float8, OUT xact_p95_ms float8,
+	OUT xact_p99_ms float8, OUT waiting_max integer, OUT errors bigint,
+	OUT max_connections integer, OUT recommended_size integer)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_history_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pool_stats_history(interval, timestamptz, timestamptz, text) IS
+	'what tenants did in buckets of this length (whole seconds), and in wider ones where only these are left; since NULL = 1440 buckets ago, until NULL = now, for_tenant NULL = all';
+
+CREATE VIEW pool_stats_history AS SELECT * FROM pool_stats_history('1 min');
+COMMENT ON VIEW pool_stats_history IS
+	'One row per tenant and minute of the last day, or five minutes where minutes are gone: sessions, busy sessions, transactions, refusals';
+COMMENT ON COLUMN pool_stats_history.bucket_start IS 'when the bucket begins';
+COMMENT ON COLUMN pool_stats_history.bucket_ms IS 'its length; of the one that is still open, as long as it has lasted';
+COMMENT ON COLUMN pool_stats_history.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_stats_history.sessions_avg IS 'sessions on average, exempt ones included';
+COMMENT ON COLUMN pool_stats_history.sessions_max IS 'most sessions at the same time';
+COMMENT ON COLUMN pool_stats_history.busy_avg IS 'sessions busy on average';
+COMMENT ON COLUMN pool_stats_history.busy_max IS 'most sessions seen busy at the same time';
+COMMENT ON COLUMN pool_stats_history.rejected IS 'logins refused';
+COMMENT ON COLUMN pool_stats_history.terminated IS 'sessions ended by us';
+COMMENT ON COLUMN pool_stats_history.transactions IS 'transactions ended, exact';
+COMMENT ON COLUMN pool_stats_history.xact_p50_ms IS 'median duration of these; null without any';
+COMMENT ON COLUMN pool_stats_history.xact_p95_ms IS '95 % of them were shorter';
+COMMENT ON COLUMN pool_stats_history.xact_p99_ms IS '99 % of them were shorter';
+COMMENT ON COLUMN pool_stats_history.waiting_max IS 'most logins that were queued at the same time';
+COMMENT ON COLUMN pool_stats_history.errors IS 'refusals, terminations, logins that failed after admission, and transactions ended by an error';
+COMMENT ON COLUMN pool_stats_history.max_connections IS 'quota of the tenant at the end of the bucket; -1 = no limit';
+COMMENT ON COLUMN pool_stats_history.recommended_size IS 'recommended size then; null = none yet';
+
+CREATE FUNCTION pool_stats_cluster_history(
+	resolution interval DEFAULT '1 min',
+	since timestamptz DEFAULT NULL,
+	until timestamptz DEFAULT NULL,
+	OUT bucket_start timestamptz, OUT bucket_ms float8, OUT sessions_avg float8,
+	OUT sessions_max integer, OUT utilization_max float8, OUT waiting_max integer,
+	OUT max_connections integer, OUT busy_avg float8, OUT busy_max integer,
+	OUT rejected bigint, OUT terminated bigint, OUT errors bigint, OUT transactions bigint,
+	OUT xact_p50_ms float8, OUT xact_p95_ms float8, OUT xact_p99_ms float8)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_cluster_history_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pool_stats_cluster_history(interval, timestamptz, timestamptz) IS
+	'the same of all tenants together';
+
+CREATE VIEW pool_stats_cluster_history AS SELECT * FROM pool_stats_cluster_history('1 min');
+COMMENT ON VIEW pool_stats_cluster_history IS
+	'One row per minute of the last day in which the server was watched, or five minutes where minutes are gone: the whole cluster';
+COMMENT ON COLUMN pool_stats_cluster_history.bucket_start IS 'when the bucket begins';
+COMMENT ON COLUMN pool_stats_cluster_history.bucket_ms IS 'its length; of the one that is still open, as long as it has lasted';
+COMMENT ON COLUMN pool_stats_cluster_history.sessions_avg IS 'sessions on average';
+COMMENT ON COLUMN pool_stats_cluster_history.sessions_max IS 'most sessions at the same time';
+COMMENT ON COLUMN pool_stats_cluster_history.utilization_max IS 'share (0..1) of max_connections that sessions_max and waiting_max together are';
+COMMENT ON COLUMN pool_stats_cluster_history.waiting_max IS 'most logins that were queued at the same time';
+COMMENT ON COLUMN pool_stats_cluster_history.max_connections IS 'connections usable by clients that are not superusers';
+COMMENT ON COLUMN pool_stats_cluster_history.busy_avg IS 'sessions busy on average; null without pg_read_all_stats, as all that follows';
+COMMENT ON COLUMN pool_stats_cluster_history.busy_max IS 'most sessions seen busy at the same time';
+COMMENT ON COLUMN pool_stats_cluster_history.rejected IS 'logins refused';
+COMMENT ON COLUMN pool_stats_cluster_history.terminated IS 'sessions ended by us';
+COMMENT ON COLUMN pool_stats_cluster_history.errors IS 'refusals, terminations, logins that failed after admission, and transactions ended by an error';
+COMMENT ON COLUMN pool_stats_cluster_history.transactions IS 'transactions ended, exact';
+COMMENT ON COLUMN pool_stats_cluster_history.xact_p50_ms IS 'median duration of these; null without any';
+COMMENT ON COLUMN pool_stats_cluster_history.xact_p95_ms IS '95 % of them were shorter';
+COMMENT ON COLUMN pool_stats_cluster_history.xact_p99_ms IS '99 % of them were shorter';
+
 CREATE FUNCTION pool_explain_admission(
 	database text DEFAULT NULL,
 	role text DEFAULT NULL,
@@ -522,7 +593,8 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- ---------------------------------------------------------------------------
 
 GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_events, pool_stats_pooler TO PUBLIC;
+	pool_recommendations, pool_events, pool_stats_pooler, pool_stats_history,
+	pool_stats_cluster_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;

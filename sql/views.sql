@@ -55,6 +55,12 @@ INSERT INTO contract VALUES
 	('pool_recommendations', 'double precision', 'arrival_rate service_ms
 		predicted_wait_ms confidence'),
 	('pool_recommendations', 'timestamp with time zone', 'computed_at'),
+	('pool_stats_history', 'timestamp with time zone', 'bucket_start'),
+	('pool_stats_history', 'double precision', 'bucket_ms sessions_avg busy_avg
+		xact_p95_ms'),
+	('pool_stats_history', 'text', 'tenant'),
+	('pool_stats_history', 'integer', 'sessions_max busy_max'),
+	('pool_stats_history', 'bigint', 'rejected terminated transactions'),
 	('pool_events', 'timestamp with time zone', 'at'),
 	('pool_events', 'text', 'kind tenant reason'),
 	('pool_events', 'integer', 'pid'),

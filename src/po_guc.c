@@ -32,6 +32,9 @@ int			po_guc_max_tenants = 1000;
 int			po_guc_max_waiting = -1;
 int			po_guc_history_events = 1000;
 int			po_guc_metrics_tenants = 20;
+int			po_guc_history_second_rows = -1;
+int			po_guc_history_ten_second_rows = -1;
+int			po_guc_history_minute_rows = -1;
 int			po_guc_warning_threshold = 80;
 int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
@@ -183,6 +186,17 @@ check_include(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+static bool
+check_rows(int *newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (*newval < 0 || *newval >= PO_GUC_LEAST_ROWS)
+		return true;
+	GUC_check_errdetail("At least %d, or -1, is needed.", PO_GUC_LEAST_ROWS);
+	return false;
+}
+
 bool
 po_guc_role_is_exempt(const char *role)
 {
@@ -306,6 +320,27 @@ define_sizes(void)
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+/* Rows: of one tenant, for one bucket of time. */
+static void
+define_history_sizes(void)
+{
+	DefineCustomIntVariable("pool_optimizer.history_second_rows",
+							"Rows of history kept in shared memory for each second.",
+							"-1 means one for each of max_tenants, and 1000 at least.",
+							&po_guc_history_second_rows, -1, -1, 100000000,
+							PGC_POSTMASTER, 0, check_rows, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.history_ten_second_rows",
+							"Rows of history kept in shared memory for each ten seconds.",
+							"-1 means two for each of max_tenants, and 1000 at least.",
+							&po_guc_history_ten_second_rows, -1, -1, 100000000,
+							PGC_POSTMASTER, 0, check_rows, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.history_minute_rows",
+							"Rows of history kept in shared memory for each minute.",
+							"-1 means eight for each of max_tenants, and 1000 at least.",
+							&po_guc_history_minute_rows, -1, -1, 100000000,
+							PGC_POSTMASTER, 0, check_rows, NULL, NULL);
+}
+
 #ifdef PO_INJECT
 static char *injected = NULL;
 
@@ -340,6 +375,7 @@ po_guc_define(void)
 	define_limits();
 	define_poolers();
 	define_sizes();
+	define_history_sizes();
 #ifdef PO_INJECT
 	define_injection();
 #endif

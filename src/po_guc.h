@@ -19,12 +19,19 @@ extern int	po_guc_max_tenants;
 extern int	po_guc_max_waiting; /* -1 = a tenth of max_connections */
 extern int	po_guc_history_events;
 extern int	po_guc_metrics_tenants;
+/* Of rings of history; -1 = by max_tenants. */
+extern int	po_guc_history_second_rows;
+extern int	po_guc_history_ten_second_rows;
+extern int	po_guc_history_minute_rows;
 extern int	po_guc_warning_threshold;	/* percent */
 extern int	po_guc_critical_threshold;	/* percent */
 extern int	po_guc_max_terminations_per_minute;
 extern bool po_guc_spare_stateful;
 extern char *po_guc_pgbouncer_conninfo;
 extern char *po_guc_pgbouncer_include;
+
+/* The least of those. */
+#define PO_GUC_LEAST_ROWS	100
 
 extern void po_guc_define(void);
 

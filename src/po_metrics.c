@@ -263,6 +263,7 @@ static void
 count_tenant(const PoTenant *t, const PoTenantStats *s, PoCounts *counts)
 {
 	int64	   *c = counts->count;
+	PoHistogram waits;
 
 	c[COUNT_ADMITTED] = (int64) t->admitted;
 	c[COUNT_REJECTED] = (int64) t->rejected;
@@ -276,7 +277,8 @@ count_tenant(const PoTenant *t, const PoTenantStats *s, PoCounts *counts)
 	c[COUNT_SERVICE_US] = (int64) s->service_us;
 	po_exposition_fold(&s->service, SERVICE_FIRST, SERVICE_BOUNDS, &c[COUNT_SERVICE]);
 	c[COUNT_WAITED_US] = (int64) s->waited_us;
-	po_exposition_fold(&s->waits, WAIT_FIRST, WAIT_BOUNDS, &c[COUNT_WAITS]);
+	po_histogram_widen(&s->waits, &waits);
+	po_exposition_fold(&waits, WAIT_FIRST, WAIT_BOUNDS, &c[COUNT_WAITS]);
 }
 
 static void

@@ -38,6 +38,7 @@
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_health.h"
+#include "po_history_read.h"
 #include "po_judge.h"
 #include "po_metrics.h"
 #include "po_policy_row.h"
@@ -60,6 +61,8 @@ PG_FUNCTION_INFO_V1(pool_metrics_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_cluster_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_tenant_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_pooler_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_history_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_cluster_history_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
@@ -193,7 +196,9 @@ static void
 add_times(Row *row, const PoTenantStats *s)
 {
 	static const double quantiles[] = {0.50, 0.95, 0.99};
+	PoHistogram waits;
 
+	po_histogram_widen(&s->waits, &waits);
 	if (s->transactions == 0)
 	{
 		for (int i = 0; i < 4; i++)
@@ -205,10 +210,10 @@ add_times(Row *row, const PoTenantStats *s)
 		for (int i = 0; i < lengthof(quantiles); i++)
 			add_double(row, po_histogram_quantile(&s->service, quantiles[i]) / PO_US_PER_MS);
 	}
-	if (po_histogram_total(&s->waits) == 0)
+	if (po_histogram_total(&waits) == 0)
 		add_null(row);
 	else
-		add_double(row, po_histogram_quantile(&s->waits, 0.99) / PO_US_PER_MS);
+		add_double(row, po_histogram_quantile(&waits, 0.99) / PO_US_PER_MS);
 }
 
 static void
@@ -756,6 +761,156 @@ pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
 		if (!has_pools && po_view_sees_all())
 			put_pooler(&row, &poolers[i], NULL);
 	}
+	return (Datum) 0;
+}
+
+/* ---------- pool_stats_history ---------- */
+
+/* Without a beginning, so many buckets. */
+#define DEFAULT_BUCKETS		1440
+#define MOST_RESOLUTION_US	(366 * USECS_PER_DAY)
+
+/* The history's time of an argument; infinite is as far as there is anything. */
+static int64
+history_time(TimestampTz t)
+{
+	if (TIMESTAMP_NOT_FINITE(t))
+		return TIMESTAMP_IS_NOBEGIN(t) ? PG_INT64_MIN : PG_INT64_MAX;
+	return t - PO_HISTORY_EPOCH;
+}
+
+/* Arguments resolution, since and until. */
+static void
+history_query(FunctionCallInfo fcinfo, PoHistoryQuery *query)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	memset(query, 0, sizeof(*query));
+	if (PG_ARGISNULL(0))
+		po_policy_sql_bad_argument("resolution", "must not be null");
+	query->resolution = po_policy_row_interval_us(PG_GETARG_INTERVAL_P(0));
+	if (query->resolution > MOST_RESOLUTION_US ||
+		!po_history_is_resolution(query->resolution))
+		po_policy_sql_bad_argument("resolution", "must be seconds that divide a minute, 1, 5, "
+								   "10, 15, 20 or 30 minutes, hours that divide a day, or up "
+								   "to 366 days");
+	query->since = history_time(PG_ARGISNULL(1) ? now : PG_GETARG_TIMESTAMPTZ(1));
+	if (PG_ARGISNULL(1))
+		query->since -= DEFAULT_BUCKETS * query->resolution;
+	/* The bucket in which that is is wanted whole. */
+	if (query->since > PG_INT64_MIN + query->resolution)
+		query->since -= (query->since % query->resolution + query->resolution) %
+			query->resolution;
+	query->until = PG_ARGISNULL(2) ? PG_INT64_MAX : history_time(PG_GETARG_TIMESTAMPTZ(2));
+}
+
+static void
+add_durations(Row *row, const PoHistoryValues *v)
+{
+	static const int shown[] = {0, 2, 3};
+
+	for (int i = 0; i < lengthof(shown); i++)
+	{
+		double		us = po_history_unpack_us(v->service[shown[i]]);
+
+		add(row, Float8GetDatum(us / PO_US_PER_MS), v->service[PO_HISTORY_POINTS - 1] == 0);
+	}
+}
+
+static void
+put_history(const PoHistoryBucket *bucket, void *arg)
+{
+	Row		   *row = arg;
+	const PoHistoryValues *v = &bucket->values;
+
+	add_time(row, bucket->start + PO_HISTORY_EPOCH);
+	add_double(row, (double) bucket->length / PO_US_PER_MS);
+	add_text(row, bucket->tenant);
+	add_double(row, v->sessions_avg);
+	add_int(row, v->sessions_max);
+	add_double(row, v->busy_avg);
+	add_int(row, v->busy_max);
+	add_count(row, v->rejected);
+	add_count(row, v->terminated);
+	add_count(row, v->transactions);
+	add_durations(row, v);
+	add_int(row, v->waiting_max);
+	add_count(row, v->errors);
+	add_int(row, v->max_connections);
+	add(row, Int32GetDatum(v->recommended), v->recommended <= 0);
+	end_row(row);
+}
+
+/* For which tenant, NULL = all; false when there is none that the caller may see. */
+static bool
+history_tenant(FunctionCallInfo fcinfo, const char **tenant)
+{
+	PoTenant	mine;
+
+	*tenant = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (*tenant != NULL && (*tenant)[0] == '\0')
+		po_policy_sql_bad_argument("for_tenant", "must not be empty");
+	if (po_view_sees_all())
+		return true;
+	if (!po_registry_copy_tenant(po_session_my_tenant(), &mine))
+		mine.name[0] = '\0';
+	if (*tenant != NULL && strcmp(*tenant, mine.name) != 0)
+		deny_other_tenant();
+	*tenant = pstrdup(mine.name);
+	return mine.name[0] != '\0';
+}
+
+Datum
+pool_stats_history_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoHistoryQuery query;
+
+	begin_rows(fcinfo, &row);
+	history_query(fcinfo, &query);
+	if (history_tenant(fcinfo, &query.tenant))
+		po_history_read(&query, put_history, &row);
+	return (Datum) 0;
+}
+
+/* What all tenants did together is for those who may see each. */
+static void
+put_cluster_history(const PoHistoryBucket *bucket, void *arg)
+{
+	Row		   *row = arg;
+	const PoHistoryValues *v = &bucket->values;
+	bool		hide = !po_view_sees_all();
+	int			usable = Max(v->max_connections, 1);
+
+	add_time(row, bucket->start + PO_HISTORY_EPOCH);
+	add_double(row, (double) bucket->length / PO_US_PER_MS);
+	add_double(row, v->sessions_avg);
+	add_int(row, v->sessions_max);
+	add_double(row, Min((double) (v->sessions_max + v->waiting_max) / usable, 1.0));
+	add_int(row, v->waiting_max);
+	add_int(row, v->max_connections);
+	add(row, Float8GetDatum(v->busy_avg), hide);
+	add(row, Int32GetDatum(v->busy_max), hide);
+	add(row, Int64GetDatum(v->rejected), hide);
+	add(row, Int64GetDatum(v->terminated), hide);
+	add(row, Int64GetDatum(v->errors), hide);
+	add(row, Int64GetDatum(v->transactions), hide);
+	add_durations(row, v);
+	for (int i = row->n - 3; i < row->n; i++)
+		row->nulls[i] = row->nulls[i] || hide;
+	end_row(row);
+}
+
+Datum
+pool_stats_cluster_history_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoHistoryQuery query;
+
+	begin_rows(fcinfo, &row);
+	history_query(fcinfo, &query);
+	query.tenant = PO_HISTORY_CLUSTER_NAME;
+	po_history_read(&query, put_cluster_history, &row);
 	return (Datum) 0;
 }
 

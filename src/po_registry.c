@@ -111,6 +111,23 @@ hash_name(const char *name)
 	return hash_bytes((const unsigned char *) name, (int) strlen(name));
 }
 
+/* Sessions, logins that wait or refusals of it are not what they were. */
+static void
+note_news(PoTenant *t)
+{
+	PoRegistry *r = registry();
+
+	t->news_peak = Max(t->news_peak, t->used + t->exempt);
+	t->news_waiting = Max(t->news_waiting, t->waiting);
+	r->news_peak = Max(r->news_peak, r->admitted + r->exempt);
+	r->news_waiting = Max(r->news_waiting, r->waiting);
+	if (t->has_news)
+		return;
+	t->has_news = true;
+	t->next_news = r->news;
+	r->news = (int) (t - po_tenants);
+}
+
 /* A place for a new tenant, -1 when max_tenants is reached. */
 static int
 place_for_tenant(void)
@@ -154,6 +171,8 @@ find_or_add_tenant(const char *name, TimestampTz now)
 	PoTenant   *t = find_tenant(name, hash);
 	int		   *bucket = &po_tenant_buckets[hash & (po_shared->n_buckets - 1)];
 	int			place;
+	int			next_news;
+	bool		has_news;
 
 	if (t != NULL)
 		return t;
@@ -161,7 +180,12 @@ find_or_add_tenant(const char *name, TimestampTz now)
 	if (place < 0)
 		return NULL;
 	t = &po_tenants[place];
+	has_news = t->has_news;
+	next_news = t->next_news;
 	memset(t, 0, sizeof(*t));
+	/* The one that was here before may still be in the list. */
+	t->has_news = has_news;
+	t->next_news = next_news;
 	strlcpy(t->name, name, sizeof(t->name));
 	t->hash = hash;
 	t->in_use = true;
@@ -399,6 +423,7 @@ take(PoSlot *slot, TimestampTz now)
 	t->peak_sessions = Max(t->peak_sessions, t->used + t->exempt);
 	registry()->admitted++;
 	count_guarantee(t);
+	note_news(t);
 	set_phase(slot, PO_SLOT_ADMITTED);
 }
 
@@ -412,6 +437,7 @@ take_exempt(PoSlot *slot, TimestampTz now)
 	t->last_used = now;
 	t->peak_sessions = Max(t->peak_sessions, t->used + t->exempt);
 	registry()->exempt++;
+	note_news(t);
 	set_phase(slot, PO_SLOT_EXEMPT);
 }
 
@@ -433,6 +459,7 @@ enqueue(PoSlot *slot, const PoAdmission *admission)
 	slot->wants_eviction = admission->outcome == PO_OUTCOME_EVICT_IDLE;
 	r->waiting++;
 	po_tenants[slot->tenant].waiting++;
+	note_news(&po_tenants[slot->tenant]);
 	set_phase(slot, PO_SLOT_QUEUED);
 }
 
@@ -452,6 +479,7 @@ dequeue(PoSlot *slot, PoSlotPhase next_phase)
 	slot->queue_next = slot->queue_previous = -1;
 	r->waiting--;
 	po_tenants[slot->tenant].waiting--;
+	note_news(&po_tenants[slot->tenant]);
 	set_phase(slot, next_phase);
 }
 
@@ -557,6 +585,7 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 		ticket->entry = PO_ENTRY_REJECTED;
 	t->rejected++;
 	t->last_refused_at = now;
+	note_news(t);
 }
 
 void
@@ -625,6 +654,7 @@ po_registry_count_rejection(int tenant)
 	lock_admission();
 	po_tenants[tenant].rejected++;
 	po_tenants[tenant].last_refused_at = now;
+	note_news(&po_tenants[tenant]);
 	unlock_admission();
 }
 
@@ -660,6 +690,7 @@ po_registry_release(int slot_index, bool failed)
 	{
 		t->last_used = now;
 		t->failed_logins += failed ? 1 : 0;
+		note_news(t);
 	}
 	set_phase(slot, PO_SLOT_FREE);
 	slot->tenant = -1;
@@ -1120,6 +1151,55 @@ po_registry_evictions(PoExcess *to, int max)
 	return n;
 }
 
+int
+po_registry_take_news(PoTenantNews *to, int max, PoClusterNews *cluster)
+{
+	PoRegistry *r = registry();
+	int			n = 0;
+
+	/* Without the lock: what comes now is found the next time. */
+	if (r->news < 0)
+		return 0;
+	lock_admission();
+	while (r->news >= 0 && n < max)
+	{
+		PoTenant   *t = &po_tenants[r->news];
+		PoTenantNews *news = &to[n++];
+
+		news->tenant = r->news;
+		news->sessions = t->used + t->exempt;
+		news->sessions_peak = Max(t->news_peak, news->sessions);
+		news->waiting = t->waiting;
+		news->waiting_peak = Max(t->news_waiting, t->waiting);
+		news->rejected = t->rejected - t->told_rejected;
+		news->failed = t->failed_logins - t->told_failed;
+		t->told_rejected = t->rejected;
+		t->told_failed = t->failed_logins;
+		t->news_peak = t->news_waiting = 0;
+		t->has_news = false;
+		r->news = t->next_news;
+	}
+	cluster->sessions = r->admitted + r->exempt;
+	cluster->sessions_peak = Max(r->news_peak, cluster->sessions);
+	cluster->waiting = r->waiting;
+	cluster->waiting_peak = Max(r->news_waiting, r->waiting);
+	r->news_peak = r->news_waiting = 0;
+	unlock_admission();
+	return n;
+}
+
+int
+po_registry_max_connections(int tenant)
+{
+	int			max_connections;
+
+	lock_admission();
+	resolve_tenant(&po_tenants[tenant]);
+	max_connections = po_tenants[tenant].fields.max_connections;
+	unlock_admission();
+	return max_connections;
+}
+
 /* Counts the slots anew into the tenants and totals; true if a total was off. */
 static bool
 recount(void)
@@ -1147,7 +1227,10 @@ recount(void)
 	r->admitted = admitted;
 	r->exempt = exempt;
 	for (int i = 0; i < r->n_tenants; i++)
+	{
 		count_guarantee(&po_tenants[i]);
+		note_news(&po_tenants[i]);
+	}
 	return true;
 }
 
@@ -1181,6 +1264,8 @@ po_registry_restore_tenant(const PoTenant *saved)
 		t->rejected = saved->rejected;
 		t->would_reject = saved->would_reject;
 		t->failed_logins = saved->failed_logins;
+		t->told_rejected = saved->told_rejected;
+		t->told_failed = saved->told_failed;
 		t->first_seen = saved->first_seen;
 		t->last_used = saved->last_used;
 		t->last_refused_at = saved->last_refused_at;
@@ -1198,6 +1283,9 @@ po_registry_reset_tenant(int i, PoTenant *was)
 	lock_admission();
 	memcpy(was, t, sizeof(*was));
 	t->peak_sessions = t->used + t->exempt;
+	/* Below zero by what has not been told yet, so that it still is. */
+	t->told_rejected -= t->rejected;
+	t->told_failed -= t->failed_logins;
 	t->admitted = t->rejected = t->would_reject = t->failed_logins = 0;
 	t->last_refused_at = 0;
 	unlock_admission();

@@ -166,6 +166,35 @@ extern int	po_registry_called_back(void);
 /* How many more than its guarantee a tenant has; with what mode. */
 extern int	po_registry_lent(int tenant, PoMode *mode);
 
+/* What happened to a tenant since the history was told. */
+typedef struct PoTenantNews
+{
+	int			tenant;
+	int			sessions;		/* now, exempt ones included */
+	int			sessions_peak;	/* most at the same time in between */
+	int			waiting;
+	int			waiting_peak;
+	uint64		rejected;		/* in between */
+	uint64		failed;			/* logins that core refused after us */
+} PoTenantNews;
+
+typedef struct PoClusterNews
+{
+	int			sessions;
+	int			sessions_peak;
+	int			waiting;
+	int			waiting_peak;
+} PoClusterNews;
+
+/*
+ * Takes the news of up to max tenants; the others' are for the next call.  With 0 there is
+ * no news and cluster is left alone.  O(tenants with news).
+ */
+extern int	po_registry_take_news(PoTenantNews *to, int max, PoClusterNews *cluster);
+
+/* The quota in force for a tenant, -1 = none. */
+extern int	po_registry_max_connections(int tenant);
+
 /* Compares the counters with the slots and mends them; true if it had to. */
 extern bool po_registry_reconcile(void);
 

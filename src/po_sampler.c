@@ -34,6 +34,7 @@
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_history_rings.h"
 #include "po_inject.h"
 #include "po_judge.h"
 #include "po_keeper.h"
@@ -288,8 +289,8 @@ look_at(int slot)
 		start_state(slot, w, &seen);
 	if (seen.state == PO_STATE_ACTIVE)
 		watch_client_read(slot, w);
-	if (!unchanged || seen.state == PO_STATE_ACTIVE)
-		po_stats_merge(slot);
+	if ((!unchanged || seen.state == PO_STATE_ACTIVE) && po_stats_merge(slot))
+		po_history_rings_touch(tenant);
 	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
 		count_busy(slot, tenant, &seen);
 	judge(slot, tenant, w, &seen);
@@ -321,6 +322,8 @@ step_collect(void)
 	int			n_changed;
 
 	notice_changes();
+	for (int i = 0; i < n_touched; i++)
+		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
 	n_touched = 0;
 	n_candidates = 0;
 	n_changed = po_sample_changed(glances, po_shared->n_slots, ticks, changed);
@@ -371,8 +374,19 @@ step_account(void)
 		}
 		n_was_busy = n_touched;
 	}
-	for (int i = 0; i < n_touched; i++)
-		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
+}
+
+static void
+step_history(void)
+{
+	if (is_tick)
+		po_history_rings_observe(tally, touched, n_touched, now - PO_HISTORY_EPOCH, dt_us);
+}
+
+static void
+step_sweep(void)
+{
+	po_history_rings_sweep();
 }
 
 /* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
@@ -642,6 +656,7 @@ run_round(void)
 	run_step("collect", step_collect);
 	run_step("reclaim", step_reclaim);
 	run_step("account", step_account);
+	run_step("history", step_history);
 	run_step("recommend", step_recommend);
 	INSTR_TIME_SET_CURRENT(end);
 	if (is_tick)
@@ -652,6 +667,7 @@ run_round(void)
 		pg_atomic_write_u64(&po_shared->last_sample, (uint64) now);
 		pg_atomic_fetch_add_u64(&po_shared->samples, 1);
 	}
+	run_step("sweep", step_sweep);
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
 	run_step("keeper", step_keeper);
@@ -722,6 +738,7 @@ attach(void)
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();
 	po_sharing_attach();
+	po_history_rings_attach();
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "storage/ipc.h"
@@ -34,11 +36,38 @@ PoEvent    *po_events = NULL;
 PoPoolSeen *po_pools = NULL;
 PoMetricsState *po_metrics_state = NULL;
 bool	   *po_metrics_summed = NULL;
+PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];
+PoHistoryMember *po_history_members[PO_HISTORY_FINE];
+PoHistoryOpen *po_history_open = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 static void (*run_after_startup) (void) = NULL;
+
+/* A fine ring has members for at least so many buckets, all of them busy in each. */
+#define LEAST_FINE_BUCKETS	60
+#define LEAST_MEMBERS		8
+#define MOST_MEMBERS		1024
+
+static void
+set_history_sizes(PoShared *s)
+{
+	static const int per_tenant[PO_HISTORY_LEVELS] = {1, 2, 8};
+	const int	setting[PO_HISTORY_LEVELS] = {
+		po_guc_history_second_rows, po_guc_history_ten_second_rows, po_guc_history_minute_rows
+	};
+
+	for (int i = 0; i < PO_HISTORY_LEVELS; i++)
+	{
+		PoHistoryLevel *level = &s->history[i];
+
+		level->n_rows = setting[i] >= 0 ? setting[i] :
+			(int) Min(Max((int64) s->n_tenants * per_tenant[i], 1000), INT_MAX / 2);
+		level->n_members = i == PO_HISTORY_MINUTE ? 0 :
+			Min(Max(level->n_rows / LEAST_FINE_BUCKETS, LEAST_MEMBERS), MOST_MEMBERS);
+	}
+}
 
 /* Sizes as the settings have them; MaxBackends must be known. */
 static void
@@ -52,6 +81,7 @@ set_sizes(PoShared *s)
 	s->n_pools = po_guc_max_tenants + 256;
 	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
 		s->n_buckets *= 2;
+	set_history_sizes(s);
 	s->usable = Max(MaxConnections - po_compat_reserved_connections(), 0);
 	s->max_waiting = po_guc_max_waiting >= 0 ? po_guc_max_waiting : MaxConnections / 10;
 }
@@ -91,6 +121,12 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_pools, mul_size(s->n_pools, sizeof(PoPoolSeen)));
 	TAKE(po_metrics_state, sizeof(PoMetricsState));
 	TAKE(po_metrics_summed, mul_size(s->n_tenants, sizeof(bool)));
+	for (int i = 0; i < PO_HISTORY_LEVELS; i++)
+		TAKE(po_history_rows[i], mul_size(s->history[i].n_rows, sizeof(PoHistoryRow)));
+	for (int i = 0; i < PO_HISTORY_FINE; i++)
+		TAKE(po_history_members[i],
+			 mul_size(s->history[i].n_members, sizeof(PoHistoryMember)));
+	TAKE(po_history_open, mul_size(s->n_tenants + 1, sizeof(PoHistoryOpen)));
 #undef TAKE
 	return at;
 }
@@ -142,6 +178,7 @@ init_registry(void)
 	r->guarantee_scale = 1.0;
 	r->queue_head = r->queue_tail = -1;
 	r->free_tenant = -1;
+	r->news = -1;
 	r->generation = 1;
 	po_policy_defaults(&r->cluster);
 	for (int i = 0; i < po_shared->n_buckets; i++)
@@ -157,6 +194,18 @@ init_registry(void)
 	po_tenants[PO_TENANT_OTHER].first_seen = now;
 	po_policy_defaults(&po_tenants[PO_TENANT_OTHER].fields);
 	r->n_tenants = 1;
+}
+
+static void
+init_history(void)
+{
+	for (int i = 0; i < PO_HISTORY_LEVELS; i++)
+		po_shared->history[i].whole = true;
+	for (int i = 0; i < PO_HISTORY_FINE; i++)
+	{
+		for (int j = 0; j < po_shared->history[i].n_members; j++)
+			po_history_members[i][j].tenant = -1;
+	}
 }
 
 static void
@@ -204,6 +253,7 @@ startup(void)
 		init_shared(po_shared, &sizes, size);
 		init_slots();
 		init_registry();
+		init_history();
 	}
 	LWLockRelease(AddinShmemInitLock);
 

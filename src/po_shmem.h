@@ -13,6 +13,7 @@
  *		PO_LOCK_STATUS		last_error of PoShared					po_shmem.c
  *		PO_LOCK_POOLERS		what poolers said						po_pooler_table.c
  *		PO_LOCK_METRICS		which tenants have metrics of their own	po_metrics.c
+ *		PO_LOCK_HISTORY		rings of history, open buckets			po_history_rings.c
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -28,6 +29,7 @@
 
 #include "model/po_brake.h"
 #include "model/po_histogram.h"
+#include "model/po_history.h"
 #include "model/po_listing.h"
 #include "model/po_names.h"
 #include "model/po_policy.h"
@@ -43,10 +45,11 @@ typedef enum PoLock
 	PO_LOCK_EVENTS,
 	PO_LOCK_STATUS,
 	PO_LOCK_POOLERS,
-	PO_LOCK_METRICS
+	PO_LOCK_METRICS,
+	PO_LOCK_HISTORY
 } PoLock;
 
-#define PO_N_LOCKS			6
+#define PO_N_LOCKS			7
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -233,6 +236,13 @@ typedef struct PoTenant
 	PoPolicyFields fields;
 	int			guarantee_counted;	/* as it is in the registry's sums */
 	PoMode		guarantee_mode;
+	/* What the history has not been told yet, see po_registry_take_news. */
+	bool		has_news;		/* is in the list of PoRegistry.news */
+	int			next_news;
+	int			news_peak;		/* most sessions since */
+	int			news_waiting;	/* most that waited */
+	uint64		told_rejected;	/* counters as they were told last */
+	uint64		told_failed;
 } PoTenant;
 
 /* A name within a scope; free when nobody is counted.  PO_LOCK_ADMISSION. */
@@ -280,6 +290,9 @@ typedef struct PoRegistry
 	int			queue_tail;
 	int			free_counter;
 	int			n_no_room;		/* exact names of policies without a place as tenant */
+	int			news;			/* first tenant with news, -1 = none */
+	int			news_peak;		/* most sessions since it was asked for news */
+	int			news_waiting;
 	uint32		generation;		/* counts changes of the set, from 1 */
 } PoRegistry;
 
@@ -293,6 +306,14 @@ typedef struct PoWindow
 	double		elapsed_us;		/* in which they were counted, sampled or not */
 } PoWindow;
 
+/* What has been told to the history of counters that only grow. */
+typedef struct PoStatsTold
+{
+	uint64		transactions;
+	uint64		xact_errors;
+	uint64		terminated;
+} PoStatsTold;
+
 /* PO_LOCK_STATS */
 typedef struct PoTenantStats
 {
@@ -304,7 +325,7 @@ typedef struct PoTenantStats
 	double		service_us;
 	PoHistogram service;
 	PoHistogram gaps;
-	PoHistogram waits;			/* of logins in the queue */
+	PoSmallHistogram waits;		/* of logins in the queue */
 	uint64		waited_us;		/* their sum */
 	int			active;			/* as of the last sample, see counts_tick */
 	int			idle_in_transaction;
@@ -327,7 +348,71 @@ typedef struct PoTenantStats
 	PoRecommendation recommendation;
 	PoSizingInput input;		/* that it rests on */
 	PoBreaker	breaker;
+	PoStatsTold told;
 } PoTenantStats;
+
+/* Of all tenants, since the server started.  PO_LOCK_STATS */
+typedef struct PoStatsTotal
+{
+	uint64		transactions;
+	uint64		xact_errors;
+	uint64		terminated;
+	PoHistogram service;
+	PoStatsTold told;
+} PoStatsTotal;
+
+/* ---------- history ---------- */
+
+/* Lengths of buckets: a second, ten, and a minute. */
+#define PO_HISTORY_LEVELS	3
+#define PO_HISTORY_MINUTE	(PO_HISTORY_LEVELS - 1)
+#define PO_HISTORY_FINE		PO_HISTORY_MINUTE	/* so many below it */
+#define PO_HISTORY_CLUSTER	(-1)	/* tenant of the rows of the whole cluster */
+
+/*
+ * A ring of rows, in the order of their buckets; the cluster's is the last of each bucket
+ * and shows that the bucket was watched and is complete.  Minutes have a row of every
+ * tenant with sessions or with something to tell; finer ones of their members only, and only
+ * if something happened.  PO_LOCK_HISTORY, written by the sampler
+ */
+typedef struct PoHistoryLevel
+{
+	/* Immutable after startup */
+	int			n_rows;
+	int			n_members;
+
+	uint64		written;		/* rows so far */
+	uint64		start;			/* those before are not valid any more */
+	bool		whole;			/* nothing was thrown out since the server started */
+	bool		running;		/* has an open bucket */
+	uint32		tick;			/* of the open bucket */
+	int64		began;			/* since when it is watched, us since the history's epoch */
+	int64		seen;			/* and up to when */
+	int64		sampled;		/* us of it that samples stand for */
+
+	/* The minute before, while tenants' rows of it are still open. */
+	bool		closing;
+	uint32		closing_tick;
+	int64		closing_began;
+	int64		closing_end;
+	int64		closing_sampled;
+	int			cursor;			/* the next tenant */
+
+	/* Of minutes, after the clock was set back: those up to this tick have been lived
+	 * before, and as long as the ring has such rows no finer ones can stand for them. */
+	uint32		lived;
+	uint64		lived_rows;		/* rows up to which they are */
+	PoHistoryRow total;			/* the cluster's, which comes last */
+} PoHistoryLevel;
+
+/* Who has rows of a fine level.  PO_LOCK_HISTORY, written by the sampler */
+typedef struct PoHistoryMember
+{
+	int			tenant;			/* -1 = nobody; the first is the cluster's */
+	uint32		since;			/* first bucket */
+	float		score;			/* how busy it was, as of the last choice */
+	PoHistoryOpen open;
+} PoHistoryMember;
 
 /* ---------- events ---------- */
 
@@ -468,6 +553,8 @@ typedef struct PoShared
 	PoRing		ring[PO_N_RINGS];	/* PO_LOCK_EVENTS */
 	PoRegistry	registry;		/* PO_LOCK_ADMISSION */
 	PoPoolers	poolers;		/* PO_LOCK_POOLERS */
+	PoStatsTotal total;			/* PO_LOCK_STATS */
+	PoHistoryLevel history[PO_HISTORY_LEVELS];	/* PO_LOCK_HISTORY */
 } PoShared;
 
 /* NULL in a process where the library was not preloaded. */
@@ -484,6 +571,9 @@ extern PoEvent *po_events;
 extern PoPoolSeen *po_pools;
 extern PoMetricsState *po_metrics_state;
 extern bool *po_metrics_summed; /* per tenant: is_summed of po_listing.h.  PO_LOCK_METRICS */
+extern PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];
+extern PoHistoryMember *po_history_members[PO_HISTORY_FINE];
+extern PoHistoryOpen *po_history_open;	/* of the minute: tenants, then the cluster */
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

@@ -131,14 +131,21 @@ difference(const pg_atomic_uint64 *now, uint64 *before)
 	return d;
 }
 
+/* total may be NULL. */
 static void
-merge_histogram(PoHistogram *to, const volatile uint32 *from, uint32 *merged)
+merge_histogram(PoHistogram *to, PoHistogram *total, const volatile uint32 *from,
+				uint32 *merged)
 {
 	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
 	{
 		uint32		value = from[i];
+		uint32		came = value - merged[i];	/* right across a wrap */
 
-		to->count[i] += (uint32) (value - merged[i]);	/* right across a wrap */
+		if (came == 0)
+			continue;
+		to->count[i] += came;
+		if (total != NULL)
+			total->count[i] += came;
 		merged[i] = value;
 	}
 }
@@ -167,7 +174,7 @@ add_to_window(PoWindow *w, uint64 transactions, uint64 service_us, double servic
 	w->service_sq += service_sq;
 }
 
-void
+bool
 po_stats_merge(int slot_index)
 {
 	PoSlot	   *slot = &po_slots[slot_index];
@@ -181,7 +188,7 @@ po_stats_merge(int slot_index)
 	double		service_sq;
 
 	if (tenant < 0)
-		return;
+		return false;
 	t = &po_tenant_stats[tenant];
 	lock_stats();
 	transactions = difference(&a->transactions, &m->transactions);
@@ -189,6 +196,7 @@ po_stats_merge(int slot_index)
 	if (transactions > 0)
 	{
 		t->transactions += transactions;
+		po_shared->total.transactions += transactions;
 		t->rollbacks += difference(&a->rollbacks, &m->rollbacks);
 		service_us = difference(&a->service_us, &m->service_us);
 		service_sq = read_double(&a->service_sq);
@@ -196,22 +204,24 @@ po_stats_merge(int slot_index)
 		add_to_window(&t->window, transactions, service_us, service_sq - m->service_sq);
 		add_to_window(&t->recent, transactions, service_us, service_sq - m->service_sq);
 		m->service_sq = service_sq;
-		merge_histogram(&t->service, a->service, m->service);
-		merge_histogram(&t->gaps, a->gaps, m->gaps);
+		merge_histogram(&t->service, &po_shared->total.service, a->service, m->service);
+		merge_histogram(&t->gaps, NULL, a->gaps, m->gaps);
 	}
 	if (errors > 0)
 	{
 		t->xact_errors += errors;
+		po_shared->total.xact_errors += errors;
 		merge_error(t, a);
 	}
 	unlock_stats();
+	return transactions > 0 || errors > 0;
 }
 
 void
 po_stats_note_wait(int tenant, int64 wait_us)
 {
 	lock_stats();
-	po_tenant_stats[tenant].waits.count[po_histogram_bucket(wait_us)]++;
+	po_histogram_add_small(&po_tenant_stats[tenant].waits, wait_us);
 	po_tenant_stats[tenant].waited_us += (uint64) Max(wait_us, 0);
 	unlock_stats();
 }
@@ -242,6 +252,7 @@ po_stats_note_terminated(int tenant)
 {
 	lock_stats();
 	po_tenant_stats[tenant].terminated++;
+	po_shared->total.terminated++;
 	unlock_stats();
 }
 
@@ -479,6 +490,87 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	return -1;
 }
 
+/* ---------- for the history ---------- */
+
+static uint64
+untold(uint64 counter, uint64 *told)
+{
+	uint64		n = counter - *told;
+
+	*told = counter;
+	return n;
+}
+
+static void
+take_counts(const PoStatsTold *now, PoStatsTold *told, PoHistoryCounts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	counts->transactions = untold(now->transactions, &told->transactions);
+	counts->terminated = untold(now->terminated, &told->terminated);
+	counts->errors = untold(now->xact_errors, &told->xact_errors) + counts->terminated;
+}
+
+static void
+take_tenant(PoTenantStats *t, PoHistoryCounts *counts)
+{
+	PoStatsTold now;
+
+	now.transactions = t->transactions;
+	now.xact_errors = t->xact_errors;
+	now.terminated = t->terminated;
+	take_counts(&now, &t->told, counts);
+}
+
+void
+po_stats_take(int tenant, PoHistoryCounts *counts, PoHistogram *service, int *recommended)
+{
+	PoTenantStats *t = &po_tenant_stats[tenant];
+
+	lock_stats();
+	take_tenant(t, counts);
+	memcpy(service, &t->service, sizeof(*service));
+	*recommended = t->recommendation.size;
+	unlock_stats();
+}
+
+void
+po_stats_take_many(const int *tenants, int n, PoHistoryCounts *counts)
+{
+	lock_stats();
+	for (int i = 0; i < n; i++)
+		take_tenant(&po_tenant_stats[tenants[i]], &counts[i]);
+	unlock_stats();
+}
+
+uint64
+po_stats_untold(int tenant, PoHistogram *service)
+{
+	const PoTenantStats *t = &po_tenant_stats[tenant];
+	uint64		n;
+
+	lock_stats();
+	n = t->transactions - t->told.transactions;
+	memcpy(service, &t->service, sizeof(*service));
+	unlock_stats();
+	return n;
+}
+
+void
+po_stats_take_total(PoHistoryCounts *counts, PoHistogram *service)
+{
+	PoStatsTotal *total = &po_shared->total;
+	PoStatsTold now;
+
+	lock_stats();
+	now.transactions = total->transactions;
+	now.xact_errors = total->xact_errors;
+	now.terminated = total->terminated;
+	take_counts(&now, &total->told, counts);
+	if (service != NULL)
+		memcpy(service, &total->service, sizeof(*service));
+	unlock_stats();
+}
+
 bool
 po_stats_take_termination(int64 now)
 {
@@ -530,6 +622,17 @@ po_stats_copy(int tenant, PoTenantStats *stats)
 	unlock_stats();
 }
 
+int
+po_stats_recommended_size(int tenant)
+{
+	int			size;
+
+	lock_stats();
+	size = po_tenant_stats[tenant].recommendation.size;
+	unlock_stats();
+	return size;
+}
+
 void
 po_stats_copy_gaps(int tenant, PoHistogram *gaps)
 {
@@ -566,8 +669,16 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 void
 po_stats_reset(int tenant, PoTenantStats *was)
 {
+	PoTenantStats *t = &po_tenant_stats[tenant];
+	PoStatsTold told;
+
 	lock_stats();
-	memcpy(was, &po_tenant_stats[tenant], sizeof(*was));
-	memset(&po_tenant_stats[tenant], 0, sizeof(PoTenantStats));
+	memcpy(was, t, sizeof(*was));
+	/* Below zero by what the history has not been told yet, so that it still is. */
+	told.transactions = t->told.transactions - t->transactions;
+	told.xact_errors = t->told.xact_errors - t->xact_errors;
+	told.terminated = t->told.terminated - t->terminated;
+	memset(t, 0, sizeof(*t));
+	t->told = told;
 	unlock_stats();
 }

@@ -23,8 +23,8 @@ extern void po_stats_error(PoAccount *account, int sqlstate, TimestampTz at);
 
 /* ---------- by session and sampler ---------- */
 
-/* Adds to the tenant what the account has and the tenant has not yet. */
-extern void po_stats_merge(int slot);
+/* Adds to the tenant what the account has and the tenant has not yet; was there anything? */
+extern bool po_stats_merge(int slot);
 
 extern void po_stats_note_wait(int tenant, int64 wait_us);
 extern void po_stats_note_login(int tenant, int64 login_us);
@@ -55,6 +55,19 @@ extern void po_stats_observe(const PoObservation *seen, TimestampTz now, int64 d
 extern int64 po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 							  const PoPoolerDemand *demand, TimestampTz now);
 
+/*
+ * Counts what has come since this was asked before, without refusals, and copies what rows
+ * of history need.  total, where service may be NULL: the same for all tenants together.
+ */
+extern void po_stats_take(int tenant, PoHistoryCounts *counts, PoHistogram *service,
+						  int *recommended);
+/* Without histograms, of n tenants. */
+extern void po_stats_take_many(const int *tenants, int n, PoHistoryCounts *counts);
+extern void po_stats_take_total(PoHistoryCounts *counts, PoHistogram *service);
+
+/* How many transactions it would count, and the histogram that these are in. */
+extern uint64 po_stats_untold(int tenant, PoHistogram *service);
+
 /* Takes one termination out of the minute's allowance, which all who end sessions
  * share; false when it is used up. */
 extern bool po_stats_take_termination(int64 now);
@@ -67,6 +80,7 @@ extern PoBreakerEvent po_stats_breaker_check(int tenant, int64 now, int sessions
 /* ---------- by anyone ---------- */
 
 extern void po_stats_copy(int tenant, PoTenantStats *stats);
+extern int	po_stats_recommended_size(int tenant);
 extern void po_stats_copy_gaps(int tenant, PoHistogram *gaps);
 extern void po_stats_restore(int tenant, const PoTenantStats *saved);
 

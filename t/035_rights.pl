@@ -46,6 +46,8 @@ my %function = (
 	pool_set_timeouts => [ set => q{'t_mine@postgres', '1h'} ],
 	pool_stats => [ read => '' ],
 	pool_stats_cluster => [ read => '' ],
+	pool_stats_cluster_history => [ read => '' ],
+	pool_stats_history => [ read => '' ],
 	pool_stats_pooler => [ read => '' ],
 	pool_stats_session => [ read => '' ],
 	pool_sync => [ set => q{'0s'} ],
@@ -73,6 +75,17 @@ my %column = (
 			worker_errors shared_memory_bytes)),
 		last_error => 'stats',
 		last_error_at => 'stats'
+	},
+	pool_stats_history => {
+		map { $_ => 'own' } qw(bucket_start bucket_ms tenant sessions_avg sessions_max busy_avg
+			busy_max rejected terminated transactions xact_p50_ms xact_p95_ms xact_p99_ms
+			waiting_max errors max_connections recommended_size)
+	},
+	pool_stats_cluster_history => {
+		(map { $_ => 'all' } qw(bucket_start bucket_ms sessions_avg sessions_max utilization_max
+			waiting_max max_connections)),
+		(map { $_ => 'stats' } qw(busy_avg busy_max rejected terminated errors transactions
+			xact_p50_ms xact_p95_ms xact_p99_ms))
 	},
 	pool_stats_pooler => {
 		(map { $_ => 'own' } qw(pooler datname usename tenant pool_mode pool_size min_pool_size
@@ -106,7 +119,8 @@ my @policy_columns = qw(scope tenant max_connections guaranteed weight on_full w
 # it is "secret": then nobody without pg_read_all_settings may see it.
 my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label database
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
-	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants);
+	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants
+	history_second_rows history_ten_second_rows history_minute_rows);
 $setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.
 $setting{'pool_optimizer.inject'} = 'public';

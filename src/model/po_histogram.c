@@ -39,6 +39,22 @@ po_histogram_total(const PoHistogram *h)
 	return total;
 }
 
+void
+po_histogram_add_small(PoSmallHistogram *h, int64_t us)
+{
+	uint32_t   *count = &h->count[po_histogram_bucket(us)];
+
+	if (*count < UINT32_MAX)
+		(*count)++;
+}
+
+void
+po_histogram_widen(const PoSmallHistogram *from, PoHistogram *to)
+{
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+		to->count[i] = from->count[i];
+}
+
 double
 po_histogram_quantile(const PoHistogram *h, double q)
 {

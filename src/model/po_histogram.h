@@ -26,6 +26,12 @@ typedef struct PoHistogram
 	uint64_t	count[PO_HISTOGRAM_BUCKETS];
 } PoHistogram;
 
+/* The same with smaller counters, which stay at their end, for what is rare. */
+typedef struct PoSmallHistogram
+{
+	uint32_t	count[PO_HISTOGRAM_BUCKETS];
+} PoSmallHistogram;
+
 /* The bucket of a duration; negative ones (a clock set back) count as 0. */
 static inline int
 po_histogram_bucket(int64_t us)
@@ -45,6 +51,9 @@ po_histogram_bucket(int64_t us)
 extern int64_t po_histogram_lower(int bucket);
 
 extern uint64_t po_histogram_total(const PoHistogram *h);
+
+extern void po_histogram_add_small(PoSmallHistogram *h, int64_t us);
+extern void po_histogram_widen(const PoSmallHistogram *from, PoHistogram *to);
 
 /*
  * The duration (us) below which the share q (0..1) lies, interpolated within

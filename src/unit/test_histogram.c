@@ -276,9 +276,33 @@ test_levels_damaged(void)
 	}
 }
 
+/* Small counters say the same as large ones, and stay at their end. */
+static void
+test_histogram_small(void)
+{
+	PoHistogram h = {{0}};
+	PoHistogram wide;
+	PoSmallHistogram small = {{0}};
+
+	for (int i = 0; i < 2000; i++)
+	{
+		int64_t		us = random_odd_int64();
+
+		add(&h, us);
+		po_histogram_add_small(&small, us);
+	}
+	po_histogram_widen(&small, &wide);
+	CHECK(memcmp(&wide, &h, sizeof(h)) == 0);
+	small.count[3] = UINT32_MAX - 1;
+	po_histogram_add_small(&small, 3);
+	po_histogram_add_small(&small, 3);
+	CHECK_INT(small.count[3], UINT32_MAX);
+}
+
 int
 main(void)
 {
+	test_histogram_small();
 	test_histogram_buckets();
 	test_histogram_empty();
 	test_histogram_known();

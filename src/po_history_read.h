@@ -1,0 +1,25 @@
+/*
+ * po_history_read.h
+ *		History at a resolution: rings, and beyond them the table, as one.
+ */
+#ifndef PO_HISTORY_READ_H
+#define PO_HISTORY_READ_H
+
+#include "po_history_cells.h"
+
+/* Times are microseconds since the history's epoch (model/po_history.h). */
+typedef struct PoHistoryQuery
+{
+	int64		resolution;		/* us of a bucket, whole seconds */
+	int64		since;			/* buckets that begin before are not wanted */
+	int64		until;			/* nor those that begin then or later */
+	const char *tenant;			/* NULL = all; PO_HISTORY_CLUSTER_NAME = the cluster */
+} PoHistoryQuery;
+
+/*
+ * Visits each bucket, in no order.  Its length is that of the resolution, more where
+ * only wider buckets are left, and less where it is still open.
+ */
+extern void po_history_read(const PoHistoryQuery *query, PoHistoryVisitor visit, void *arg);
+
+#endif							/* PO_HISTORY_READ_H */
