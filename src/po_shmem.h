@@ -324,7 +324,7 @@ typedef struct PoTenantStats
 	uint64		would_terminate;
 	double		service_us;
 	PoHistogram service;
-	PoHistogram gaps;
+	PoSmallHistogram gaps;		/* shares count, see po_histogram_share_small */
 	PoSmallHistogram waits;		/* of logins in the queue */
 	uint64		waited_us;		/* their sum */
 	int			active;			/* as of the last sample, see counts_tick */

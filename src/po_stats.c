@@ -131,22 +131,42 @@ difference(const pg_atomic_uint64 *now, uint64 *before)
 	return d;
 }
 
-/* total may be NULL. */
+/* What has come to a bucket since it was merged; right across a wrap. */
+static inline uint32
+new_in_bucket(const volatile uint32 *from, uint32 *merged, int i)
+{
+	uint32		value = from[i];
+	uint32		came = value - merged[i];
+
+	if (came != 0)
+		merged[i] = value;
+	return came;
+}
+
 static void
 merge_histogram(PoHistogram *to, PoHistogram *total, const volatile uint32 *from,
 				uint32 *merged)
 {
 	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
 	{
-		uint32		value = from[i];
-		uint32		came = value - merged[i];	/* right across a wrap */
+		uint32		came = new_in_bucket(from, merged, i);
 
 		if (came == 0)
 			continue;
 		to->count[i] += came;
-		if (total != NULL)
-			total->count[i] += came;
-		merged[i] = value;
+		total->count[i] += came;
+	}
+}
+
+static void
+merge_gaps(PoSmallHistogram *to, const volatile uint32 *from, uint32 *merged)
+{
+	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+	{
+		uint32		came = new_in_bucket(from, merged, i);
+
+		if (came > 0)
+			po_histogram_share_small(to, i, came);
 	}
 }
 
@@ -205,7 +225,7 @@ po_stats_merge(int slot_index)
 		add_to_window(&t->recent, transactions, service_us, service_sq - m->service_sq);
 		m->service_sq = service_sq;
 		merge_histogram(&t->service, &po_shared->total.service, a->service, m->service);
-		merge_histogram(&t->gaps, NULL, a->gaps, m->gaps);
+		merge_gaps(&t->gaps, a->gaps, m->gaps);
 	}
 	if (errors > 0)
 	{
@@ -637,7 +657,7 @@ void
 po_stats_copy_gaps(int tenant, PoHistogram *gaps)
 {
 	lock_stats();
-	memcpy(gaps, &po_tenant_stats[tenant].gaps, sizeof(*gaps));
+	po_histogram_widen(&po_tenant_stats[tenant].gaps, gaps);
 	unlock_stats();
 }
 

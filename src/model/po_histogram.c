@@ -49,6 +49,20 @@ po_histogram_add_small(PoSmallHistogram *h, int64_t us)
 }
 
 void
+po_histogram_share_small(PoSmallHistogram *h, int bucket, uint32_t n)
+{
+	while (h->count[bucket] > UINT32_MAX - n && h->count[bucket] > 1)
+	{
+		for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)
+			h->count[i] = h->count[i] / 2 + h->count[i] % 2;
+	}
+	if (h->count[bucket] <= UINT32_MAX - n)
+		h->count[bucket] += n;
+	else
+		h->count[bucket] = UINT32_MAX;
+}
+
+void
 po_histogram_widen(const PoSmallHistogram *from, PoHistogram *to)
 {
 	for (int i = 0; i < PO_HISTOGRAM_BUCKETS; i++)

@@ -55,6 +55,10 @@ extern uint64_t po_histogram_total(const PoHistogram *h);
 extern void po_histogram_add_small(PoSmallHistogram *h, int64_t us);
 extern void po_histogram_widen(const PoSmallHistogram *from, PoHistogram *to);
 
+/* Adds n to a bucket; where there is no room, all buckets are halved first (upwards, so that
+ * none seen becomes never seen): for what is asked for shares only. */
+extern void po_histogram_share_small(PoSmallHistogram *h, int bucket, uint32_t n);
+
 /*
  * The duration (us) below which the share q (0..1) lies, interpolated within
  * its bucket; 0 when the histogram is empty.  Monotone in q.

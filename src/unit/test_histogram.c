@@ -276,6 +276,25 @@ test_levels_damaged(void)
 	}
 }
 
+/* Shares outlast the room that counts have. */
+static void
+test_histogram_shares(void)
+{
+	PoSmallHistogram small = {{0}};
+
+	po_histogram_share_small(&small, 3, 1);
+	for (int i = 0; i < 100; i++)
+	{
+		po_histogram_share_small(&small, 10, 2000000000);
+		po_histogram_share_small(&small, 20, 1000000000);
+	}
+	CHECK_INT(small.count[3], 1);
+	CHECK(small.count[10] > 1000000000);
+	CHECK_NEAR((double) small.count[10] / small.count[20], 2, 0.7);
+	po_histogram_share_small(&small, 10, UINT32_MAX);
+	CHECK(small.count[10] > 4000000000u);
+}
+
 /* Small counters say the same as large ones, and stay at their end. */
 static void
 test_histogram_small(void)
@@ -303,6 +322,7 @@ int
 main(void)
 {
 	test_histogram_small();
+	test_histogram_shares();
 	test_histogram_buckets();
 	test_histogram_empty();
 	test_histogram_known();
