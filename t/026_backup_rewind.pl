@@ -192,8 +192,12 @@ unlike(log_since($torn), qr/ERROR|PANIC|keeper|sampler|without policies/,
 	'nothing of ours runs or complains there');
 # Core looks again every five seconds.
 write_file($torn->data_dir . "/pg_wal/$segment_name", $segment);
-ok($torn->poll_query_until('postgres', q{
-		SELECT sampler_pid IS NOT NULL AND samples > 3 FROM pool_stats_cluster}),
+# Until then psql is refused, maybe before it has been given its statement, which dies.
+ok(wait_until(sub {
+			(eval { $torn->safe_psql('postgres', q{
+				SELECT sampler_pid IS NOT NULL AND samples > 3 FROM pool_stats_cluster}) } // '')
+			  eq 't'
+		}),
 	'with the rest of the WAL it is consistent, and the sampler starts by itself');
 quota_holds($torn, 3, 'then');
 stop_clean($torn);
