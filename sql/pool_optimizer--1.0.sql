@@ -417,7 +417,10 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_stats_history(interval, timestamptz, timestamptz, text) IS
 	'what tenants did in buckets of this length (whole seconds), and in wider ones where only these are left; since NULL = 1440 buckets ago, until NULL = now, for_tenant NULL = all';
 
-CREATE VIEW pool_stats_history AS SELECT * FROM pool_stats_history('1 min');
+-- With all arguments, so that no function with fewer that somebody planted is preferred.
+CREATE VIEW pool_stats_history AS
+	SELECT * FROM pool_stats_history('1 min'::interval, NULL::timestamptz, NULL::timestamptz,
+									 NULL::text);
 COMMENT ON VIEW pool_stats_history IS
 	'One row per tenant and minute of the last day, or five minutes where minutes are gone: sessions, busy sessions, transactions, refusals';
 COMMENT ON COLUMN pool_stats_history.bucket_start IS 'when the bucket begins';
@@ -452,7 +455,8 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_stats_cluster_history(interval, timestamptz, timestamptz) IS
 	'the same of all tenants together';
 
-CREATE VIEW pool_stats_cluster_history AS SELECT * FROM pool_stats_cluster_history('1 min');
+CREATE VIEW pool_stats_cluster_history AS
+	SELECT * FROM pool_stats_cluster_history('1 min'::interval, NULL::timestamptz, NULL::timestamptz);
 COMMENT ON VIEW pool_stats_cluster_history IS
 	'One row per minute of the last day in which the server was watched, or five minutes where minutes are gone: the whole cluster';
 COMMENT ON COLUMN pool_stats_cluster_history.bucket_start IS 'when the bucket begins';
