@@ -32,6 +32,7 @@ OBJS = \
 	src/model/po_recommend.o \
 	src/model/po_curve.o \
 	src/model/po_client_size.o \
+	src/model/po_instances.o \
 	src/model/po_share.o \
 	src/model/po_capacity.o \
 	src/model/po_pooler_rows.o \
@@ -41,6 +42,7 @@ OBJS = \
 	src/po_worker.o \
 	src/po_events.o \
 	src/po_pooler_table.o \
+	src/po_client_table.o \
 	src/po_resolve.o \
 	src/po_registry.o \
 	src/po_sharing.o \

@@ -347,6 +347,37 @@ COMMENT ON COLUMN pool_recommendations.fair_share IS 'most connections it may ha
 COMMENT ON COLUMN pool_recommendations.login_ms IS '95 % of its logins took no longer; null when none was seen';
 COMMENT ON COLUMN pool_recommendations.busy_rise IS 'so many more sessions get busy within a login, or a sample, 99 % of the times that more do';
 
+CREATE FUNCTION pool_recommendations_client(
+	OUT tenant text, OUT application text, OUT instances integer, OUT instances_seen integer,
+	OUT peak_overlap integer, OUT size_per_instance integer, OUT min_per_instance integer,
+	OUT sessions integer, OUT most_sessions integer, OUT addresses integer,
+	OUT busy_mean float8, OUT told_by text, OUT limited_by text, OUT confidence float8,
+	OUT reason text, OUT peak_at timestamptz, OUT first_seen timestamptz)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_recommendations_client_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION pool_recommendations_client() IS 'the rows of view pool_recommendations_client';
+
+CREATE VIEW pool_recommendations_client AS SELECT * FROM pool_recommendations_client();
+COMMENT ON VIEW pool_recommendations_client IS
+	'One row per tenant and application: what the pool in each of its processes should have';
+COMMENT ON COLUMN pool_recommendations_client.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_recommendations_client.application IS 'application_name at connect, # for numbers and words that only one process has; null without pg_read_all_stats if it is not one''s own';
+COMMENT ON COLUMN pool_recommendations_client.instances IS 'processes, as far as they can be told apart, that have sessions now';
+COMMENT ON COLUMN pool_recommendations_client.instances_seen IS 'different ones in the last 24 hours';
+COMMENT ON COLUMN pool_recommendations_client.peak_overlap IS 'most at the same time in this week and the one before, as in a rolling deploy';
+COMMENT ON COLUMN pool_recommendations_client.size_per_instance IS 'connections that the pool of each should have at most';
+COMMENT ON COLUMN pool_recommendations_client.min_per_instance IS 'connections that each should keep open without work';
+COMMENT ON COLUMN pool_recommendations_client.sessions IS 'sessions they have now';
+COMMENT ON COLUMN pool_recommendations_client.most_sessions IS 'the most that one of them has';
+COMMENT ON COLUMN pool_recommendations_client.addresses IS 'different addresses they have';
+COMMENT ON COLUMN pool_recommendations_client.busy_mean IS 'their sessions that are busy, on average';
+COMMENT ON COLUMN pool_recommendations_client.told_by IS 'how they are told apart: process (its id), name (application_name), address';
+COMMENT ON COLUMN pool_recommendations_client.limited_by IS 'what bounds size_per_instance: load, recommended_size, present, quota, database_quota, role_quota, cluster_quota, database_limit, role_limit, server, one_each';
+COMMENT ON COLUMN pool_recommendations_client.confidence IS 'how sure that is (0..1)';
+COMMENT ON COLUMN pool_recommendations_client.reason IS 'the reason in a sentence';
+COMMENT ON COLUMN pool_recommendations_client.peak_at IS 'when peak_overlap was reached first';
+COMMENT ON COLUMN pool_recommendations_client.first_seen IS 'since when the application is known';
+
 CREATE FUNCTION pool_events(
 	OUT at timestamptz, OUT kind text, OUT tenant text, OUT pid integer, OUT reason text,
 	OUT detail jsonb)
@@ -597,8 +628,8 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- ---------------------------------------------------------------------------
 
 GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_events, pool_stats_pooler, pool_stats_history,
-	pool_stats_cluster_history TO PUBLIC;
+	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
+	pool_stats_history, pool_stats_cluster_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;

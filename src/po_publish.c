@@ -34,6 +34,7 @@
 #include "model/po_curve.h"
 #include "po_act.h"
 #include "po_client_config.h"
+#include "po_client_table.h"
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
@@ -66,6 +67,7 @@ PG_FUNCTION_INFO_V1(pool_stats_cluster_history_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
+PG_FUNCTION_INFO_V1(pool_recommendations_client_1_0);
 PG_FUNCTION_INFO_V1(pool_sync_1_0);
 PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
 PG_FUNCTION_INFO_V1(pool_reset_stats_1_0);
@@ -1402,6 +1404,124 @@ pool_client_config_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(po_client_config_text(&subject)));
 }
 
+/* ---------- pool_recommendations_client ---------- */
+
+static void
+fill_application(const PoClientSeen *seen, PoApplication *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sessions = seen->sessions;
+	a->most_sessions = seen->most_sessions;
+	a->live = seen->live;
+	a->usual = seen->usual;
+	a->peak = seen->peak;
+	a->addresses = seen->addresses;
+	a->told = seen->told;
+	a->busy = seen->busy;
+}
+
+static void
+fill_tenant(int tenant, const PoTenant *t, PoTenantStats *s, PoInstancesTenant *of)
+{
+	PoClientSubject subject;
+	PoPoolerDemand demand;
+
+	memset(of, 0, sizeof(*of));
+	po_stats_copy(tenant, s);
+	of->recommendation = &s->recommendation;
+	of->input = &s->input;
+	of->target_wait_us = t->fields.target_wait_us;
+	po_pooler_table_demand(tenant, &demand);
+	of->has_pooler = demand.clients + demand.linked > 0;
+
+	memset(&subject, 0, sizeof(subject));
+	split_name(t->name, &subject);
+	fill_ceilings(t, &subject);
+	of->ceiling = po_client_lowest_ceiling(subject.in.ceiling, &of->ceiling_by);
+}
+
+/* What others in its tenant call themselves is nothing for a plain role. */
+static bool
+sees_application(const char *application)
+{
+	int			slot = po_session_my_slot();
+	char		mine[PO_PART_LEN];
+
+	if (po_view_sees_all())
+		return true;
+	if (slot < 0)
+		return false;
+	(void) po_instances_family(po_slots[slot].application, mine);
+	return strcmp(application, mine) == 0;
+}
+
+static void
+put_client(Row *row, const PoTenant *t, const PoInstancesTenant *of, const PoClientSeen *seen,
+		   const PoApplication *a)
+{
+	char		reason[PO_RECOMMEND_REASON_LEN];
+
+	po_instances_reason(of, a, reason, sizeof(reason));
+	add_text(row, t->name);
+	add_text(row, sees_application(seen->application) ? seen->application : NULL);
+	add_int(row, seen->live);
+	add_int(row, seen->seen);
+	add_int(row, seen->peak);
+	add_int(row, a->each);
+	add_int(row, a->each_min);
+	add_int(row, seen->sessions);
+	add_int(row, seen->most_sessions);
+	add_int(row, seen->addresses);
+	add_double(row, seen->busy);
+	add_text(row, po_told_name(seen->told));
+	add_text(row, po_instances_rule_name(of, a));
+	add_double(row, a->confidence);
+	add_text(row, reason);
+	add_time(row, seen->peak_at);
+	add_time(row, seen->first_seen);
+	end_row(row);
+}
+
+/* All applications of one tenant, as they share what it has. */
+static void
+put_clients(Row *row, int tenant, const PoClientSeen *seen, int n)
+{
+	PoTenant	t;
+	PoTenantStats s;
+	PoInstancesTenant of;
+	PoApplication *application;
+
+	if (!po_view_sees_tenant(tenant) || !po_registry_copy_tenant(tenant, &t))
+		return;
+	fill_tenant(tenant, &t, &s, &of);
+	application = palloc(n * sizeof(PoApplication));
+	for (int i = 0; i < n; i++)
+		fill_application(&seen[i], &application[i]);
+	po_instances_plan(&of, application, n);
+	for (int i = 0; i < n; i++)
+		put_client(row, &t, &of, &seen[i], &application[i]);
+	pfree(application);
+}
+
+Datum
+pool_recommendations_client_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoClientSeen *seen;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	seen = po_client_table_copy(&n);
+	for (int first = 0, end; first < n; first = end)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (end = first + 1; end < n && seen[end].tenant == seen[first].tenant;)
+			end++;
+		put_clients(&row, seen[first].tenant, seen + first, end - first);
+	}
+	return (Datum) 0;
+}
+
 /* ---------- pool_sync ---------- */
 
 Datum
@@ -1597,6 +1717,7 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 		n = po_view_tenant_count();
 		for (int i = 0; i < n; i++)
 			po_metrics_reset_tenant(i);
+		po_client_table_reset(-1);
 		PG_RETURN_VOID();
 	}
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -1607,5 +1728,6 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 				 errmsg("tenant \"%s\" does not exist", name),
 				 errhint("The names are in pool_stats.")));
 	po_metrics_reset_tenant(tenant);
+	po_client_table_reset(tenant);
 	PG_RETURN_VOID();
 }

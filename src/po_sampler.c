@@ -31,6 +31,7 @@
 
 #include "po_act.h"
 #include "po_alert.h"
+#include "po_client_table.h"
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
@@ -52,6 +53,8 @@
 #define RESTART_AFTER_S		1
 #define STATE_EVERY_US		(PO_RARELY_S * PO_US_PER_S)
 #define ALERT_EVERY_US		PO_US_PER_S
+#define CLIENTS_EVERY_US	PO_US_PER_S
+#define CLIENTS_MEMORY		30	/* evaluation intervals, as in po_stats.c */
 #define RECONCILE_EVERY_US	(PO_RARELY_S * PO_US_PER_S)
 #define EVALUATE_PER_PASS	256
 #define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
@@ -100,7 +103,7 @@ static int64 *evaluate_at;		/* per tenant; 0 = no session seen yet */
 static int	evaluate_cursor = 0;
 static PoCandidate *candidates;
 static int	n_candidates;
-static uint64 *group_keys;		/* per slot */
+static uint64 *group_keys;		/* per slot; 0 = no session met */
 static SessionGroup *groups;
 static int64 group_window_end = 0;
 static MemoryContext round_context;
@@ -111,6 +114,7 @@ static int64 last_tick = 0;
 static int64 state_due = 0;
 static int64 reconcile_due = 0;
 static int64 alert_due = 0;
+static int64 clients_due = 0;
 static uint32 seen_generation = 0;
 static bool rescan = true;
 
@@ -146,7 +150,6 @@ group_key(const PoSlot *slot)
 static void
 start_watch(int slot, PoWatch *w, int tenant, const PoSeen *seen)
 {
-	group_keys[slot] = group_key(&po_slots[slot]);
 	if (evaluate_at[tenant] == 0)
 		evaluate_at[tenant] = ticks;
 	w->pid = seen->pid;
@@ -156,6 +159,25 @@ start_watch(int slot, PoWatch *w, int tenant, const PoSeen *seen)
 	w->start_before = po_judge_new_age(now - seen->backend_start, ticks);
 	w->reported_for = 0;
 	w->growth_probability = 0;
+}
+
+/* Which client it is of is in private memory: a sampler that was started again has to ask
+ * of all sessions, also of those that the one before it has watched. */
+static void
+meet_client(int slot, int tenant)
+{
+	group_keys[slot] = group_key(&po_slots[slot]);
+	po_client_table_enter(slot, ticks, now,
+						  CLIENTS_MEMORY * policy_of(tenant)->evaluation_interval_us);
+}
+
+static void
+forget_client(int slot)
+{
+	if (group_keys[slot] == 0)
+		return;
+	group_keys[slot] = 0;
+	po_client_table_leave(slot, ticks);
 }
 
 static void
@@ -215,6 +237,8 @@ count_busy(int slot, int tenant, const PoSeen *seen)
 	else
 		o->active++;
 	o->waits[wait]++;
+	if (is_tick)
+		po_client_table_busy(slot, dt_us);
 }
 
 /* Nothing can be found before a young gap reaches this (us since its start). */
@@ -272,11 +296,14 @@ look_at(int slot)
 	if (!po_sample_read(slot, &seen))
 	{
 		w->seen = false;
+		forget_client(slot);
 		glances[slot].changecount = seen.changecount;
 		glances[slot].quiet_until = PG_INT64_MAX;
 		return;
 	}
 	same = w->seen && w->pid == seen.pid && w->backend_start == seen.backend_start;
+	if (!same)
+		forget_client(slot);
 	unchanged = same && w->state == seen.state &&
 		pg_atomic_read_u64(&w->state_change) == (uint64) seen.state_change;
 	/* Read once: the session may leave at any moment. */
@@ -285,6 +312,8 @@ look_at(int slot)
 		return;					/* not one that we let in */
 	if (!same)
 		start_watch(slot, w, tenant, &seen);
+	if (group_keys[slot] == 0)
+		meet_client(slot, tenant);
 	if (!unchanged)
 		start_state(slot, w, &seen);
 	if (seen.state == PO_STATE_ACTIVE)
@@ -559,6 +588,15 @@ step_alert(void)
 }
 
 static void
+step_clients(void)
+{
+	if (ticks < clients_due)
+		return;
+	clients_due = ticks + CLIENTS_EVERY_US;
+	po_client_table_flush(ticks);
+}
+
+static void
 step_keeper(void)
 {
 	po_keeper_manage();
@@ -670,6 +708,7 @@ run_round(void)
 	run_step("sweep", step_sweep);
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
+	run_step("clients", step_clients);
 	run_step("keeper", step_keeper);
 	run_step("pooler", step_pooler);
 	run_step("state", step_state);
@@ -739,6 +778,7 @@ attach(void)
 	po_reclaim_attach();
 	po_sharing_attach();
 	po_history_rings_attach();
+	po_client_table_attach();
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
@@ -129,6 +131,22 @@ connect_address(const Port *port, PoSlot *slot)
 		po_cidr_print(&slot->cidr, slot->address, sizeof(slot->address));
 }
 
+/* The process at the other end, which only a socket of this machine tells; 0 = unknown,
+ * as when it is in another container. */
+static int
+connect_pid(const Port *port)
+{
+#ifdef SO_PEERCRED
+	struct ucred peer;
+	socklen_t	len = sizeof(peer);
+
+	if (port->raddr.addr.ss_family == AF_UNIX &&
+		getsockopt(port->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		return (int) peer.pid;
+#endif
+	return 0;
+}
+
 /* False if there is no such role: core will refuse. */
 static bool
 role_exemption(const char *role, PoExempt *exempt)
@@ -166,6 +184,7 @@ identify(const Port *port, PoSlot *slot, char *tenant_name)
 	po_name_copy(slot->application, application, PO_PART_LEN);
 	po_name_copy(slot->label, connect_label(port), PO_PART_LEN);
 	connect_address(port, slot);
+	slot->client_pid = connect_pid(port);
 	pg_atomic_write_u32(&slot->keeps, 0);
 	pg_atomic_write_u32(&slot->order.phase, PO_ORDER_NONE);
 

@@ -39,6 +39,10 @@ bool	   *po_metrics_summed = NULL;
 PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];
 PoHistoryMember *po_history_members[PO_HISTORY_FINE];
 PoHistoryOpen *po_history_open = NULL;
+PoClientApplication *po_client_applications = NULL;
+PoClientInstance *po_client_instances = NULL;
+int		   *po_application_buckets = NULL;
+int		   *po_instance_buckets = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -79,6 +83,11 @@ set_sizes(PoShared *s)
 	s->n_policies = po_guc_max_tenants + 256;
 	s->n_events = po_guc_history_events;
 	s->n_pools = po_guc_max_tenants + 256;
+	/* More than there can be with sessions, so that some is always free or long gone. */
+	s->n_client_applications = po_guc_max_tenants + MaxBackends;
+	s->n_client_instances = po_guc_max_tenants + 4 * MaxBackends;
+	for (s->n_client_buckets = 64; s->n_client_buckets < s->n_client_instances;)
+		s->n_client_buckets *= 2;
 	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
 		s->n_buckets *= 2;
 	set_history_sizes(s);
@@ -127,6 +136,11 @@ lay_out(const PoShared *s, char *base)
 		TAKE(po_history_members[i],
 			 mul_size(s->history[i].n_members, sizeof(PoHistoryMember)));
 	TAKE(po_history_open, mul_size(s->n_tenants + 1, sizeof(PoHistoryOpen)));
+	TAKE(po_client_applications, mul_size(s->n_client_applications,
+										  sizeof(PoClientApplication)));
+	TAKE(po_client_instances, mul_size(s->n_client_instances, sizeof(PoClientInstance)));
+	TAKE(po_application_buckets, mul_size(s->n_client_buckets, sizeof(int)));
+	TAKE(po_instance_buckets, mul_size(s->n_client_buckets, sizeof(int)));
 #undef TAKE
 	return at;
 }
@@ -209,6 +223,19 @@ init_history(void)
 }
 
 static void
+init_clients(void)
+{
+	PoShared   *s = po_shared;
+
+	for (int i = 0; i < s->n_client_applications; i++)
+		po_client_applications[i].next = i + 1 < s->n_client_applications ? i + 1 : -1;
+	for (int i = 0; i < s->n_client_instances; i++)
+		po_client_instances[i].next = i + 1 < s->n_client_instances ? i + 1 : -1;
+	for (int i = 0; i < s->n_client_buckets; i++)
+		po_application_buckets[i] = po_instance_buckets[i] = -1;
+}
+
+static void
 init_shared(PoShared *s, const PoShared *sizes, Size size)
 {
 	memcpy(s, sizes, sizeof(PoShared));
@@ -254,6 +281,7 @@ startup(void)
 		init_slots();
 		init_registry();
 		init_history();
+		init_clients();
 	}
 	LWLockRelease(AddinShmemInitLock);
 

@@ -14,6 +14,7 @@
  *		PO_LOCK_POOLERS		what poolers said						po_pooler_table.c
  *		PO_LOCK_METRICS		which tenants have metrics of their own	po_metrics.c
  *		PO_LOCK_HISTORY		rings of history, open buckets			po_history_rings.c
+ *		PO_LOCK_CLIENTS		applications and their instances		po_client_table.c
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -30,6 +31,7 @@
 #include "model/po_brake.h"
 #include "model/po_histogram.h"
 #include "model/po_history.h"
+#include "model/po_instances.h"
 #include "model/po_listing.h"
 #include "model/po_names.h"
 #include "model/po_policy.h"
@@ -46,10 +48,11 @@ typedef enum PoLock
 	PO_LOCK_STATUS,
 	PO_LOCK_POOLERS,
 	PO_LOCK_METRICS,
-	PO_LOCK_HISTORY
+	PO_LOCK_HISTORY,
+	PO_LOCK_CLIENTS
 } PoLock;
 
-#define PO_N_LOCKS			7
+#define PO_N_LOCKS			8
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -151,6 +154,7 @@ typedef struct PoSlot
 	char		address[PO_PART_LEN];
 	char		label[PO_PART_LEN];
 	PoCidr		cidr;
+	int			client_pid;		/* of the client's process; 0 = not known */
 
 	/* PO_LOCK_ADMISSION, the phase is also read without. */
 	pg_atomic_uint32 phase;		/* PoSlotPhase */
@@ -507,6 +511,51 @@ typedef struct PoMetricsState
 	PoListing	listing;
 } PoMetricsState;
 
+/* ---------- direct clients ---------- */
+
+/*
+ * An application of a tenant.  Written by the sampler (and by who resets statistics)
+ * under PO_LOCK_CLIENTS; live and in_use are read by the sampler without.
+ */
+typedef struct PoClientApplication
+{
+	uint64		key;			/* hash of tenant and name */
+	int			tenant;
+	int			next;			/* in its bucket, or in the free list; -1 = last */
+	bool		in_use;
+	int			first_instance; /* -1 = none */
+	int			sessions;
+	int			live;			/* instances with sessions */
+	PoOverlap	overlap;
+	TimestampTz peak_at;
+	TimestampTz first_seen;
+	int64		memory_us;
+	PoPresence	presence;
+	char		name[PO_PART_LEN];
+} PoClientApplication;
+
+/* An instance of it: see po_instances.h.  Likewise */
+typedef struct PoClientInstance
+{
+	uint64		key;			/* hash of all that tells it from others */
+	int64		last_seen;		/* monotonic us, when a session came or went */
+	int			application;	/* constant while in use */
+	int			next;			/* in its bucket, or in the free list; -1 = last */
+	int			after;			/* among those of its application; -1 = last */
+	int			before;			/* -1 = first */
+	int			sessions;
+	uint32		address;		/* hash */
+	uint8		told;			/* PoTold */
+	bool		in_use;
+} PoClientInstance;
+
+/* PO_LOCK_CLIENTS, written by the sampler */
+typedef struct PoClients
+{
+	int			free_application;	/* -1 = none */
+	int			free_instance;
+} PoClients;
+
 /* ---------- the whole ---------- */
 
 typedef struct PoShared
@@ -518,6 +567,9 @@ typedef struct PoShared
 	int			n_policies;
 	int			n_events;		/* of each ring */
 	int			n_pools;		/* of all poolers */
+	int			n_client_applications;
+	int			n_client_instances;
+	int			n_client_buckets;	/* of each of these two, a power of two */
 	int			n_buckets;		/* of tenants and of counters, a power of two */
 	int			usable;			/* connections that plain clients can have */
 	int			max_waiting;
@@ -555,6 +607,7 @@ typedef struct PoShared
 	PoPoolers	poolers;		/* PO_LOCK_POOLERS */
 	PoStatsTotal total;			/* PO_LOCK_STATS */
 	PoHistoryLevel history[PO_HISTORY_LEVELS];	/* PO_LOCK_HISTORY */
+	PoClients	clients;		/* PO_LOCK_CLIENTS */
 } PoShared;
 
 /* NULL in a process where the library was not preloaded. */
@@ -574,6 +627,10 @@ extern bool *po_metrics_summed; /* per tenant: is_summed of po_listing.h.  PO_LO
 extern PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];
 extern PoHistoryMember *po_history_members[PO_HISTORY_FINE];
 extern PoHistoryOpen *po_history_open;	/* of the minute: tenants, then the cluster */
+extern PoClientApplication *po_client_applications;
+extern PoClientInstance *po_client_instances;
+extern int *po_application_buckets;
+extern int *po_instance_buckets;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

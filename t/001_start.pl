@@ -42,7 +42,8 @@ my %call = (
 	pool_metrics_tenant => q{SELECT * FROM pool_metrics_tenant()},
 	pool_metrics_pooler => q{SELECT * FROM pool_metrics_pooler()},
 	pool_stats_history => q{SELECT * FROM pool_stats_history()},
-	pool_stats_cluster_history => q{SELECT * FROM pool_stats_cluster_history()});
+	pool_stats_cluster_history => q{SELECT * FROM pool_stats_cluster_history()},
+	pool_recommendations_client => q{SELECT * FROM pool_recommendations_client()});
 
 # Triggers and the row-level security of the table: a restore before the restart, and
 # a look at its rows, must work.

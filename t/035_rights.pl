@@ -49,6 +49,7 @@ my %function = (
 	pool_stats_cluster_history => [ read => '' ],
 	pool_stats_history => [ read => '' ],
 	pool_stats_pooler => [ read => '' ],
+	pool_recommendations_client => [ read => '' ],
 	pool_stats_session => [ read => '' ],
 	pool_sync => [ set => q{'0s'} ],
 	pool_terminate_leaked => [ act => q{'nobody*'} ],
@@ -103,6 +104,12 @@ my %column = (
 			recommended_max busy_p50 busy_p95 busy_max arrival_rate service_ms bottleneck
 			predicted_wait_ms confidence method reason computed_at busy_mean target
 			predicted_wait_p95_ms fair_share login_ms busy_rise)
+	},
+	pool_recommendations_client => {
+		(map { $_ => 'own' } qw(tenant instances instances_seen peak_overlap size_per_instance
+			min_per_instance sessions most_sessions addresses busy_mean told_by limited_by
+			confidence reason peak_at first_seen)),
+		application => 'mine'
 	},
 	pool_events => {
 		(map { $_ => 'own' } qw(at kind tenant reason)),
@@ -784,6 +791,7 @@ ok($node->poll_query_until('postgres',
 # view => [ rows that are the caller's own ]
 my %is_mine = (
 	pool_stats_session => 'pid = pg_backend_pid()',
+	pool_recommendations_client => q{application = 'looking'},
 	pool_events => 'pid = pg_backend_pid()');
 
 foreach my $role (qw(t_mine r_stats))

@@ -37,6 +37,8 @@ sub tmux
 	return Encode::decode('UTF-8', $out);
 }
 
+# Also when the test is told to end.
+$SIG{TERM} = $SIG{HUP} = $SIG{INT} = sub { die "ended by a signal\n" };
 END
 {
 	my $status = $?;

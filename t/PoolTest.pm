@@ -92,7 +92,8 @@ sub psql_as
 }
 
 # Logs in and waits until it is known whether that succeeded.  %opt: dbname, options,
-# application_name, host (127.0.0.1 for TCP), startup => { further parameters }.
+# application_name, host (127.0.0.1 for TCP), from (the client's address then), startup =>
+# { further parameters }.
 sub open_session
 {
 	my ($node, $role, %opt) = @_;
@@ -309,7 +310,7 @@ sub new
 
 	$startup{application_name} = $opt{application_name} if defined $opt{application_name};
 	$startup{options} = $opt{options} if defined $opt{options};
-	$self->{socket} = connect_to($node, $opt{host});
+	$self->{socket} = connect_to($node, $opt{host}, $opt{from});
 	my $body = pack('N', PROTOCOL_3) . join('', map { "$_\0$startup{$_}\0" } sort keys %startup)
 	  . "\0";
 	$self->write_all(pack('N', length($body) + 4) . $body);
@@ -318,14 +319,15 @@ sub new
 
 sub connect_to
 {
-	my ($node, $host) = @_;
+	my ($node, $host, $from) = @_;
 	my $deadline = time() + $PoolTest::TIMEOUT;
 
 	# A full listen queue answers EAGAIN on a Unix-domain socket.
 	while (1)
 	{
 		my $socket = defined $host
-		  ? IO::Socket::INET->new(PeerAddr => $host, PeerPort => $node->port, Proto => 'tcp')
+		  ? IO::Socket::INET->new(PeerAddr => $host, PeerPort => $node->port, Proto => 'tcp',
+			(defined $from ? (LocalAddr => $from) : ()))
 		  : IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port);
 
 		return $socket if defined $socket;

@@ -149,19 +149,21 @@ note(PoClientPlan *plan, PoClientRemark remark, bool holds)
 
 /* ---------- sizes ---------- */
 
-static void
-find_ceiling(const PoClientInput *in, PoClientPlan *plan)
+int
+po_client_lowest_ceiling(const int ceiling[PO_N_CEILINGS], PoCeiling *by)
 {
-	plan->ceiling = PO_UNLIMITED;
-	plan->ceiling_by = PO_CEILING_SERVER;
+	int			lowest = PO_UNLIMITED;
+
+	*by = PO_CEILING_SERVER;
 	for (int i = 0; i < PO_N_CEILINGS; i++)
 	{
-		if (in->ceiling[i] >= 0 && (plan->ceiling < 0 || in->ceiling[i] < plan->ceiling))
+		if (ceiling[i] >= 0 && (lowest < 0 || ceiling[i] < lowest))
 		{
-			plan->ceiling = in->ceiling[i];
-			plan->ceiling_by = (PoCeiling) i;
+			lowest = ceiling[i];
+			*by = (PoCeiling) i;
 		}
 	}
+	return lowest;
 }
 
 static void
@@ -174,7 +176,7 @@ divide(const PoClientInput *in, PoClientPlan *plan)
 	plan->peak = in->instances;
 	if (!facts_of(in->client)->is_pooler)
 		plan->peak += (in->instances + 3) / 4;
-	find_ceiling(in, plan);
+	plan->ceiling = po_client_lowest_ceiling(in->ceiling, &plan->ceiling_by);
 	most = plan->ceiling < 0 ? MAX_COUNT : plan->ceiling / plan->peak;
 	plan->each = within(part, 1, most > 1 ? most : 1);
 	plan->each_min = within(in->min / in->instances, 0, plan->each);

@@ -139,6 +139,9 @@ extern bool po_client_contradicts(PoClientRemark remark);
 extern void po_client_remark(const PoClientInput *in, const PoClientPlan *plan,
 							 PoClientRemark remark, char *text, size_t size);
 
+/* The lowest of them, PO_UNLIMITED if there is none. */
+extern int	po_client_lowest_ceiling(const int ceiling[PO_N_CEILINGS], PoCeiling *by);
+
 /* "the quota (max_connections)" and so on. */
 extern const char *po_client_ceiling_name(PoCeiling ceiling);
 

@@ -416,6 +416,7 @@ set_warm(const PoSizingInput *in, const Limits *l, PoRecommendation *out)
 	int64_t		target_us = (int64_t) sane_number(l->target_us, MOST_US);
 	int			open = po_warmup_open(&in->warmup, out->busy_p50, target_us);
 
+	out->slow_logins = !po_warmup_is_fast(&in->warmup, target_us);
 	out->warm = open >= 0 && out->method > PO_METHOD_TOO_LITTLE_DATA;
 	if (out->warm)
 		out->min = lesser(greater(open, l->lowest), out->size);
@@ -702,7 +703,7 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
 
 /* Why some are kept open.  Of a pool that is all kept open nobody asks. */
 static void
-say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
+say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	const PoWarmupDemand *w = &in->warmup;
 	char		login[TIME_LEN];
@@ -711,12 +712,12 @@ say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, doub
 	if (!r->warm || (r->min == r->size && r->size == 1))
 		return;
 	say(s, "; %d to keep open", r->min);
-	if (po_warmup_is_fast(w, (int64_t) sane_number(target_us, MOST_US)))
-		say(s, ", as a login takes %s, no longer than the target",
-			time_text((double) w->login_us, login));
-	else
+	if (r->slow_logins)
 		say(s, ", as %d more can get busy within %s, and a login takes %s", w->rise,
 			time_text((double) w->span_us, span), time_text((double) w->login_us, login));
+	else
+		say(s, ", as a login takes %s, no longer than the target",
+			time_text((double) w->login_us, login));
 }
 
 static void
@@ -796,7 +797,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			break;
 	}
 	say_limits(&s, r, in, policy);
-	say_warmup(&s, r, in, limits.target_us);
+	say_warmup(&s, r, in);
 	say_bottleneck(&s, r, in);
 	say_confidence(&s, r, in);
 }

@@ -87,7 +87,8 @@ typedef struct PoRecommendation
 	bool		clamped_share;	/* by what others want */
 	bool		held;			/* thresholds kept the previous size */
 	bool		stepped;		/* a step shortened the move */
-	bool		warm;			/* min follows from rises and logins */
+	bool		warm;			/* min follows from rises and logins, */
+	bool		slow_logins;	/* and these are too slow for those */
 } PoRecommendation;
 
 /*

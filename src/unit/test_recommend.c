@@ -597,6 +597,7 @@ test_reason_damaged(void)
 		r.held = random_below(2);
 		r.stepped = random_below(2);
 		r.warm = random_below(2);
+		r.slow_logins = random_below(2);
 		if (random_below(4))
 			r.method = (PoMethod) random_below(6);
 		if (random_below(2))
