@@ -84,8 +84,8 @@ set_sizes(PoShared *s)
 	s->n_events = po_guc_history_events;
 	s->n_pools = po_guc_max_tenants + 256;
 	/* More than there can be with sessions, so that some is always free or long gone. */
-	s->n_client_applications = po_guc_max_tenants + MaxBackends;
-	s->n_client_instances = po_guc_max_tenants + 4 * MaxBackends;
+	s->n_client_applications = po_guc_max_tenants / 2 + MaxBackends;
+	s->n_client_instances = po_guc_max_tenants / 2 + 4 * MaxBackends;
 	for (s->n_client_buckets = 64; s->n_client_buckets < s->n_client_instances;)
 		s->n_client_buckets *= 2;
 	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
