@@ -37,6 +37,7 @@ OBJS = \
 	src/model/po_capacity.o \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
+	src/model/po_plot.o \
 	src/po_guc.o \
 	src/po_shmem.o \
 	src/po_worker.o \
