@@ -69,7 +69,19 @@ OBJS = \
 	src/po_sampler.o \
 	src/po_policy_rls.o \
 	src/po_policy_sql.o \
+	src/po_text.o \
 	src/po_client_config.o \
+	src/po_html.o \
+	src/po_report_data.o \
+	src/po_report_advice.o \
+	src/po_report_chart.o \
+	src/po_report_page.o \
+	src/po_report_sections.o \
+	src/po_report_past.o \
+	src/po_report_size.o \
+	src/po_report_now.o \
+	src/po_report_verdict.o \
+	src/po_report.o \
 	src/po_publish.o \
 	pool_optimizer.o
 

@@ -539,6 +539,14 @@ RETURNS text
 COMMENT ON FUNCTION pool_client_config(text, text, integer) IS
 	'text to paste into pgbouncer, odyssey, pgdog, prisma, hikaricp, node-postgres, sqlalchemy, pgx or npgsql: the recommended size divided by its processes, timeouts that fit the policy, contradictions as comments';
 
+-- Its plans are many and small: compiling them would take longer than running them.
+CREATE FUNCTION pool_report(since interval DEFAULT '1 day')
+RETURNS text
+	AS 'MODULE_PATHNAME', 'pool_report_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET jit = off;
+COMMENT ON FUNCTION pool_report(interval) IS
+	'one page of HTML: what is wrong and what to do, use over time, sizes, leaks, refusals, holders and changes, as far as the caller may see them';
+
 -- ---------------------------------------------------------------------------
 -- Monitoring
 -- ---------------------------------------------------------------------------

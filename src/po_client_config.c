@@ -15,6 +15,7 @@
 #include "mb/pg_wchar.h"
 
 #include "po_client_config.h"
+#include "po_text.h"
 
 #define COMMENT_COLUMNS	94
 #define REMARK_LEN		400
@@ -62,49 +63,11 @@ blank(Text *t)
 
 /* ---------- characters ---------- */
 
-/* As UTF-8; what cannot be said in it as '?'. */
-static char *
-to_utf8(const char *text)
-{
-	char	   *copy = pstrdup(text);
-
-	if (GetDatabaseEncoding() != PG_SQL_ASCII)
-		return pg_server_to_any(copy, (int) strlen(copy), PG_UTF8);
-	if (pg_verify_mbstr(PG_UTF8, copy, (int) strlen(copy), true))
-		return copy;
-	for (char *c = copy; *c != '\0'; c++)
-	{
-		if (IS_HIGHBIT_SET(*c))
-			*c = '?';
-	}
-	return copy;
-}
-
-/* The next character of valid UTF-8; moves on. */
-static pg_wchar
-next_char(const char **utf8)
-{
-	pg_wchar	c = utf8_to_unicode((const unsigned char *) *utf8);
-
-	*utf8 += pg_encoding_mblen(PG_UTF8, *utf8);
-	return c;
-}
-
-/* Would it end a line somewhere, or turn around what is read? */
-static bool
-is_treacherous(pg_wchar c)
-{
-	return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0x061C || c == 0x180E ||
-		(c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
-		(c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF0 && c <= 0xFFFB) ||
-		(c >= 0xE0000 && c <= 0xE0FFF);
-}
-
 /* The same text, with '?' for what is treacherous. */
 static char *
 tame(const char *text)
 {
-	const char *utf8 = to_utf8(text);
+	const char *utf8 = po_text_utf8(text);
 	StringInfoData out;
 
 	initStringInfo(&out);
@@ -112,7 +75,7 @@ tame(const char *text)
 	{
 		const char *from = utf8;
 
-		if (is_treacherous(next_char(&utf8)))
+		if (po_text_is_treacherous(po_text_next(&utf8)))
 			appendStringInfoChar(&out, '?');
 		else
 			appendBinaryStringInfo(&out, from, (int) (utf8 - from));
@@ -250,14 +213,14 @@ append_escape(StringInfo out, pg_wchar c, Escapes escapes)
 static char *
 literal(const char *text, Escapes escapes)
 {
-	const char *utf8 = to_utf8(text);
+	const char *utf8 = po_text_utf8(text);
 	StringInfoData out;
 
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '"');
 	while (*utf8 != '\0')
 	{
-		pg_wchar	c = next_char(&utf8);
+		pg_wchar	c = po_text_next(&utf8);
 
 		if (c == '"' || c == '\\')
 			appendStringInfo(&out, "\\%c", (char) c);
@@ -274,13 +237,13 @@ literal(const char *text, Escapes escapes)
 static char *
 property(const char *text)
 {
-	const char *utf8 = to_utf8(text);
+	const char *utf8 = po_text_utf8(text);
 	StringInfoData out;
 
 	initStringInfo(&out);
 	while (*utf8 != '\0')
 	{
-		pg_wchar	c = next_char(&utf8);
+		pg_wchar	c = po_text_next(&utf8);
 
 		if (c == '\\' || (c == ' ' && out.len == 0))
 			appendStringInfo(&out, "\\%c", (char) c);
@@ -299,7 +262,7 @@ url_part(const char *text)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	for (const char *c = to_utf8(text); *c != '\0'; c++)
+	for (const char *c = po_text_utf8(text); *c != '\0'; c++)
 	{
 		if ((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ||
 			strchr("-._~", *c) != NULL)
@@ -363,10 +326,10 @@ pgbouncer_key(Text *t)
 	if (t->s->database == NULL)
 		return pstrdup("<database>");
 	initStringInfo(&out);
-	utf8 = to_utf8(t->s->database);
+	utf8 = po_text_utf8(t->s->database);
 	while (*utf8 != '\0')
 	{
-		pg_wchar	c = next_char(&utf8);
+		pg_wchar	c = po_text_next(&utf8);
 		bool		sayable = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
 			(c >= 'a' && c <= 'z') || c == '_' || c == '.' || c == '-';
 

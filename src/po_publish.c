@@ -47,6 +47,7 @@
 #include "po_policy_sql.h"
 #include "po_pooler_table.h"
 #include "po_registry.h"
+#include "po_report.h"
 #include "po_session.h"
 #include "po_stats.h"
 #include "po_view.h"
@@ -68,6 +69,7 @@ PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
 PG_FUNCTION_INFO_V1(pool_recommendations_client_1_0);
+PG_FUNCTION_INFO_V1(pool_report_1_0);
 PG_FUNCTION_INFO_V1(pool_sync_1_0);
 PG_FUNCTION_INFO_V1(pool_terminate_leaked_1_0);
 PG_FUNCTION_INFO_V1(pool_reset_stats_1_0);
@@ -1520,6 +1522,21 @@ pool_recommendations_client_1_0(PG_FUNCTION_ARGS)
 		put_clients(&row, seen[first].tenant, seen + first, end - first);
 	}
 	return (Datum) 0;
+/* ---------- pool_report ---------- */
+
+Datum
+pool_report_1_0(PG_FUNCTION_ARGS)
+{
+	int64		since_us;
+
+	po_shmem_require();
+	if (PG_ARGISNULL(0))
+		po_policy_sql_bad_argument("since", "must not be null");
+	since_us = po_policy_row_interval_us(PG_GETARG_INTERVAL_P(0));
+	if (since_us < USECS_PER_MINUTE || since_us > 3660 * USECS_PER_DAY)
+		po_policy_sql_bad_argument("since", "must be between 1 minute and 10 years");
+	PG_RETURN_TEXT_P(cstring_to_text(po_report_page(since_us,
+													get_func_namespace(fcinfo->flinfo->fn_oid))));
 }
 
 /* ---------- pool_sync ---------- */

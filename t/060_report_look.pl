@@ -1,0 +1,208 @@
+# The report in a real browser: an empty cluster, one tenant, and one with much trouble, at
+# three widths, light, dark and printed.  Nothing may overlap or leave the page, what is
+# read has contrast, nothing is loaded or run, and names are text.
+#
+# POOL_REPORT_SHOTS names a directory to leave pages and pictures in.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Chromium;
+use Encode qw(decode_utf8);
+use PoolTest;
+use PostgreSQL::Test::Utils;
+use ReportTest;
+use Test::More;
+
+plan skip_all => 'Chromium is not installed' unless Chromium::program();
+
+my $shots = $ENV{POOL_REPORT_SHOTS};
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $script = slurp_file("$FindBin::RealBin/report_page.js");
+my $node = new_node(-name => 'look', cluster_name => "'orders-eu'", max_connections => 60);
+my $browser = Chromium->new;
+
+stand_in($node);
+
+sub keep
+{
+	my ($name, $bytes) = @_;
+	my $file = ($shots // $dir) . "/$name";
+
+	open(my $handle, '>:raw', $file) or die "$file: $!";
+	print $handle $bytes;
+	close $handle;
+	return $file;
+}
+
+sub check_layout
+{
+	my ($what, $open) = @_;
+	my $problems = $browser->value("$script($open)");
+
+	is(scalar @$problems, 0, "$what: nothing overlaps, is cut off, unreadable or missing")
+	  or diag(join("\n", @$problems));
+	return;
+}
+
+# An ordinary width is looked at in all ways, the others once each.
+sub look
+{
+	my ($name, $page) = @_;
+	my $file = keep("$name.html", $page);
+
+	foreach my $view ([ 360, 'light' ], [ 360, 'dark' ], [ 800, 'light' ], [ 1280, 'light' ],
+		[ 1280, 'dark' ])
+	{
+		my ($width, $scheme) = @$view;
+		my $what = "$name, $width px, $scheme";
+
+		$browser->set_window(width => $width, scheme => $scheme);
+		$browser->open_file($file);
+		check_layout($what, 'false');
+		check_picture("$name-$width-$scheme.png", $what, $scheme);
+		check_layout("$what, with all tables", 'true') if $width != 800;
+		is_deeply([ $browser->requests ], ["file://$file"], "$what: asks for nothing else");
+		is_deeply([ $browser->messages ], [], "$what: the console is silent");
+	}
+	$browser->set_window(width => 720, media => 'print', scheme => 'dark');
+	$browser->open_file($file);
+	check_layout("$name, printed", 'false');
+	like($browser->pdf, qr/^%PDF-/, "$name: can be printed");
+	$browser->set_window(width => 1280);
+	return;
+}
+
+# The picture itself: as wide as the window, light or dark as asked for, and not empty.
+sub check_picture
+{
+	my ($name, $what, $scheme) = @_;
+	my $png = $browser->screenshot;
+
+	keep($name, $png) if $shots;
+	my ($width, $height) = unpack('x16 NN', $png);
+
+	is(substr($png, 1, 3), 'PNG', "$what: a picture");
+	cmp_ok(length $png, '>', 10_000, "$what: with something in it");
+	ok($width == $browser->value('innerWidth') && $height >= 900, "$what: of the whole page");
+	my $light = $browser->value(q{(c => c.split(/[(,)]/)[1] > 128)(
+		getComputedStyle(document.body).backgroundColor)});
+
+	is(!!$light, $scheme eq 'light', "$what: its background is $scheme");
+	return;
+}
+
+sub count { my ($selector) = @_; return $browser->value("document.querySelectorAll('$selector').length"); }
+sub text { my ($selector) = @_; return $browser->value("document.querySelector('$selector').textContent"); }
+
+my @sections = qw(verdict utilization tenants what-if leaks refusals holders changes);
+
+sub check_sections
+{
+	my ($name) = @_;
+
+	is_deeply($browser->value("[...document.querySelectorAll('main > section')].map(s => s.id)"),
+		\@sections, "$name: all sections are there, in order");
+	return;
+}
+
+# ---------- an empty cluster ----------
+
+wait_sync($node);
+look('empty', report($node));
+check_sections('empty');
+like(text('#verdict-h'), qr/^Nothing is wrong\.$/, 'empty: nothing is wrong');
+is(count('.findings li'), 0, 'empty: nothing to do');
+like(text('#utilization'), qr/There is no history yet/, 'empty: says that there is no history');
+like(text('#changes'), qr/There is no history of/, 'empty: says what cannot be compared');
+is(count('figure'), 0, 'empty: no plot without anything to plot');
+
+# ---------- one tenant ----------
+
+create_roles($node, 'single');
+my $single = open_session($node, 'single');
+
+fill_history($node, 9, 'single@postgres');
+look('one', report($node));
+check_sections('one');
+is(count('#utilization figure svg[role=img]'), 1, 'one: a plot of utilization');
+is(count('#utilization path'), 3, 'one: mean, most and busy');
+is(count('#utilization line.limit'), 2, 'one: the line of usable connections, and its key');
+is(count('#tenants figure.tile'), 1, 'one: one small plot');
+cmp_ok(count('#utilization tbody tr'), '>', 100, 'one: the numbers are in a table');
+is($browser->value(q{document.querySelector('#utilization path.open').getAttribute('d')
+	.split('M').length - 1}), 2, 'one: a gap is a gap');
+$single->close_and_wait;
+$node->safe_psql('postgres', 'TRUNCATE history');
+
+# ---------- trouble ----------
+
+my @sessions = trouble($node);
+my @tenants = map { "$_\@postgres" } 'shop', 'reports', 'billing', @ODD;
+
+fill_history($node, 9, @tenants, 'gone@postgres');
+$node->safe_psql('postgres', q{INSERT INTO alerts VALUES ('shop@postgres', 'forecast',
+	'warning', now() - interval '10 min', 40, 60, 'full in 40 minutes at this rate')});
+look('trouble', report($node));
+check_sections('trouble');
+like(text('#verdict-h'), qr/^Act now: /, 'trouble: says so first');
+cmp_ok(count('.findings li'), '>=', 5, 'trouble: several findings');
+cmp_ok(count('.findings pre'), '>=', 4, 'trouble: with what to run');
+is(count('#tenants figure.tile'), 1 + @tenants, 'trouble: a small plot of each tenant');
+is(count('#what-if figure.curve'), 1, 'trouble: the curve of the one that is known');
+is(count('#what-if line.today') - 1, 2, 'trouble: today is marked in both plots');
+is(count('#what-if line.advice') - 1, 2, 'trouble: so is the recommended size');
+is(count('#leaks tbody tr'), 3 + @ODD, 'trouble: each leak has a row');
+is(count('#leaks strong'), 1, 'trouble: who blocks others is marked');
+is(count('#refusals > .scroll tbody tr'), 2, 'trouble: who was refused, by client');
+is(count('#changes tbody:first-of-type tr') > 3, 1, 'trouble: what changed since last week')
+  or diag(text('#changes'));
+
+my $names = $browser->value(
+	q{[...document.querySelectorAll('#tenants h3')].map(h => h.textContent)});
+
+# What would turn text around is written by its number.
+my @shown = map { decode_utf8($_) =~ s/\x{202e}/\x{27e8}U+202E\x{27e9}/r } @tenants;
+
+is_deeply([ sort grep { $_ ne 'gone@postgres' } @$names ], [ sort @shown ],
+	'trouble: every name is shown as it is');
+
+# ---------- the keyboard ----------
+
+$browser->press('Tab', 9);
+is($browser->value('document.activeElement.className'), 'skip', 'Tab: first a way to skip');
+ok($browser->value(q{document.activeElement.getBoundingClientRect().left >= 0}),
+	'which is seen when it has the focus');
+my %reached;
+
+foreach (1 .. 400)
+{
+	$browser->press('Tab', 9);
+	my $tag = $browser->value(q{document.activeElement.tagName});
+
+	last if $tag eq 'BODY';
+	$reached{$tag}++;
+}
+is($reached{SUMMARY}, count('summary'), 'Tab reaches all tables behind plots');
+is($reached{PRE}, count('pre'), 'and all statements');
+$browser->value(q{document.querySelector('#utilization summary').focus()});
+$browser->press('Enter', 13);
+ok($browser->value(q{document.querySelector('#utilization details').open}),
+	'Enter opens a table');
+ok($browser->value(q{getComputedStyle(document.activeElement).outlineStyle !== 'none'}),
+	'what has the focus is seen to have it');
+
+# ---------- even unescaped ----------
+
+# The page's policy: what came in unescaped would not run.
+my $planted = report($node) =~ s{(<h1>)}{$1<script>console.error("ran")</script>}r;
+
+$browser->open_file(keep('planted.html', $planted));
+unlike(join("\n", $browser->messages), qr/"ran"/, 'a script would not run');
+like(join("\n", $browser->messages), qr/Content Security Policy/, 'the policy forbids it');
+
+close_all(@sessions);
+stop_clean($node);
+done_testing();

@@ -1,0 +1,126 @@
+# ReportTest.pm
+#		What the tests of pool_report share: clusters worth a report.
+package ReportTest;
+
+use strict;
+use warnings;
+
+use Encode qw(encode_utf8);
+use Exporter 'import';
+use PoolTest;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(ident quote report fill_history stand_in trouble @ODD);
+
+# Names that want to be something else: bytes of UTF-8.
+our @ODD = map { encode_utf8($_) } (
+	q{<script>alert(1)</script>},
+	q{"><img src=x onerror=alert(2)>},
+	q{'; DROP TABLE users; --},
+	q{</title></style><b>&amp;},
+	"\x{65e5}\x{672c}\x{8a9e} %s %n",
+	"a\x{202e}txt.exe",
+	'back\\slash $x {{y}}');
+
+sub ident { my ($name) = @_; return '"' . $name =~ s/"/""/gr . '"'; }
+sub quote { my ($text) = @_; return "'" . $text =~ s/'/''/gr . "'"; }
+
+sub report
+{
+	my ($node, %opt) = @_;
+	my $since = $opt{since} // '1 day';
+
+	return $node->safe_psql($opt{dbname} // 'postgres', "SELECT pool_report('$since')",
+		$opt{user} ? (extra_params => [ '-U', $opt{user} ]) : ());
+}
+
+# Until the extension has them.
+sub stand_in
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{
+		CREATE TABLE history (bucket_start timestamptz, bucket_ms float8, tenant text,
+			sessions_avg float8, sessions_max int, busy_avg float8, busy_max int,
+			rejected bigint, terminated bigint, transactions bigint, xact_p95_ms float8);
+		CREATE INDEX ON history (bucket_start);
+		CREATE FUNCTION pool_stats_history(resolution interval) RETURNS SETOF history
+			LANGUAGE sql STABLE AS $$ SELECT * FROM public.history
+			WHERE bucket_ms = extract(epoch FROM resolution) * 1000 $$;
+		CREATE TABLE alerts (tenant text, alert text, severity text, since timestamptz,
+			value float8, threshold float8, message text);
+		CREATE VIEW pool_alerts AS SELECT * FROM alerts;
+		GRANT SELECT ON history, alerts, pool_alerts TO PUBLIC});
+	return;
+}
+
+# Days like those of an office, in steps of 5 minutes: more by day than by night, with a
+# gap of an hour, and a busier time since yesterday.
+sub fill_history
+{
+	my ($node, $days, @tenants) = @_;
+	my $values = join(', ', map { '(' . quote($_) . ')' } @tenants);
+
+	$node->safe_psql('postgres', qq{
+		INSERT INTO history
+		SELECT at, 300000, tenant, 1.5 * level + 1, ceil(2 * level) + 1, level,
+			ceil(1.6 * level), CASE WHEN level > 4 THEN (7 * level)::int ELSE 0 END, 0,
+			(level * 900)::bigint, 12 + level
+		FROM (SELECT at, tenant, (0.3 + 2.4 / n) * (1.1 + sin((hour - 9) / 24 * 2 * pi())
+				+ 0.15 * sin(hour * 7 + n) + 0.1 * sin(hour * 31 + 3 * n))
+				* CASE WHEN at > now() - interval '1 day' THEN 1.4 ELSE 1 END AS level
+			FROM (SELECT t.column1 AS tenant, row_number() OVER () AS n FROM (VALUES $values) t) t,
+				(SELECT at, extract(epoch FROM at)::float8 / 3600 AS hour FROM generate_series(
+					date_bin('5 min', now() - interval '$days days', 'epoch'), now(),
+					'5 min') at) at
+			WHERE at NOT BETWEEN now() - interval '15 h' AND now() - interval '14 h') x;
+		ANALYZE history});
+	return;
+}
+
+# Sessions that do what they should not: leaks, one of which blocks another, refusals, and
+# one tenant whose load is known well enough for a recommendation.  Returns them: they end
+# when they are let go.
+sub trouble
+{
+	my ($node) = @_;
+	my @sessions;
+
+	create_roles($node, qw(shop reports billing), map { ident($_) } @ODD);
+	$node->safe_psql('postgres', q{
+		CREATE TABLE hot (n int);
+		INSERT INTO hot VALUES (0);
+		GRANT ALL ON hot TO PUBLIC;
+		SELECT pool_set_sizing('*', evaluation_interval => '1s');
+		SELECT pool_set_quota('reports@postgres', 6);
+		SELECT pool_set_quota('shop@postgres', 9);
+		SELECT pool_set_timeouts('*', idle_in_transaction => '100ms', mode => 'observe')});
+	wait_sync($node);
+	push @sessions, map { open_session($node, 'reports', application_name => 'dashboard') } 1 .. 6;
+	refused($node, 'reports', application_name => 'dashboard', host => '127.0.0.1')
+	  foreach 1 .. 5;
+	refused($node, 'reports', application_name => '<img src=x>') foreach 1 .. 2;
+	push @sessions, map { open_session($node, 'billing', application_name => 'invoices') } 1 .. 3;
+	$_->query('BEGIN; UPDATE hot SET n = n') foreach $sessions[-1];
+	$_->query('BEGIN; SELECT 1') foreach @sessions[ -3, -2 ];
+	foreach my $odd (@ODD)
+	{
+		push @sessions, open_session($node, $odd, application_name => 'app of ' . $odd);
+		$sessions[-1]->query('BEGIN');
+	}
+	my @shop = map { open_session($node, 'shop', application_name => 'shop-api') } 1 .. 4;
+
+	push @sessions, @shop, open_session($node, 'shop', application_name => 'shop-job');
+	$sessions[-1]->send_query('UPDATE hot SET n = n');
+	wait_until(sub {
+		foreach (1 .. 10) { $_->query('SELECT pg_sleep(0.002)') foreach @shop; }
+		return ($node->safe_psql('postgres', q{SELECT method NOT IN ('none', 'too_little_data')
+			AND recommended_size > 0 FROM pool_recommendations
+			WHERE tenant = 'shop@postgres'}) eq 't');
+	}, 'a recommendation for shop');
+	$node->poll_query_until('postgres', q{SELECT count(*) FILTER (WHERE class =
+		'idle_in_transaction') = 3 FROM pool_stats_session WHERE tenant = 'billing@postgres'});
+	return @sessions;
+}
+
+1;
