@@ -72,7 +72,9 @@ OBJS = \
 	src/po_text.o \
 	src/po_client_config.o \
 	src/po_html.o \
+	src/po_report_query.o \
 	src/po_report_data.o \
+	src/po_report_history.o \
 	src/po_report_advice.o \
 	src/po_report_chart.o \
 	src/po_report_page.o \

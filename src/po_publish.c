@@ -1533,8 +1533,8 @@ pool_report_1_0(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		po_policy_sql_bad_argument("since", "must not be null");
 	since_us = po_policy_row_interval_us(PG_GETARG_INTERVAL_P(0));
-	if (since_us < USECS_PER_MINUTE || since_us > 3660 * USECS_PER_DAY)
-		po_policy_sql_bad_argument("since", "must be between 1 minute and 10 years");
+	if (since_us < USECS_PER_MINUTE || since_us > 366 * USECS_PER_DAY)
+		po_policy_sql_bad_argument("since", "must be between 1 minute and 366 days");
 	PG_RETURN_TEXT_P(cstring_to_text(po_report_page(since_us,
 													get_func_namespace(fcinfo->flinfo->fn_oid))));
 }

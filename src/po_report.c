@@ -2,7 +2,8 @@
  * po_report.c
  *		The report of pool_report: reads, judges, writes.
  *
- *		po_report_data.c		reads the views by SPI
+ *		po_report_data.c, po_report_history.c
+ *								read the views, by the SPI of po_report_query.c
  *		po_report_advice.c		what is wrong and what to do
  *		po_report_verdict.c, po_report_past.c, po_report_size.c, po_report_now.c
  *								the sections
@@ -19,6 +20,8 @@
 #include "utils/timestamp.h"
 
 #include "po_report.h"
+#include "po_report_data.h"
+#include "po_report_history.h"
 #include "po_report_page.h"
 #include "po_report_sections.h"
 
@@ -60,6 +63,7 @@ po_report_page(int64 since_us, Oid schema)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);
 	po_report_read(r);
+	po_report_read_history(r);
 	write_page(&out, r);
 	SPI_finish();
 	MemoryContextSwitchTo(caller);

@@ -18,6 +18,7 @@
 #include "po_guc.h"
 #include "po_html.h"
 #include "po_report_advice.h"
+#include "po_report_data.h"
 
 #define WORST				3		/* tenants that one rule tells of by name */
 #define CONFIDENT			0.5

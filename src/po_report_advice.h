@@ -5,7 +5,7 @@
 #ifndef PO_REPORT_ADVICE_H
 #define PO_REPORT_ADVICE_H
 
-#include "po_report_data.h"
+#include "po_report_types.h"
 
 typedef enum PoGravity
 {

@@ -1,161 +1,28 @@
 /*
  * po_report_data.c
- *		What a report tells, as read from the views; see po_report_data.h.
- *
- * Statements name our objects as @name, which becomes schema.name; all else is found in
- * pg_catalog, as pool_report sets search_path.  A statement and the function that takes its
- * row list the columns in one order.
+ *		What a report tells of now, as read from the views; see po_report_data.h.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "model/po_plot.h"
 #include "po_report_data.h"
-
-#define FETCH_ROWS			5000
-#define MAX_ARGUMENTS		3
-
-/* ---------- statements ---------- */
-
-/* A row of a result, taken column by column; and what it is taken for. */
-typedef struct Row
-{
-	PoReport   *report;
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	int			column;			/* the last that was taken */
-} Row;
-
-typedef void (*TakeRow) (Row *row);
-
-static Datum
-take(Row *row, Oid type, bool *isnull)
-{
-	row->column++;
-	/* Statement and code must be of one mind. */
-	if (SPI_gettypeid(row->desc, row->column) != type)
-		elog(ERROR, "column %d of a report is of type %u, not %u", row->column,
-			 SPI_gettypeid(row->desc, row->column), type);
-	return SPI_getbinval(row->tuple, row->desc, row->column, isnull);
-}
-
-static int
-take_int(Row *row, int otherwise)
-{
-	bool		isnull;
-	Datum		value = take(row, INT4OID, &isnull);
-
-	return isnull ? otherwise : DatumGetInt32(value);
-}
-
-static double
-take_double(Row *row)
-{
-	bool		isnull;
-	Datum		value = take(row, FLOAT8OID, &isnull);
-
-	return isnull ? NAN : DatumGetFloat8(value);
-}
-
-/* A count, which is 0 where there is none. */
-static double
-take_count(Row *row)
-{
-	double		value = take_double(row);
-
-	return isnan(value) ? 0 : value;
-}
-
-static bool
-take_bool(Row *row)
-{
-	bool		isnull;
-	Datum		value = take(row, BOOLOID, &isnull);
-
-	return !isnull && DatumGetBool(value);
-}
-
-static TimestampTz
-take_time(Row *row)
-{
-	bool		isnull;
-	Datum		value = take(row, TIMESTAMPTZOID, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-static char *
-take_text(Row *row)
-{
-	bool		isnull;
-	Datum		value = take(row, TEXTOID, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* With our schema for each @. */
-static char *
-statement(const PoReport *report, const char *sql)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (const char *c = sql; *c != '\0'; c++)
-	{
-		if (*c == '@')
-			appendStringInfo(&out, "%s.", report->schema);
-		else
-			appendStringInfoChar(&out, *c);
-	}
-	return out.data;
-}
-
-/* Has each row of a statement taken. */
-static void
-query(PoReport *report, const char *sql, int n, Oid *types, Datum *values, TakeRow take_row)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Row			row = {.report = report};
-	Portal		portal;
-
-	portal = SPI_cursor_open_with_args(NULL, statement(report, sql), n, types, values, NULL,
-									   true, 0);
-	do
-	{
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		MemoryContextSwitchTo(context);
-		row.desc = SPI_tuptable->tupdesc;
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			row.tuple = SPI_tuptable->vals[i];
-			row.column = 0;
-			take_row(&row);
-		}
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	} while (SPI_processed == FETCH_ROWS);
-	SPI_cursor_close(portal);
-}
+#include "po_report_query.h"
 
 static void
-query_from(PoReport *report, const char *sql, TakeRow take_row)
+query_from(PoReport *report, const char *sql, PoReportTake take)
 {
 	Oid			types[] = {TIMESTAMPTZOID};
 	Datum		values[] = {TimestampTzGetDatum(report->since)};
 
-	query(report, sql, 1, types, values, take_row);
+	po_report_query(report, sql, 1, types, values, take, NULL);
 }
 
 /* ---------- the cluster ---------- */
@@ -170,27 +37,27 @@ static const char cluster_sql[] =
 "  FROM @pool_stats_cluster";
 
 static void
-take_cluster(Row *row)
+take_cluster(PoReportRow *row)
 {
 	PoReport   *r = row->report;
 
-	r->mode = take_text(row);
-	r->health = take_text(row);
-	r->usable = take_int(row, 0);
-	r->sessions = take_int(row, 0);
-	r->waiting = take_int(row, 0);
-	r->authenticating = take_int(row, 0);
-	r->n_tenants = take_int(row, 0);
-	r->utilization = take_double(row);
-	r->sampler_runs = take_bool(row);
-	r->last_sample = take_time(row);
-	r->overflow_logins = take_count(row);
-	r->unready_logins = take_count(row);
-	r->worker_errors = take_count(row);
-	r->last_error = take_text(row);
-	r->last_error_at = take_time(row);
-	r->sees_all = take_bool(row);
-	r->may_set = take_bool(row);
+	r->mode = po_report_text(row);
+	r->health = po_report_text(row);
+	r->usable = po_report_int(row, 0);
+	r->sessions = po_report_int(row, 0);
+	r->waiting = po_report_int(row, 0);
+	r->authenticating = po_report_int(row, 0);
+	r->n_tenants = po_report_int(row, 0);
+	r->utilization = po_report_double(row);
+	r->sampler_runs = po_report_bool(row);
+	r->last_sample = po_report_time(row);
+	r->overflow_logins = po_report_number(row);
+	r->unready_logins = po_report_number(row);
+	r->worker_errors = po_report_number(row);
+	r->last_error = po_report_text(row);
+	r->last_error_at = po_report_time(row);
+	r->sees_all = po_report_bool(row);
+	r->may_set = po_report_bool(row);
 }
 
 /* ---------- tenants ---------- */
@@ -216,8 +83,8 @@ typedef struct TenantEntry
 
 static HTAB *tenant_index = NULL;	/* of the report that is being read */
 
-static PoReportTenant *
-add_tenant(PoReport *r, char *name)
+PoReportTenant *
+po_report_add_tenant(PoReport *r, char *name)
 {
 	PoReportTenant *t;
 	TenantEntry *entry;
@@ -249,46 +116,46 @@ po_report_find_tenant(const PoReport *r, const char *name)
 }
 
 static void
-take_recommendation(Row *row, PoReportTenant *t)
+take_recommendation(PoReportRow *row, PoReportTenant *t)
 {
-	t->size = take_int(row, 0);
-	t->size_max = take_int(row, 0);
-	t->busy_p95 = take_int(row, 0);
-	t->busy_max = take_int(row, 0);
-	t->busy_mean = take_double(row);
-	t->confidence = take_double(row);
-	t->method = take_text(row);
-	t->reason = take_text(row);
+	t->size = po_report_int(row, 0);
+	t->size_max = po_report_int(row, 0);
+	t->busy_p95 = po_report_int(row, 0);
+	t->busy_max = po_report_int(row, 0);
+	t->busy_mean = po_report_double(row);
+	t->confidence = po_report_double(row);
+	t->method = po_report_text(row);
+	t->reason = po_report_text(row);
 	row->report->recommended += t->size;
 }
 
 static void
-take_tenant(Row *row)
+take_tenant(PoReportRow *row)
 {
-	PoReportTenant *t = add_tenant(row->report, take_text(row));
+	PoReportTenant *t = po_report_add_tenant(row->report, po_report_text(row));
 
 	if (t == NULL)
 		return;
 	t->present = true;
-	t->sessions = take_int(row, 0);
-	t->active = take_int(row, 0);
-	t->idle = take_int(row, 0);
-	t->in_transaction = take_int(row, 0);
-	t->waiting = take_int(row, 0);
-	t->quota = take_int(row, -1);
-	t->utilization = take_double(row);
-	t->peak_sessions = take_int(row, 0);
-	t->rejected = take_count(row);
-	t->would_reject = take_count(row);
-	t->would_terminate = take_count(row);
-	t->transactions = take_count(row);
-	t->xact_p95_ms = take_double(row);
-	t->wait_p99_ms = take_double(row);
-	t->mode = take_text(row);
-	t->draining = take_bool(row);
-	t->first_seen = take_time(row);
+	t->sessions = po_report_int(row, 0);
+	t->active = po_report_int(row, 0);
+	t->idle = po_report_int(row, 0);
+	t->in_transaction = po_report_int(row, 0);
+	t->waiting = po_report_int(row, 0);
+	t->quota = po_report_int(row, -1);
+	t->utilization = po_report_double(row);
+	t->peak_sessions = po_report_int(row, 0);
+	t->rejected = po_report_number(row);
+	t->would_reject = po_report_number(row);
+	t->would_terminate = po_report_number(row);
+	t->transactions = po_report_number(row);
+	t->xact_p95_ms = po_report_double(row);
+	t->wait_p99_ms = po_report_double(row);
+	t->mode = po_report_text(row);
+	t->draining = po_report_bool(row);
+	t->first_seen = po_report_time(row);
 	take_recommendation(row, t);
-	row->report->n_seen = take_count(row);
+	row->report->n_seen = po_report_number(row);
 }
 
 static void
@@ -302,271 +169,7 @@ read_tenants(PoReport *r)
 	tenant_index = hash_create("tenants of a report", 256, &control,
 							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	r->tenant = palloc0(PO_REPORT_TENANTS * sizeof(PoReportTenant));
-	query(r, tenants_sql, 1, types, values, take_tenant);
-}
-
-/* ---------- history ---------- */
-
-static const char history_sql[] =
-"SELECT bucket_start, bucket_ms, tenant, sessions_avg, sessions_max::float8, busy_avg,"
-"  busy_max::float8, rejected::float8, transactions::float8, xact_p95_ms"
-"  FROM @pool_stats_history($1) WHERE bucket_start >= $2 AND bucket_start < $3";
-
-/* How long each stretch of time was watched, as some tenants have no row for it. */
-typedef struct Window
-{
-	TimestampTz from;
-	TimestampTz to;
-	double	   *watched_ms;		/* by stretch of resolution_us */
-	double	   *peak;			/* sum of the tenants' most sessions in it */
-	int			n;
-	double		total_ms;
-	bool		compare;		/* into before, not use, and no buckets */
-} Window;
-
-static Window *window = NULL;	/* that is being read */
-
-static double *
-filled(int n, double value)
-{
-	double	   *array = palloc(Max(n, 1) * sizeof(double));
-
-	for (int i = 0; i < n; i++)
-		array[i] = value;
-	return array;
-}
-
-/* Weighs as long as it was watched; 0 where the row is of no use. */
-static double
-watched(Row *row, TimestampTz start, double ms)
-{
-	int			i = (int) ((start - window->from) / row->report->resolution_us);
-
-	if (start < window->from || i >= window->n || !(ms > 0) || ms > 1e12)
-		return 0;
-	if (window->watched_ms[i] < ms)
-	{
-		window->total_ms += ms - window->watched_ms[i];
-		window->watched_ms[i] = ms;
-	}
-	return ms;
-}
-
-static void
-add_use(PoReportUse *use, double ms, const double *column)
-{
-	double		transactions = column[5];
-
-	use->known = true;
-	use->sessions += column[0] * ms;
-	use->busy += column[2] * ms;
-	use->busy_max = Max(use->busy_max, column[3]);
-	use->rejected += column[4];
-	/* Until the end: the sum of p95s, weighed by the transactions that have one. */
-	if (!isnan(column[6]) && transactions > 0)
-		use->p95_ms = (isnan(use->p95_ms) ? 0 : use->p95_ms) + column[6] * transactions;
-	use->transactions += transactions;
-}
-
-static void
-add_to_bucket(PoReport *r, PoReportTenant *t, TimestampTz start, double ms,
-			  const double *column)
-{
-	int			b = (int) ((start - r->from) / r->bucket_us);
-
-	if (b < 0 || b >= r->n_buckets)
-		return;
-	r->sum_sessions[b] += column[0] * ms;
-	r->sum_busy[b] += column[2] * ms;
-	r->sum_rejected[b] += column[4];
-	if (t == NULL)
-		return;
-	if (t->busy == NULL)
-	{
-		t->busy = filled(r->n_buckets, 0);
-		t->busy_most = filled(r->n_buckets, 0);
-	}
-	t->busy[b] += column[2] * ms;
-	t->busy_most[b] = Max(t->busy_most[b], column[3]);
-}
-
-static void
-take_history(Row *row)
-{
-	PoReport   *r = row->report;
-	TimestampTz start = take_time(row);
-	double		ms = watched(row, start, take_double(row));
-	char	   *name = take_text(row);
-	PoReportTenant *t;
-	double		column[7];
-
-	for (int i = 0; i < lengthof(column); i++)
-		column[i] = i < 6 ? take_count(row) : take_double(row);
-	if (ms == 0 || name == NULL)
-		return;
-	window->peak[(start - window->from) / r->resolution_us] += column[1];
-	t = po_report_find_tenant(r, name);
-	if (t == NULL)
-		t = add_tenant(r, pstrdup(name));
-	if (t != NULL)
-		add_use(window->compare ? &t->before : &t->use, ms, column);
-	if (!window->compare)
-		add_to_bucket(r, t, start, ms, column);
-	if (!window->compare && (r->history_from == 0 || start < r->history_from))
-		r->history_from = start;
-	pfree(name);
-}
-
-static void
-read_window(PoReport *r, Window *w)
-{
-	Oid			types[] = {INTERVALOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Interval	resolution = {.time = r->resolution_us};
-	Datum		values[] = {IntervalPGetDatum(&resolution), TimestampTzGetDatum(w->from),
-	TimestampTzGetDatum(w->to)};
-
-	w->n = (int) ((w->to - w->from) / r->resolution_us) + 1;
-	w->watched_ms = filled(w->n, 0);
-	w->peak = filled(w->n, 0);
-	w->total_ms = 0;
-	window = w;
-	query(r, history_sql, lengthof(types), types, values, take_history);
-}
-
-/* From sums to means. */
-static void
-finish_use(PoReportUse *use, double total_ms)
-{
-	if (!use->known)
-		return;
-	use->sessions /= total_ms;
-	use->busy /= total_ms;
-	if (use->transactions > 0)
-		use->p95_ms /= use->transactions;
-}
-
-/* How long a bucket was watched, and the most sessions there can have been in it. */
-static double
-sum_bucket(const PoReport *r, const Window *w, int b, double *peak)
-{
-	int			per = (int) (r->bucket_us / r->resolution_us);
-	double		ms = 0;
-
-	*peak = 0;
-	for (int i = b * per; i < (b + 1) * per && i < w->n; i++)
-	{
-		ms += w->watched_ms[i];
-		*peak = Max(*peak, w->peak[i]);
-	}
-	return ms;
-}
-
-static void
-finish_buckets(PoReport *r, const Window *w)
-{
-	for (int b = 0; b < r->n_buckets; b++)
-	{
-		double		ms = sum_bucket(r, w, b, &r->sum_peak[b]);
-
-		if (ms == 0)
-			r->sum_peak[b] = r->sum_rejected[b] = NAN;
-		r->sum_sessions[b] = ms == 0 ? NAN : r->sum_sessions[b] / ms;
-		r->sum_busy[b] = ms == 0 ? NAN : r->sum_busy[b] / ms;
-		for (int i = 0; i < r->n; i++)
-		{
-			PoReportTenant *t = &r->tenant[i];
-
-			if (t->busy == NULL)
-				continue;
-			t->busy[b] = ms == 0 ? NAN : t->busy[b] / ms;
-			if (ms == 0)
-				t->busy_most[b] = NAN;
-		}
-	}
-}
-
-/* Sets range, resolution and buckets so that the plot has as many points as it can show. */
-static void
-choose_buckets(PoReport *r, int64 range_us)
-{
-	static const int64 resolutions[] = {1, 10, 60, 300};	/* s, as history keeps them */
-	int			i = 0;
-
-	while (i < lengthof(resolutions) - 1 &&
-		   range_us / (resolutions[i] * USECS_PER_SEC) > PO_REPORT_BUCKETS)
-		i++;
-	r->resolution_us = resolutions[i] * USECS_PER_SEC;
-	r->bucket_us = po_plot_bucket(range_us, r->resolution_us, PO_REPORT_BUCKETS);
-	r->from = r->now - range_us;
-	r->from -= r->from % r->bucket_us;
-	r->n_buckets = (int) ((r->now - r->from) / r->bucket_us) + 1;
-	r->sum_sessions = filled(r->n_buckets, 0);
-	r->sum_peak = filled(r->n_buckets, 0);
-	r->sum_busy = filled(r->n_buckets, 0);
-	r->sum_rejected = filled(r->n_buckets, 0);
-	r->history_from = 0;
-}
-
-static void
-forget_use(PoReport *r)
-{
-	for (int i = 0; i < r->n; i++)
-	{
-		memset(&r->tenant[i].use, 0, sizeof(PoReportUse));
-		r->tenant[i].use.p95_ms = NAN;
-		r->tenant[i].busy = r->tenant[i].busy_most = NULL;
-	}
-}
-
-static void
-read_use(PoReport *r, Window *w)
-{
-	w->from = r->from;
-	w->to = r->now;
-	w->compare = false;
-	forget_use(r);
-	read_window(r, w);
-}
-
-static void
-read_history(PoReport *r)
-{
-	Window		w;
-	int64		range = r->since_us;
-
-	choose_buckets(r, range);
-	read_use(r, &w);
-	/* Of a young history more can be seen when it has the plot for itself. */
-	if (r->history_from != 0 && r->now - r->history_from < range / 2)
-	{
-		choose_buckets(r, Max(r->now - r->history_from, 60 * USECS_PER_SEC));
-		read_use(r, &w);
-	}
-	finish_buckets(r, &w);
-	for (int i = 0; i < r->n; i++)
-		finish_use(&r->tenant[i].use, w.total_ms);
-	r->has_history = r->history_from != 0;
-	if (r->has_history)
-		r->history_from = Max(r->history_from, r->from);
-}
-
-/* The same hours of the same days, one week before (or as many as the window is long). */
-static void
-read_before(PoReport *r)
-{
-	int64		week = 7 * USECS_PER_DAY;
-	int64		back = ((r->now - r->from - 1) / week + 1) * week;
-	Window		w = {.from = r->from - back,.to = r->now - back,.compare = true};
-
-	r->before_from = w.from;
-	r->before_to = w.to;
-	/* What history keeps of a week ago is no finer. */
-	r->resolution_us = Max(r->resolution_us, 300 * USECS_PER_SEC);
-	w.from -= w.from % r->resolution_us;
-	read_window(r, &w);
-	for (int i = 0; i < r->n; i++)
-		finish_use(&r->tenant[i].before, w.total_ms);
-	r->has_before = w.total_ms > 0;
+	po_report_query(r, tenants_sql, 1, types, values, take_tenant, NULL);
 }
 
 /* ---------- sessions ---------- */
@@ -608,24 +211,24 @@ count_leak(PoReport *r, const PoReportLeak *leak)
 }
 
 static void
-take_leak(Row *row)
+take_leak(PoReportRow *row)
 {
 	PoReport   *r = row->report;
 	PoReportLeak leak;
 
-	leak.pid = take_int(row, 0);
-	leak.tenant = take_text(row);
-	leak.usename = take_text(row);
-	leak.application = take_text(row);
-	leak.address = take_text(row);
-	leak.class = take_text(row);
-	leak.verdict = take_text(row);
-	leak.exempt = take_text(row);
-	leak.state_ms = take_double(row);
-	leak.probability = take_double(row);
-	leak.transactions = take_double(row);
-	leak.blocks = take_count(row);
-	leak.xmin_age = take_double(row);
+	leak.pid = po_report_int(row, 0);
+	leak.tenant = po_report_text(row);
+	leak.usename = po_report_text(row);
+	leak.application = po_report_text(row);
+	leak.address = po_report_text(row);
+	leak.class = po_report_text(row);
+	leak.verdict = po_report_text(row);
+	leak.exempt = po_report_text(row);
+	leak.state_ms = po_report_double(row);
+	leak.probability = po_report_double(row);
+	leak.transactions = po_report_double(row);
+	leak.blocks = po_report_number(row);
+	leak.xmin_age = po_report_double(row);
 	count_leak(r, &leak);
 	if (r->n_leaks < PO_REPORT_ROWS)
 		r->leak[r->n_leaks++] = leak;
@@ -640,18 +243,18 @@ static const char clients_sql[] =
 "  FROM @pool_stats_session GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT $1";
 
 static void
-take_client(Row *row)
+take_client(PoReportRow *row)
 {
 	PoReportClient *c = &row->report->client[row->report->n_clients++];
 
-	c->tenant = take_text(row);
-	c->application = take_text(row);
-	c->address = take_text(row);
-	c->sessions = take_int(row, 0);
-	c->busy = take_int(row, 0);
-	c->in_transaction = take_int(row, 0);
-	c->idle = take_int(row, 0);
-	c->longest_idle_ms = take_double(row);
+	c->tenant = po_report_text(row);
+	c->application = po_report_text(row);
+	c->address = po_report_text(row);
+	c->sessions = po_report_int(row, 0);
+	c->busy = po_report_int(row, 0);
+	c->in_transaction = po_report_int(row, 0);
+	c->idle = po_report_int(row, 0);
+	c->longest_idle_ms = po_report_double(row);
 }
 
 static void
@@ -661,9 +264,9 @@ read_sessions(PoReport *r)
 	Datum		values[] = {Int32GetDatum(PO_REPORT_ROWS)};
 
 	r->leak = palloc(PO_REPORT_ROWS * sizeof(PoReportLeak));
-	query(r, leaks_sql, 0, NULL, NULL, take_leak);
+	po_report_query(r, leaks_sql, 0, NULL, NULL, take_leak, NULL);
 	r->client = palloc(PO_REPORT_ROWS * sizeof(PoReportClient));
-	query(r, clients_sql, 1, types, values, take_client);
+	po_report_query(r, clients_sql, 1, types, values, take_client, NULL);
 }
 
 /* ---------- events and alerts ---------- */
@@ -699,23 +302,23 @@ count_refusal(PoReport *r, const PoReportRefusal *refusal)
 }
 
 static void
-take_refusal(Row *row)
+take_refusal(PoReportRow *row)
 {
 	PoReport   *r = row->report;
 	PoReportRefusal refusal;
 
-	refusal.tenant = take_text(row);
-	refusal.would = take_bool(row);
-	refusal.rule = take_text(row);
-	refusal.role = take_text(row);
-	refusal.database = take_text(row);
-	refusal.application = take_text(row);
-	refusal.address = take_text(row);
-	refusal.n = take_count(row);
-	refusal.limit = take_int(row, -1);
-	refusal.waited_ms = take_count(row);
-	refusal.first = take_time(row);
-	refusal.last = take_time(row);
+	refusal.tenant = po_report_text(row);
+	refusal.would = po_report_bool(row);
+	refusal.rule = po_report_text(row);
+	refusal.role = po_report_text(row);
+	refusal.database = po_report_text(row);
+	refusal.application = po_report_text(row);
+	refusal.address = po_report_text(row);
+	refusal.n = po_report_number(row);
+	refusal.limit = po_report_int(row, -1);
+	refusal.waited_ms = po_report_number(row);
+	refusal.first = po_report_time(row);
+	refusal.last = po_report_time(row);
 	count_refusal(r, &refusal);
 	if (r->n_refusals < PO_REPORT_ROWS)
 		r->refusal[r->n_refusals++] = refusal;
@@ -728,15 +331,15 @@ static const char alerts_sql[] =
 "  ORDER BY severity = 'critical' DESC, since DESC LIMIT $1";
 
 static void
-take_alert(Row *row)
+take_alert(PoReportRow *row)
 {
 	PoReportAlert *a = &row->report->alert[row->report->n_alerts++];
 
-	a->tenant = take_text(row);
-	a->alert = take_text(row);
-	a->severity = take_text(row);
-	a->message = take_text(row);
-	a->since = take_time(row);
+	a->tenant = po_report_text(row);
+	a->alert = po_report_text(row);
+	a->severity = po_report_text(row);
+	a->message = po_report_text(row);
+	a->since = po_report_time(row);
 }
 
 static const char events_sql[] =
@@ -745,14 +348,14 @@ static const char events_sql[] =
 "  ORDER BY at DESC LIMIT 20";
 
 static void
-take_event(Row *row)
+take_event(PoReportRow *row)
 {
 	PoReportEvent *e = &row->report->event[row->report->n_events++];
 
-	e->at = take_time(row);
-	e->kind = take_text(row);
-	e->tenant = take_text(row);
-	e->reason = take_text(row);
+	e->at = po_report_time(row);
+	e->kind = po_report_text(row);
+	e->tenant = po_report_text(row);
+	e->reason = po_report_text(row);
 }
 
 static const char poolers_sql[] =
@@ -760,13 +363,13 @@ static const char poolers_sql[] =
 "  WHERE state NOT IN ('ok', 'new') ORDER BY 1 LIMIT $1";
 
 static void
-take_pooler(Row *row)
+take_pooler(PoReportRow *row)
 {
 	PoReportPooler *p = &row->report->pooler[row->report->n_poolers++];
 
-	p->pooler = take_text(row);
-	p->state = take_text(row);
-	p->error = take_text(row);
+	p->pooler = po_report_text(row);
+	p->state = po_report_text(row);
+	p->error = po_report_text(row);
 }
 
 static void
@@ -780,21 +383,19 @@ read_told(PoReport *r)
 	r->event = palloc(PO_REPORT_ROWS * sizeof(PoReportEvent));
 	query_from(r, events_sql, take_event);
 	r->alert = palloc(PO_REPORT_ROWS * sizeof(PoReportAlert));
-	query(r, alerts_sql, 1, types, values, take_alert);
+	po_report_query(r, alerts_sql, 1, types, values, take_alert, NULL);
 	r->pooler = palloc(PO_REPORT_ROWS * sizeof(PoReportPooler));
-	query(r, poolers_sql, 1, types, values, take_pooler);
+	po_report_query(r, poolers_sql, 1, types, values, take_pooler, NULL);
 }
 
 void
 po_report_read(PoReport *r)
 {
 	r->since = r->now - r->since_us;
-	query(r, cluster_sql, 0, NULL, NULL, take_cluster);
+	po_report_query(r, cluster_sql, 0, NULL, NULL, take_cluster, NULL);
 	read_tenants(r);
 	read_sessions(r);
 	read_told(r);
-	read_history(r);
-	read_before(r);
 }
 
 /* ---------- what if ---------- */
@@ -807,14 +408,14 @@ static PoReportSize *next_size;
 static int	n_sizes_left;
 
 static void
-take_size(Row *row)
+take_size(PoReportRow *row)
 {
 	if (n_sizes_left-- <= 0)
 		return;
-	next_size->size = take_int(row, 0);
-	next_size->utilization = take_double(row);
-	next_size->wait_ms = take_double(row);
-	next_size->throughput = take_double(row);
+	next_size->size = po_report_int(row, 0);
+	next_size->utilization = po_report_double(row);
+	next_size->wait_ms = po_report_double(row);
+	next_size->throughput = po_report_double(row);
 	next_size++;
 }
 
@@ -825,7 +426,7 @@ query_what_if(PoReport *r, const PoReportTenant *t, int max_size, int every)
 	Datum		values[] = {CStringGetTextDatum(t->name), Int32GetDatum(max_size),
 	Int32GetDatum(every)};
 
-	query(r, what_if_sql, lengthof(types), types, values, take_size);
+	po_report_query(r, what_if_sql, lengthof(types), types, values, take_size, NULL);
 }
 
 /* A tenant may go at any moment, which is no reason to fail; all else is. */

@@ -222,7 +222,7 @@ po_report_write_refusals(StringInfo out, const PoReport *r)
 	double		most = 0;
 	double		sum = 0;
 
-	for (int b = 0; b < r->n_buckets && r->has_history; b++)
+	for (int b = 0; b < r->n_buckets && r->use_s > 0; b++)
 	{
 		if (isnan(r->sum_rejected[b]))
 			continue;

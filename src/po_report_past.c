@@ -51,6 +51,7 @@ last_known(const double *value, int n)
 typedef struct Limits
 {
 	int			quota;			/* -1 = none */
+	const double *quota_then;
 	double		size;			/* 0 = none */
 	const char *quota_name;
 	const char *size_name;
@@ -59,11 +60,12 @@ typedef struct Limits
 static Limits
 limits_of(const PoReport *r)
 {
-	Limits		l = {r->usable, r->recommended, "usable", "recommended"};
+	Limits		l = {r->usable, r->sum_limit, r->recommended, "usable", "recommended"};
 
 	if (!r->sees_all)
 	{
-		l.quota = r->n == 1 ? r->tenant[0].quota : -1;
+		l.quota = r->n == 1 && r->tenant[0].busy != NULL ? r->tenant[0].quota : -1;
+		l.quota_then = l.quota < 0 ? NULL : r->tenant[0].quota_then;
 		l.quota_name = "quota";
 	}
 	/* A sum of some of them would say nothing. */
@@ -108,8 +110,11 @@ write_use_lines(PoChart *c, const PoReport *r, const Limits *l)
 		po_chart_rule(c, l->size, "advice", psprintf("%s %s", po_html_count(l->size),
 													 l->size_name));
 	if (l->quota >= 0)
-		po_chart_rule(c, l->quota, "limit", psprintf("%s %s", po_html_count(l->quota),
-													 l->quota_name));
+	{
+		po_chart_line(c, l->quota_then, r->n_buckets, "limit");
+		po_chart_label(c, l->quota, "limit", psprintf("%s %s", po_html_count(l->quota),
+													  l->quota_name));
+	}
 	po_chart_label(c, last_known(r->sum_peak, r->n_buckets), "peak", "open, at most");
 	po_chart_label(c, last_known(r->sum_sessions, r->n_buckets), "open", "open, mean");
 	po_chart_label(c, last_known(r->sum_busy, r->n_buckets), "busy", "busy, mean");
@@ -135,6 +140,9 @@ write_use_plot(StringInfo out, const PoReport *r, const Limits *l)
 {
 	PoChart		c = {.height = PLOT_HEIGHT};
 	double		most = highest(r->sum_peak, r->n_buckets, Max(l->quota, l->size));
+
+	if (l->quota >= 0)
+		most = highest(l->quota_then, r->n_buckets, most);
 
 	po_plot_scale(most, 5, 1, &c.y);
 	po_chart_begin(&c, out, " wide", "use", "Sessions over time",
@@ -210,9 +218,9 @@ po_report_write_utilization(StringInfo out, const PoReport *r)
 
 	po_report_section_begin(out, "utilization", "Utilization over time",
 							psprintf("Sessions%s. %s %s", r->sees_all ? " of all tenants" :
-									 " of your tenant", r->has_history ? describe_use(r) : "",
+									 " of your tenant", r->use_s > 0 ? describe_use(r) : "",
 									 po_report_history_note(r)));
-	if (r->has_history)
+	if (r->use_s > 0)
 	{
 		appendStringInfoString(out, "<figure>\n");
 		write_use_key(out, r, &l);
@@ -272,11 +280,13 @@ static void
 write_tile(StringInfo out, const PoReport *r, const PoReportTenant *t, int i)
 {
 	PoChart		c = {.height = TILE_HEIGHT};
-	double		most = highest(t->busy_most, r->n_buckets, Max(t->size, 1));
+	double		most = highest(t->size_then, r->n_buckets,
+							   highest(t->busy_most, r->n_buckets, 1));
 	/* One far above would press everything else flat. */
-	bool		quota = t->quota >= 0 && t->quota <= 2 * most;
+	double		limit = highest(t->quota_then, r->n_buckets, 0);
+	bool		quota = limit > 0 && limit <= 2 * most;
 
-	po_plot_scale(quota ? Max(most, t->quota) : most, 2, 1, &c.y);
+	po_plot_scale(quota ? Max(most, limit) : most, 2, 1, &c.y);
 	appendStringInfo(out, "<figure class=\"tile\"><figcaption><h3>%s</h3></figcaption>\n",
 					 po_html_name(t->name));
 	po_chart_begin(&c, out, "", psprintf("tile%d", i),
@@ -287,10 +297,9 @@ write_tile(StringInfo out, const PoReport *r, const PoReportTenant *t, int i)
 	po_chart_band(&c, NULL, t->busy_most, r->n_buckets, "most");
 	po_chart_line(&c, t->busy, r->n_buckets, "busy");
 	if (quota)
-		po_chart_rule(&c, t->quota, "limit", NULL);
+		po_chart_line(&c, t->quota_then, r->n_buckets, "limit");
 	/* Its dashes let the other line be seen where both are one. */
-	if (t->size > 0)
-		po_chart_rule(&c, t->size, "advice", NULL);
+	po_chart_line(&c, t->size_then, r->n_buckets, "advice");
 	po_chart_end(&c);
 	appendStringInfo(out, "<p class=\"facts\">%s</p></figure>\n", facts(t));
 }
@@ -403,11 +412,11 @@ po_report_write_tenants(StringInfo out, const PoReport *r)
 		"";
 
 	po_report_section_begin(out, "tenants", "Busy sessions by tenant",
-							r->n == 0 ? "No tenant has been seen yet." : r->has_history ?
+							r->n == 0 ? "No tenant has been seen yet." : r->use_s > 0 ?
 							psprintf("%s%sach plot has its own scale. %s", which,
 									 which[0] == '\0' ? "E" : "e", po_report_history_note(r)) :
 							"There is no history yet.");
-	if (r->has_history && r->n > 0)
+	if (r->use_s > 0 && r->n > 0)
 	{
 		write_tiles(out, r, order);
 		write_tile_table(out, r, order);
@@ -457,15 +466,13 @@ change_bar(double change, double most)
 static void
 write_change(PoHtmlTable *table, const PoReport *r, const PoReportTenant *t, double most)
 {
-	double		s = (r->now - r->from) / 1e6;
-
 	po_html_row(table);
 	po_html_cell(table, "%s%s", po_html_name(t->name), !t->before.known ? " (new)" :
 				 !t->use.known ? " (gone)" : "");
 	po_html_cell(table, "%s", from_to(po_html_count(t->before.busy), po_html_count(t->use.busy)));
 	po_html_cell(table, "%s", change_bar(change_of(t), most));
-	po_html_cell(table, "%s", from_to(po_html_count(t->before.transactions / s),
-									  po_html_count(t->use.transactions / s)));
+	po_html_cell(table, "%s", from_to(po_html_count(t->before.transactions / r->before_s),
+									  po_html_count(t->use.transactions / r->use_s)));
 	po_html_cell(table, "%s", from_to(po_html_duration(t->before.p95_ms),
 									  po_html_duration(t->use.p95_ms)));
 	po_html_cell(table, "%s", from_to(po_html_count(t->before.rejected),
@@ -485,7 +492,8 @@ write_changed_tenants(StringInfo out, const PoReport *r)
 		return;
 	}
 	po_html_table_begin(&t, out, "Means of both times; what changed most comes first",
-						"Tenant|#Busy sessions|=<span class=\"mid\">less &#183; more</span>|#Transactions/s|#-p95|#Refused");
+						"Tenant|#Busy sessions|=<span class=\"mid\">less &#183; more</span>|"
+						"#Transactions/s|#-p95|#Refused");
 	for (int i = 0; i < Min(r->n, CHANGED); i++)
 	{
 		if (fabs(change_of(order[i])) >= CHANGED_LEAST)
@@ -524,11 +532,13 @@ po_report_write_changes(StringInfo out, const PoReport *r)
 								po_html_time(r->before_to, r->now));
 
 	po_report_section_begin(out, "changes", "Changes since last week",
-							r->has_before && r->has_history ?
-							psprintf("Now against the same hours of %s.", then) :
+							r->before_s > 0 && r->use_s > 0 ?
+							psprintf("Now against the same hours of %s.%s", then,
+									 r->before_s > 0.9 * (r->before_to - r->before_from) / 1e6 ?
+									 "" : " History has only a part of that time.") :
 							psprintf("There is no history of %s to compare with. %s", then,
-									 r->has_history ? po_report_history_note(r) : ""));
-	if (r->has_before && r->has_history)
+									 r->use_s > 0 ? po_report_history_note(r) : ""));
+	if (r->before_s > 0 && r->use_s > 0)
 		write_changed_tenants(out, r);
 	write_events(out, r);
 	po_report_section_end(out);

@@ -16,7 +16,7 @@ po_report_or_none(const char *text)
 char *
 po_report_history_note(const PoReport *r)
 {
-	if (!r->has_history)
+	if (r->use_s == 0)
 		return pstrdup("There is no history yet.");
 	if (r->history_from - r->since <= 2 * r->bucket_us)
 		return pstrdup("");

@@ -8,6 +8,7 @@
 
 #include "po_html.h"
 #include "po_report_chart.h"
+#include "po_report_data.h"
 #include "po_report_page.h"
 #include "po_report_sections.h"
 

@@ -128,8 +128,9 @@ fill_history($node, 9, 'single@postgres');
 look('one', report($node));
 check_sections('one');
 is(count('#utilization figure svg[role=img]'), 1, 'one: a plot of utilization');
-is(count('#utilization path'), 3, 'one: mean, most and busy');
-is(count('#utilization line.limit'), 2, 'one: the line of usable connections, and its key');
+is($browser->value(q{[...document.querySelectorAll('#utilization path')].map(p =>
+	p.className.baseVal).join(' ')}), 'peak open busy limit',
+	'one: most, mean, busy, and what is usable');
 is(count('#tenants figure.tile'), 1, 'one: one small plot');
 cmp_ok(count('#utilization tbody tr'), '>', 100, 'one: the numbers are in a table');
 is($browser->value(q{document.querySelector('#utilization path.open').getAttribute('d')

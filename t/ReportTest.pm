@@ -42,11 +42,30 @@ sub stand_in
 	$node->safe_psql('postgres', q{
 		CREATE TABLE history (bucket_start timestamptz, bucket_ms float8, tenant text,
 			sessions_avg float8, sessions_max int, busy_avg float8, busy_max int,
-			rejected bigint, terminated bigint, transactions bigint, xact_p95_ms float8);
+			rejected bigint, terminated bigint, transactions bigint, xact_p95_ms float8,
+			max_connections int, recommended_size int);
 		CREATE INDEX ON history (bucket_start);
-		CREATE FUNCTION pool_stats_history(resolution interval) RETURNS SETOF history
-			LANGUAGE sql STABLE AS $$ SELECT * FROM public.history
-			WHERE bucket_ms = extract(epoch FROM resolution) * 1000 $$;
+		CREATE FUNCTION pool_stats_history(resolution interval, since timestamptz,
+			until timestamptz, for_tenant text) RETURNS TABLE (bucket_start timestamptz,
+			bucket_ms float8, tenant text, sessions_avg float8, sessions_max int,
+			busy_avg float8, busy_max int, rejected bigint, terminated bigint,
+			transactions bigint, xact_p95_ms float8, max_connections int, recommended_size int)
+			LANGUAGE sql STABLE AS $$ SELECT date_bin(greatest(resolution, '5 min'),
+				h.bucket_start, '2000-01-03') AS b, sum(h.bucket_ms), h.tenant,
+				avg(h.sessions_avg), max(h.sessions_max), avg(h.busy_avg), max(h.busy_max),
+				sum(h.rejected)::bigint, sum(h.terminated)::bigint,
+				sum(h.transactions)::bigint, avg(h.xact_p95_ms), max(h.max_connections),
+				max(h.recommended_size)
+			FROM public.history h WHERE h.bucket_start >= date_bin(resolution, since,
+				'2000-01-03') AND h.bucket_start < until GROUP BY b, h.tenant $$;
+		CREATE FUNCTION pool_stats_cluster_history(resolution interval, since timestamptz,
+			until timestamptz) RETURNS TABLE (bucket_start timestamptz, bucket_ms float8,
+			sessions_avg float8, sessions_max int, utilization_max float8,
+			max_connections int, busy_avg float8, rejected bigint)
+			LANGUAGE sql STABLE AS $$ SELECT h.bucket_start, max(h.bucket_ms),
+				sum(h.sessions_avg), sum(h.sessions_max)::int, 0.5, 57, sum(h.busy_avg),
+				sum(h.rejected)::bigint
+			FROM public.pool_stats_history(resolution, since, until, NULL) h GROUP BY 1 $$;
 		CREATE TABLE alerts (tenant text, alert text, severity text, since timestamptz,
 			value float8, threshold float8, message text);
 		CREATE VIEW pool_alerts AS SELECT * FROM alerts;
@@ -65,10 +84,10 @@ sub fill_history
 		INSERT INTO history
 		SELECT at, 300000, tenant, 1.5 * level + 1, ceil(2 * level) + 1, level,
 			ceil(1.6 * level), CASE WHEN level > 4 THEN (7 * level)::int ELSE 0 END, 0,
-			(level * 900)::bigint, 12 + level
+			(level * 900)::bigint, 12 + level, CASE WHEN n = 1 THEN 9 ELSE -1 END, 4
 		FROM (SELECT at, tenant, (0.3 + 2.4 / n) * (1.1 + sin((hour - 9) / 24 * 2 * pi())
 				+ 0.15 * sin(hour * 7 + n) + 0.1 * sin(hour * 31 + 3 * n))
-				* CASE WHEN at > now() - interval '1 day' THEN 1.4 ELSE 1 END AS level
+				* CASE WHEN at > now() - interval '1 day' THEN 1.4 ELSE 1 END AS level, n
 			FROM (SELECT t.column1 AS tenant, row_number() OVER () AS n FROM (VALUES $values) t) t,
 				(SELECT at, extract(epoch FROM at)::float8 / 3600 AS hour FROM generate_series(
 					date_bin('5 min', now() - interval '$days days', 'epoch'), now(),

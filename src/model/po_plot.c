@@ -84,23 +84,20 @@ po_plot_time_step(int64_t range_us, int most)
 }
 
 int64_t
-po_plot_bucket(int64_t range_us, int64_t resolution_us, int most)
+po_plot_bucket(int64_t range_us, int most)
 {
-	int64_t		least = range_us / (most < 1 ? 1 : most);
+	static const int bucket_s[] = {
+		1, 2, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200
+	};
 
-	if (resolution_us < 1)
-		resolution_us = 1;
-	if (least < resolution_us)
-		least = resolution_us;
-	for (int i = 0; i < N_TIME_STEPS; i++)
+	if (most < 1)
+		most = 1;
+	for (int i = 0; i < (int) (sizeof(bucket_s) / sizeof(bucket_s[0])); i++)
 	{
-		int64_t		step = time_steps[i] * PO_US_PER_S;
-
-		if (step >= least && step / 4 <= least && step % resolution_us == 0)
-			return step;
+		if (bucket_s[i] * PO_US_PER_S >= range_us / most)
+			return bucket_s[i] * PO_US_PER_S;
 	}
-	/* A resolution that no clock knows, or a range beyond all. */
-	return ((least - 1) / resolution_us + 1) * resolution_us;
+	return 86400 * PO_US_PER_S;
 }
 
 /* ---------- paths ---------- */

@@ -39,8 +39,12 @@ extern double po_plot_share(const PoScale *scale, double value);
 /* A span that clocks or calendars know (1, 2, 5 s ... 7 days), at least range / most. */
 extern int64_t po_plot_time_step(int64_t range_us, int most);
 
-/* The same, and a multiple of resolution: how much time one point of a plot stands for. */
-extern int64_t po_plot_bucket(int64_t range_us, int64_t resolution_us, int most);
+/*
+ * How much time one point of a plot stands for: of the lengths in which history tells
+ * (seconds that divide a minute, minutes that divide an hour but 2 and 3, hours that divide a
+ * day), the least that is at least range / most; a day at most.
+ */
+extern int64_t po_plot_bucket(int64_t range_us, int most);
 
 /*
  * The d of a path through values at even distances.  size must be at least

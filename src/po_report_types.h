@@ -1,0 +1,237 @@
+/*
+ * po_report_types.h
+ *		What a report tells, as read from the views with the caller's rights.
+ *
+ * Whatever the caller's role does not see is not there.  Unknown numbers are NaN, unknown
+ * texts NULL.  All memory is that of the context in which it was read.
+ */
+#ifndef PO_REPORT_TYPES_H
+#define PO_REPORT_TYPES_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "model/po_types.h"
+
+/* Tenants beyond are left out of tables, and only counted. */
+#define PO_REPORT_TENANTS	2000
+#define PO_REPORT_ROWS		50		/* of sessions, refusals, alerts */
+#define PO_REPORT_BUCKETS	240		/* of the large plot, at most */
+#define PO_REPORT_TILES		24		/* small plots */
+#define PO_REPORT_COARSE	8		/* columns of the table behind those */
+
+/* What history says of one tenant in one window. */
+typedef struct PoReportUse
+{
+	bool		known;			/* history has rows of it */
+	double		busy;			/* means, by time */
+	double		sessions;
+	double		busy_max;
+	double		transactions;
+	double		rejected;
+	double		p95_ms;			/* mean of the buckets' p95, by transactions; NaN = none */
+} PoReportUse;
+
+typedef struct PoReportTenant
+{
+	char	   *name;
+	bool		present;		/* in pool_stats; else history alone knows it */
+	int			sessions;
+	int			active;
+	int			idle;
+	int			in_transaction;	/* idle in it */
+	int			waiting;
+	int			quota;			/* -1 = none */
+	double		utilization;
+	int			peak_sessions;
+	double		rejected;
+	double		would_reject;
+	double		would_terminate;
+	double		transactions;
+	double		xact_p95_ms;
+	double		wait_p99_ms;
+	char	   *mode;
+	bool		draining;
+	TimestampTz first_seen;
+
+	/* pool_recommendations; size 0 = none */
+	int			size;
+	int			size_max;
+	int			busy_p95;
+	int			busy_max;
+	double		busy_mean;
+	double		confidence;
+	char	   *method;
+	char	   *reason;
+
+	/* pool_stats_history */
+	PoReportUse use;			/* in the window */
+	PoReportUse before;			/* in the same window one week before */
+	double	   *busy;			/* mean, and most, by bucket; NaN = not known */
+	double	   *busy_most;
+	double	   *quota_then;		/* NaN = none */
+	double	   *size_then;
+
+	/* pool_stats_session */
+	int			leaked;
+	int			leaked_exempt;	/* of these */
+	int			leaked_in_transaction;
+	double		leaked_longest_ms;
+	int			blocked;		/* sessions waiting behind leaked ones */
+	char	   *leak_class;		/* the most frequent */
+
+	/* pool_events, in the window */
+	double		refused;
+	double		would_be_refused;
+	TimestampTz refused_at;		/* last; 0 = never */
+	char	   *refused_rule;
+	int			refused_limit;
+} PoReportTenant;
+
+/* A leaked session. */
+typedef struct PoReportLeak
+{
+	int			pid;
+	char	   *tenant;
+	char	   *usename;
+	char	   *application;
+	char	   *address;
+	char	   *class;
+	char	   *verdict;
+	char	   *exempt;
+	double		state_ms;
+	double		probability;
+	double		transactions;
+	double		blocks;			/* sessions waiting behind it */
+	double		xmin_age;		/* transactions that vacuum cannot clean up after */
+} PoReportLeak;
+
+/* Logins refused for one reason. */
+typedef struct PoReportRefusal
+{
+	char	   *tenant;
+	bool		would;			/* let in by mode observe */
+	char	   *rule;
+	char	   *role;
+	char	   *database;
+	char	   *application;
+	char	   *address;
+	double		n;
+	int			limit;			/* -1 = not told */
+	double		waited_ms;		/* longest */
+	TimestampTz first;
+	TimestampTz last;
+} PoReportRefusal;
+
+/* Sessions of one client. */
+typedef struct PoReportClient
+{
+	char	   *tenant;
+	char	   *application;
+	char	   *address;
+	int			sessions;
+	int			busy;
+	int			in_transaction;
+	int			idle;
+	double		longest_idle_ms;
+} PoReportClient;
+
+typedef struct PoReportAlert
+{
+	char	   *tenant;
+	char	   *alert;
+	char	   *severity;
+	char	   *message;
+	TimestampTz since;
+} PoReportAlert;
+
+typedef struct PoReportEvent
+{
+	TimestampTz at;
+	char	   *kind;
+	char	   *tenant;
+	char	   *reason;
+} PoReportEvent;
+
+typedef struct PoReportPooler
+{
+	char	   *pooler;
+	char	   *state;
+	char	   *error;
+} PoReportPooler;
+
+typedef struct PoReportSize
+{
+	int			size;
+	double		utilization;
+	double		wait_ms;		/* NaN = not known */
+	double		throughput;
+} PoReportSize;
+
+typedef struct PoReport
+{
+	/* asked for */
+	TimestampTz now;
+	TimestampTz since;			/* now - since_us: events are from here on */
+	TimestampTz from;			/* of the plot: the start of a bucket */
+	int64		since_us;
+	char	   *schema;			/* of the extension, quoted */
+	bool		sees_all;
+	bool		may_set;		/* policies */
+
+	/* pool_stats_cluster */
+	char	   *mode;
+	char	   *health;
+	int			usable;
+	int			sessions;
+	int			waiting;
+	int			authenticating;
+	int			n_tenants;
+	double		utilization;
+	bool		sampler_runs;
+	TimestampTz last_sample;
+	double		overflow_logins;
+	double		unready_logins;
+	double		worker_errors;
+	char	   *last_error;
+	TimestampTz last_error_at;
+
+	/* Tenants the caller sees, at first those with the most sessions. */
+	PoReportTenant *tenant;
+	int			n;
+	double		n_seen;			/* also those left out */
+	double		recommended;	/* sum */
+
+	/* pool_stats_cluster_history, by bucket; or of what the caller sees.  NaN = not known. */
+	int64		bucket_us;
+	int			n_buckets;
+	double		use_s;			/* how long it was watched; 0 = no history */
+	double		before_s;		/* of the window to compare with */
+	TimestampTz history_from;	/* first row within the report's time; 0 = none */
+	TimestampTz before_from;	/* of the window to compare with */
+	TimestampTz before_to;
+	double	   *sum_sessions;	/* means */
+	double	   *sum_peak;
+	double	   *sum_busy;
+	double	   *sum_rejected;
+	double	   *sum_limit;		/* usable connections */
+
+	PoReportLeak *leak;
+	int			n_leaks;
+	double		n_leaked;		/* also those left out */
+	double		n_leaked_exempt;
+	PoReportRefusal *refusal;
+	int			n_refusals;
+	int			n_refusals_left_out;
+	PoReportClient *client;
+	int			n_clients;
+	PoReportAlert *alert;
+	int			n_alerts;
+	PoReportEvent *event;		/* changes of policies, ends of sessions, last first */
+	int			n_events;
+	PoReportPooler *pooler;		/* those that do not answer */
+	int			n_poolers;
+} PoReport;
+
+#endif							/* PO_REPORT_TYPES_H */
