@@ -232,6 +232,8 @@ missing_packages()
 				command -v ip >/dev/null || echo iproute2 ;;
 			pgbouncer)
 				command -v pgbouncer >/dev/null || echo pgbouncer ;;
+			chromium)
+				command -v chromium >/dev/null || echo chromium fonts-dejavu-core ;;
 			python-clients)
 				/usr/bin/python3 -c 'import sqlalchemy, psycopg2' 2>/dev/null ||
 					echo python3-sqlalchemy python3-psycopg2 ;;

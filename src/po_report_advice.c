@@ -20,6 +20,7 @@
 #include "po_report_advice.h"
 #include "po_report_data.h"
 
+#define LINE_LEN			44		/* of a call, that is read in one line */
 #define WORST				3		/* tenants that one rule tells of by name */
 #define CONFIDENT			0.5
 #define STALE_US			(5 * USECS_PER_SEC)
@@ -92,6 +93,22 @@ static const char *
 literal(const PoReportTenant *t)
 {
 	return po_html_sql_literal(t->name);
+}
+
+/* A call for a tenant, in two lines when it is long. */
+static char *
+call(const char *function, const PoReportTenant *t, const char *arguments)
+{
+	const char *name = literal(t);
+	bool		is_long = strlen(function) + strlen(name) + strlen(arguments) > LINE_LEN;
+
+	return psprintf("SELECT %s(%s,%s%s);", function, name, is_long ? "\n    " : " ", arguments);
+}
+
+static char *
+quota_call(const PoReportTenant *t, int max_connections)
+{
+	return call("pool_set_quota", t, psprintf("max_connections => %d", max_connections));
 }
 
 static char *
@@ -217,8 +234,8 @@ advise_largest(const PoReport *r, const PoReportTenant *t, PoFinding *f)
 		f->what_to_do = psprintf("It never had more than %d busy at once: hold it to that%s.",
 								 Max(t->busy_max, 1), strcmp(r->mode, "enforce") == 0 ? "" :
 								 " (it is only observed until pool_optimizer.mode is enforce)");
-		f->sql = psprintf("SELECT pool_set_quota(%s, max_connections => %d, on_full => 'wait');",
-						  literal(t), limit);
+		f->sql = call("pool_set_quota", t,
+					  psprintf("max_connections => %d, on_full => 'wait'", limit));
 	}
 	else
 	{
@@ -242,7 +259,7 @@ advise_full(PoAdvice *a)
 	if (r->utilization * 100 < po_guc_warning_threshold)
 		return;
 	f = add(a, r->utilization * 100 < po_guc_critical_threshold ? PO_GRAVITY_WARNING :
-			PO_GRAVITY_CRITICAL, "utilization", NULL);
+			PO_GRAVITY_CRITICAL, "cluster_utilization", NULL);
 	f->title = psprintf("%d of %d usable connections are taken (%s)", taken, r->usable,
 						po_html_percent(r->utilization));
 	f->why = "Whoever comes when none is left is refused by the server.";
@@ -308,25 +325,23 @@ advise_refused(const PoReportTenant *t, PoFinding *f)
 	{
 		f->what_to_do = psprintf("%d of its sessions are leaked: end them, and there is room.",
 								 t->leaked - t->leaked_exempt);
-		f->sql = psprintf("SELECT * FROM pool_terminate_leaked(%s, dry_run => false);",
-						  literal(t));
+		f->sql = call("* FROM pool_terminate_leaked", t, "dry_run => false");
 	}
 	else if (is_sure(t) && more > t->refused_limit)
 	{
 		f->what_to_do = psprintf("%d would be enough for what was busy at once.", more);
-		f->sql = psprintf("SELECT pool_set_quota(%s, max_connections => %d);", literal(t), more);
+		f->sql = quota_call(t, more);
 	}
 	else if (is_sure(t) && t->idle * 2 >= t->sessions)
 	{
 		f->what_to_do = psprintf("Its sessions are mostly idle: pools of %d in all would do. This "
 								 "is what to set in the client:", t->size);
-		f->sql = psprintf("SELECT pool_client_config(%s, 'pgbouncer');", literal(t));
+		f->sql = call("pool_client_config", t, "'pgbouncer'");
 	}
 	else
 	{
 		f->what_to_do = "Let logins wait for a place for a moment instead of refusing them.";
-		f->sql = psprintf("SELECT pool_set_quota(%s, on_full => 'wait', wait_timeout => '5 s');",
-						  literal(t));
+		f->sql = call("pool_set_quota", t, "on_full => 'wait', wait_timeout => '5 s'");
 	}
 }
 
@@ -352,7 +367,7 @@ tell_refused(PoAdvice *a, const PoReportTenant *t)
 		advise_refused(t, f);
 	else
 		f->sql = psprintf("SELECT at, reason, detail FROM pool_events\n"
-						  "  WHERE kind = 'reject' AND tenant = %s ORDER BY at DESC;",
+						  "  WHERE kind = 'reject' AND tenant = %s\n  ORDER BY at DESC;",
 						  literal(t));
 }
 
@@ -374,11 +389,10 @@ tell_waiting(PoAdvice *a, const PoReportTenant *t)
 					  psprintf(" 99 %% of those that queued waited less than %s.",
 							   po_html_duration(t->wait_p99_ms)));
 	if (is_exact(t) && needs(t) > t->quota && t->quota >= 0)
-		f->sql = psprintf("SELECT pool_set_quota(%s, max_connections => %d);", literal(t),
-						  needs(t));
+		f->sql = quota_call(t, needs(t));
 	else
 		f->sql = psprintf("SELECT pid, state, state_ms, class FROM pool_stats_session\n"
-						  "  WHERE tenant = %s ORDER BY state_ms DESC;", literal(t));
+						  "  WHERE tenant = %s\n  ORDER BY state_ms DESC;", literal(t));
 }
 
 /* ---------- leaks ---------- */
@@ -404,8 +418,8 @@ preventive(const PoReportTenant *t)
 		limit = "idle => '1 h'";
 	if (limit == NULL || !is_exact(t))
 		return "";
-	return psprintf("\n-- and whenever it happens again\nSELECT pool_set_timeouts(%s, %s);",
-					literal(t), limit);
+	return psprintf("\n-- and whenever it happens again\n%s",
+					call("pool_set_timeouts", t, limit));
 }
 
 static void
@@ -435,8 +449,8 @@ tell_leaks(PoAdvice *a, const PoReportTenant *t)
 		return;
 	f->what_to_do = "Ends those that have not gone back to work in the meantime. "
 		"<a href=\"#leaks\">Where they come from</a>";
-	f->sql = psprintf("SELECT * FROM pool_terminate_leaked(%s, dry_run => false);%s",
-					  literal(t), preventive(t));
+	f->sql = psprintf("%s%s", call("* FROM pool_terminate_leaked", t, "dry_run => false"),
+					  preventive(t));
 }
 
 /* ---------- sizes ---------- */
@@ -457,10 +471,9 @@ tell_near_quota(PoAdvice *a, const PoReportTenant *t)
 						po_html_percent(t->utilization), t->quota);
 	f->why = psprintf("%s None has been refused yet.", sessions_of(t));
 	if (is_exact(t) && needs(t) > t->quota)
-		f->sql = psprintf("SELECT pool_set_quota(%s, max_connections => %d);", literal(t),
-						  needs(t));
+		f->sql = quota_call(t, needs(t));
 	else if (is_sure(t))
-		f->sql = psprintf("SELECT pool_client_config(%s, 'pgbouncer');", literal(t));
+		f->sql = call("pool_client_config", t, "'pgbouncer'");
 }
 
 static double
@@ -478,7 +491,7 @@ tell_short(PoAdvice *a, const PoReportTenant *t)
 	f->title = psprintf("%s needs a pool of %d, its quota is %d", po_html_name(t->name),
 						t->size, t->quota);
 	f->why = po_html_escape(t->reason);
-	f->sql = psprintf("SELECT pool_set_quota(%s, max_connections => %d);", literal(t), needs(t));
+	f->sql = quota_call(t, needs(t));
 }
 
 static double
@@ -497,7 +510,7 @@ tell_oversized(PoAdvice *a, const PoReportTenant *t)
 						t->sessions, needs(t));
 	f->why = po_html_escape(t->reason);
 	f->what_to_do = "What to set in a pooler (or another client, see pool_client_config):";
-	f->sql = psprintf("SELECT pool_client_config(%s, 'pgbouncer');", literal(t));
+	f->sql = call("pool_client_config", t, "'pgbouncer'");
 }
 
 /* ---------- modes ---------- */
@@ -544,7 +557,21 @@ tell_drained(PoAdvice *a, const PoReportTenant *t)
 
 /* ---------- alerts ---------- */
 
-/* Those that no rule here has told already. */
+/* The finding of a rule that tells the same. */
+static PoFinding *
+find_finding(PoAdvice *a, int n_rules, const PoReportAlert *alert)
+{
+	const PoReportTenant *t = po_report_find_tenant(a->report, alert->tenant);
+
+	for (int i = 0; i < n_rules; i++)
+	{
+		if (a->finding[i].tenant == t && strcmp(a->finding[i].topic, alert->alert) == 0)
+			return &a->finding[i];
+	}
+	return NULL;
+}
+
+/* An alert that a rule has told already lends it its time and gravity. */
 static void
 advise_alerts(PoAdvice *a)
 {
@@ -554,21 +581,23 @@ advise_alerts(PoAdvice *a)
 	for (int i = 0; i < r->n_alerts; i++)
 	{
 		const PoReportAlert *alert = &r->alert[i];
-		const PoReportTenant *t = po_report_find_tenant(r, alert->tenant);
-		bool		told = false;
-		PoFinding  *f;
+		PoGravity	gravity = strcmp(alert->severity, "critical") == 0 ? PO_GRAVITY_CRITICAL :
+			PO_GRAVITY_WARNING;
+		PoFinding  *f = find_finding(a, n_rules, alert);
+		char	   *since = psprintf("Alert <code>%s</code> since %s.",
+									 po_html_escape(alert->alert),
+									 po_html_time(alert->since, r->now));
 
-		for (int k = 0; k < n_rules; k++)
-			told = told || (a->finding[k].tenant == t &&
-							strcmp(a->finding[k].topic, alert->alert) == 0);
-		if (told)
+		if (f != NULL)
+		{
+			f->gravity = Max(f->gravity, gravity);
+			f->why = psprintf("%s %s", f->why, since);
 			continue;
-		f = add(a, strcmp(alert->severity, "critical") == 0 ? PO_GRAVITY_CRITICAL :
-				PO_GRAVITY_WARNING, "alert", t);
+		}
+		f = add(a, gravity, "alert", po_report_find_tenant(r, alert->tenant));
 		f->title = alert->tenant == NULL ? po_html_escape(alert->message) :
 			psprintf("%s: %s", po_html_name(alert->tenant), po_html_escape(alert->message));
-		f->why = psprintf("Alert <code>%s</code> since %s.", po_html_escape(alert->alert),
-						  po_html_time(alert->since, r->now));
+		f->why = since;
 	}
 }
 

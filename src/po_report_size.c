@@ -181,7 +181,7 @@ write_curve_table(StringInfo out, const Curve *c)
 
 	appendStringInfoString(out, "<details><summary>The numbers of these plots</summary>\n");
 	po_html_table_begin(&t, out, psprintf("What pools of %s would do",
-										  po_html_name(c->tenant->name)),
+										  po_html_escape(c->tenant->name)),
 						"Connections|#Busy|#Wait, mean|#Transactions/s");
 	for (int i = 0; i < c->n; i++)
 	{

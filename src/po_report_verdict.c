@@ -189,7 +189,7 @@ write_figures(StringInfo out, const PoReport *r)
 		   psprintf("in the last %s", po_report_since(r)));
 	figure(out, "Leaked sessions", po_html_count(r->n_leaked),
 		   psprintf("%d of them exempt", (int) r->n_leaked_exempt));
-	figure(out, "Tenants", psprintf("%d", r->sees_all ? r->n_tenants : r->n),
+	figure(out, "Tenants", po_html_count(r->sees_all ? r->n_tenants : r->n),
 		   psprintf("%d of them connected", used));
 	appendStringInfoString(out, "</dl>\n");
 }

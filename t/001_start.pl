@@ -29,6 +29,7 @@ my %call = (
 	pool_what_if => q{SELECT * FROM pool_what_if('a')},
 	pool_terminate_leaked => q{SELECT * FROM pool_terminate_leaked('a')},
 	pool_client_config => q{SELECT pool_client_config('a', 'pgbouncer', 1)},
+	pool_report => q{SELECT pool_report('1 h')},
 	pool_reset_stats => q{SELECT pool_reset_stats('a')},
 	pool_stats => q{SELECT * FROM pool_stats()},
 	pool_stats_cluster => q{SELECT * FROM pool_stats_cluster()},

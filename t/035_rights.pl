@@ -39,6 +39,7 @@ my %function = (
 	pool_policies_check => [ none => '' ],
 	pool_policy_visible => [ read => q{'tenant', '*'} ],
 	pool_recommendations => [ read => '' ],
+	pool_report => [ read => q{'1 h'} ],
 	pool_reset_stats => [ act => q{'acme_role@acme_db'} ],
 	pool_resume => [ set => q{'acme_role@acme_db'} ],
 	pool_set_quota => [ set => q{'t_mine@postgres', 50} ],

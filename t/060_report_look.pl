@@ -155,7 +155,7 @@ is(count('#tenants figure.tile'), 1 + @tenants, 'trouble: a small plot of each t
 is(count('#what-if figure.curve'), 1, 'trouble: the curve of the one that is known');
 is(count('#what-if line.today') - 1, 2, 'trouble: today is marked in both plots');
 is(count('#what-if line.advice') - 1, 2, 'trouble: so is the recommended size');
-is(count('#leaks tbody tr'), 3 + @ODD, 'trouble: each leak has a row');
+is(count('#leaks tbody tr'), 5 + @ODD, 'trouble: each leak has a row');
 is(count('#leaks strong'), 1, 'trouble: who blocks others is marked');
 is(count('#refusals > .scroll tbody tr'), 2, 'trouble: who was refused, by client');
 is(count('#changes tbody:first-of-type tr') > 3, 1, 'trouble: what changed since last week')

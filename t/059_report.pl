@@ -1,0 +1,283 @@
+# What pool_report says, to whom, and that it says it under any circumstances.  How it looks
+# is t/060_report_look.pl.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use Encode qw(encode_utf8 decode_utf8);
+use PoolTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use ReportTest;
+use Test::More;
+
+my $node = new_node(-name => 'report', max_connections => 60, max_wal_senders => 4,
+	wal_level => 'replica', hot_standby => 'on');
+
+stand_in($node);
+
+# ---------- arguments ----------
+
+foreach my $bad ('NULL', q{'0'}, q{'-1 day'}, q{'59 s'}, q{'367 days'}, q{'178000000 years'})
+{
+	my ($rc, $out, $err) = psql_as($node, 'postgres',
+		"\\set VERBOSITY verbose\nSELECT pool_report($bad)");
+
+	like($err, qr/ERROR:  22023: .*since/, "since => $bad is refused with 22023");
+}
+foreach my $good ('1 min', '90 s', '1 hour', '24 hours', '7 days', '1 month', '366 days')
+{
+	like(report($node, since => $good), qr/^<!DOCTYPE html>.*<\/html>\s*$/s,
+		"since => '$good' is a page");
+}
+like($node->safe_psql('postgres', 'SELECT pool_report()'), qr/in the last 24 hours/,
+	'without an argument: the last day');
+
+# ---------- much trouble ----------
+
+my @sessions = trouble($node);
+my @tenants = map { "$_\@postgres" } 'shop', 'reports', 'billing', @ODD;
+
+fill_history($node, 9, @tenants);
+my $page = report($node);
+
+# Every tag is closed, in the right order; nothing but tags and text.
+sub well_formed
+{
+	my ($html) = @_;
+	my @open;
+	my %void = map { $_ => 1 } qw(meta wbr);
+
+	$html =~ s/^<!DOCTYPE html>//;
+	$html =~ s{<style>.*?</style>}{}s;
+	while ($html =~ /\G(?:[^<>&]|&(?:amp|lt|gt|quot|#\d+|#x[0-9A-F]+);)*(?:<([^<>]*)>|$)/gc)
+	{
+		my $tag = $1 // last;
+
+		return "$tag is no tag" unless $tag =~ m{^(/?)([a-z0-9]+)((?:\s+[a-zA-Z0-9-]+="[^"]*")*)\s*(/?)$};
+		if ($1) { my $last = pop @open // 'nothing'; return "$tag closes $last" if $last ne $2; }
+		elsif (!$4 && !$void{$2}) { push @open, $2; }
+	}
+	return 'odd text at ' . substr($html, pos($html) // 0, 60) if (pos($html) // 0) < length $html;
+	return @open ? "open: @open" : '';
+}
+
+is(well_formed($page), '', 'the page is well formed, whatever names there are');
+is(well_formed('<!DOCTYPE html><p>a<b></p></b>'), '/p closes b', '(the check can fail)');
+unlike($page, qr/[^\x0a\x20-\x7e]/, 'it is ASCII, and so right in any encoding');
+unlike($page, qr/<(?:script|img|link|iframe)/i, 'nobody came in as a tag');
+unlike($page, qr/(?:src|href)="(?!#)/, 'nothing is loaded, no link leads away');
+unlike($page =~ s/[^<]*<style>//r, qr/url\(|\@import/, 'nor by its style');
+
+# The words of a part of the page, as a browser would show them.
+sub words
+{
+	my ($html) = @_;
+
+	$html =~ s/<[^>]*>//g;
+	return plain($html) =~ s/\s+/ /gr;
+}
+
+sub plain
+{
+	my ($html) = @_;
+	my %named = (amp => '&', lt => '<', gt => '>', quot => '"');
+
+	$html =~ s/&(?:#(\d+)|#x([0-9A-F]+)|(\w+));/
+		defined $1 ? chr($1) : defined $2 ? chr(hex $2) : $named{$3}/ge;
+	return $html;
+}
+
+sub section
+{
+	my ($html, $id) = @_;
+
+	return $html =~ m{<section id="$id"(.*?)</section>}s ? words($1) : '';
+}
+
+like(section($page, 'verdict'), qr/Act now: .* of .* (?:were refused|are leaked)/,
+	'the verdict comes first');
+like(section($page, 'verdict'), qr/\d+ logins of reports\@postgres were refused.*quota of 6 was full/,
+	'who was refused and why');
+like(section($page, 'verdict'), qr/3 sessions of billing\@postgres are leaked.*1 session waits/,
+	'who leaks, and who waits for that');
+like(section($page, 'refusals'), qr/reports\@postgres5its quota was full: 6reportsdashboard127\.0\.0\.1/,
+	'refusals by client');
+like(section($page, 'leaks'), qr/billing\@postgres\d+idle in a transaction.*invoices/,
+	'leaks with application');
+like(section($page, 'holders'), qr/reports\@postgres6006|reports\@postgres6/, 'who holds connections');
+like(section($page, 'changes'), qr/policy of tenant "reports\@postgres" set/, 'which policies changed');
+like(section($page, 'what-if'), qr/shop\@postgres.*Transactions per second/, 'a curve');
+
+# ---------- what is advised can be run ----------
+
+my @sql = map { encode_utf8(plain($_)) } $page =~ m{<pre[^>]*><code>(.*?)</code></pre>}sg;
+
+cmp_ok(scalar @sql, '>=', 5, 'there is advice in SQL');
+foreach my $sql (@sql)
+{
+	my $safe = $sql =~ s/dry_run => false/dry_run => true/gr;
+	my ($rc, $out, $err) = psql_as($node, 'postgres', $safe =~ /ALTER SYSTEM/ ? 'SELECT 1'
+		: "\\set ON_ERROR_STOP 1\nBEGIN;\n$safe\nROLLBACK;");
+
+	is($rc, 0, 'runs: ' . (split /\n/, $sql)[0]) or diag($err);
+}
+
+# The odd one by whose name text would run backwards, and the one with quotes.
+foreach my $odd ($ODD[2], $ODD[5])
+{
+	my $name = "$odd\@postgres";
+	my ($set) = grep { /pool_set_timeouts/ && ($odd eq $ODD[5] ? /\\u202E/ : /''; DROP/) } @sql;
+
+	my ($call) = ($set // '') =~ /^SELECT (pool_set_timeouts.*);$/m;
+
+	is($node->safe_psql('postgres',
+			'SELECT (r).tenant FROM (SELECT ' . ($call // 'NULL') . ' AS r) x'),
+		$name, 'it means the tenant that is meant');
+}
+
+# ---------- who sees what ----------
+
+create_roles($node, 'mine', 'stats');
+$node->safe_psql('postgres', 'GRANT pg_read_all_stats TO stats');
+my $mine = report($node, user => 'mine');
+
+is(well_formed($mine), '', 'a plain role: a page');
+unlike($mine, qr/billing|reports\@|alert\(1\)/, 'a plain role sees no other tenant');
+like($mine, qr/mine\@<wbr>postgres/, 'but its own');
+like(words($mine), qr/its own tenant, and what is told to everybody/, 'which the page says');
+unlike($mine, qr/pool_terminate_leaked\('\*'/, 'and is not advised what it cannot do');
+my $stats = report($node, user => 'stats');
+
+like(words($stats), qr/billing\@postgres/, 'pg_read_all_stats sees all');
+like(words($stats), qr/Your role may not run it/, 'but may not set policies, which the page says');
+unlike(words($page), qr/Your role may not run it/, 'a superuser may');
+
+# ---------- in whatever a caller set ----------
+
+foreach my $set (q{timezone = 'Asia/Kolkata'}, q{timezone = 'America/St_Johns'},
+	q{datestyle = 'SQL, DMY'}, q{intervalstyle = 'iso_8601'}, q{extra_float_digits = -5},
+	q{client_encoding = 'LATIN1'}, q{client_encoding = 'SQL_ASCII'},
+	q{standard_conforming_strings = off}, q{search_path = ''},
+	q{default_transaction_read_only = on}, q{transaction_isolation = 'serializable'},
+	q{enable_hashjoin = off}, q{work_mem = '64kB'}, q{row_security = off})
+{
+	my $html = $node->safe_psql('postgres',
+		"BEGIN; SET LOCAL $set; SELECT public.pool_report('2 h'); ROLLBACK");
+
+	is(well_formed($html), '', "SET $set");
+	like($html, qr/\+05:30"/, 'times are those of the session') if $set =~ /Kolkata/;
+	like($html, qr/-0[23]:30"/, 'west of Greenwich, too') if $set =~ /St_Johns/;
+}
+is(well_formed($node->safe_psql('postgres', q{
+		DO $$ BEGIN PERFORM pool_report('1 h'); EXCEPTION WHEN OTHERS THEN RAISE; END $$;
+		SELECT pool_report('1 h') FROM generate_series(1, 1)})), '', 'within other functions');
+
+# Names that stand in the way of ours.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION public.trap() RETURNS text LANGUAGE plpgsql AS
+		'BEGIN RAISE EXCEPTION ''trapped''; END';
+	CREATE FUNCTION public.count(text) RETURNS bigint LANGUAGE sql AS 'SELECT length(trap())';
+	CREATE FUNCTION public.max(text) RETURNS text LANGUAGE sql AS 'SELECT trap()';
+	CREATE FUNCTION public.eq(text, text) RETURNS boolean LANGUAGE plpgsql AS
+		'BEGIN RAISE EXCEPTION ''trapped''; END';
+	CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.eq)});
+is(well_formed($node->safe_psql('postgres',
+		q{SET search_path = public, pg_catalog; SELECT pool_report('2 h')})), '',
+	'what others put into the search path is not called');
+$node->safe_psql('postgres', q{DROP OPERATOR public.= (text, text);
+	DROP FUNCTION public.eq, public.count(text), public.max(text), public.trap});
+
+my ($rc, $out, $err) = psql_as($node, 'postgres',
+	"\\set VERBOSITY verbose\nSET statement_timeout = 1; SELECT pool_report('9 days');");
+
+like($err, qr/ERROR:  57014/, 'it can be cancelled');
+
+# What it took it gives back.
+my $session = open_session($node, 'stats');
+my $memory = q{SELECT sum(total_bytes) FROM pg_backend_memory_contexts};
+
+$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION pg_get_backend_memory_contexts TO stats;
+	GRANT SELECT ON pg_backend_memory_contexts TO stats');
+$session->value(q{SELECT length(pool_report('1 h'))}) foreach 1 .. 3;
+my $before = $session->value($memory);
+
+$session->value(q{SELECT length(pool_report('1 h'))}) foreach 1 .. 12;
+cmp_ok($session->value($memory), '<', $before + 200_000, 'its memory is given back');
+$session->close_and_wait;
+
+# ---------- encodings ----------
+
+foreach my $encoding ('SQL_ASCII', 'LATIN1', 'WIN1252', 'EUC_JP')
+{
+	my $db = lc "db_$encoding";
+
+	$node->safe_psql('postgres',
+		"CREATE DATABASE $db TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+	$node->safe_psql($db, 'CREATE EXTENSION pool_optimizer');
+	stand_in($node, $db);
+	my $html = report($node, dbname => $db);
+
+	is(well_formed($html), '', "a database of encoding $encoding");
+	like(section($html, 'verdict'), qr/Run what sets policies in database postgres/,
+		"$encoding: says where policies are set");
+	unlike($html, qr/[^\x0a\x20-\x7e]/, "$encoding: ASCII, too");
+}
+
+# A byte that stands for no character there is no reason to fail.
+my $odd = open_session($node, 'mine', dbname => 'db_win1252',
+	startup => { application_name => 'x' });
+
+$odd->query("SET application_name = 'caf\xe9 \x81'");
+like(report($node, dbname => 'db_win1252'), qr/mine\@<wbr>db_win1252/, 'nor is an odd byte');
+$odd->close_and_wait;
+
+# ---------- states of the server ----------
+
+close_all(@sessions);
+$node->safe_psql('postgres', 'TRUNCATE history; SELECT pool_reset_stats()');
+$node->append_conf('postgresql.conf', q{pool_optimizer.mode = 'observe'});
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT mode = 'observe' FROM pool_stats_cluster}),
+	'mode observe');
+my @over = map { open_session($node, 'reports') } 1 .. 8;
+
+like(section(report($node), 'verdict'),
+	qr/only watched: the mode is observe.*2 logins would have been refused/,
+	'mode observe: what enforce would have done');
+like(section(report($node), 'refusals'), qr/let in by mode observe, but its quota was full: 6/,
+	'and why');
+close_all(@over);
+
+# The sampler stands still: what it says is old, and the page says so.
+my $sampler = cluster_stat($node, 'sampler_pid');
+
+kill 'STOP', $sampler;
+ok(wait_until(sub { section(report($node), 'verdict') =~ /Nobody has looked at the sessions since/ },
+		'the sampler to be missed'), 'a sampler that does not sample is told first');
+kill 'CONT', $sampler;
+ok(wait_until(sub { section(report($node), 'verdict') !~ /Nobody has looked/ }, 'the sampler'),
+	'until it does again');
+
+# ---------- a standby ----------
+
+$node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', 5)});
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+my $there = report($standby);
+
+is(well_formed($there), '', 'a standby: a page');
+like(words($there), qr/a standby/, 'which says that it is one');
+$standby->stop;
+
+# ---------- after a restart ----------
+
+$node->restart;
+is(well_formed(report($node)), '', 'after a restart');
+stop_clean($node);
+done_testing();
