@@ -293,6 +293,12 @@ is_refused(const PoReport *r, const PoReportTenant *t)
 	return Max(t->refused, t->use.rejected);
 }
 
+static bool
+is_refused_lately(const PoReport *r, const PoReportTenant *t)
+{
+	return t->refused_at != 0 && r->now - t->refused_at < LATELY_US;
+}
+
 static const char *
 refusal_cause(const PoReportTenant *t)
 {
@@ -349,8 +355,8 @@ static void
 tell_refused(PoAdvice *a, const PoReportTenant *t)
 {
 	const PoReport *r = a->report;
-	bool		lately = t->refused_at != 0 && r->now - t->refused_at < LATELY_US;
-	PoFinding  *f = add(a, lately ? PO_GRAVITY_CRITICAL : PO_GRAVITY_WARNING, "refusals", t);
+	PoFinding  *f = add(a, is_refused_lately(r, t) ? PO_GRAVITY_CRITICAL : PO_GRAVITY_WARNING,
+						"refusals", t);
 
 	f->title = psprintf("%s of %s %s refused",
 						po_html_counted((int64) is_refused(r, t), "login", "logins"),
@@ -427,7 +433,7 @@ tell_leaks(PoAdvice *a, const PoReportTenant *t)
 {
 	const PoReport *r = a->report;
 	bool		hurts = t->blocked > 0 || r->utilization * 100 >= po_guc_warning_threshold ||
-		is_refused(r, t) > 0;
+		is_refused_lately(r, t);
 	PoFinding  *f = add(a, hurts ? PO_GRAVITY_CRITICAL : PO_GRAVITY_WARNING, "leaks", t);
 	StringInfoData why;
 

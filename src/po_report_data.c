@@ -28,7 +28,7 @@ query_from(PoReport *report, const char *sql, PoReportTake take)
 /* ---------- the cluster ---------- */
 
 static const char cluster_sql[] =
-"SELECT mode, health, max_connections, sessions, waiting, authenticating, tenants, utilization,"
+"SELECT coalesce(mode, ''), coalesce(health, ''), max_connections, sessions, waiting, authenticating, tenants, utilization,"
 "  sampler_pid IS NOT NULL, last_sample, overflow_logins::float8, unready_logins::float8,"
 "  worker_errors::float8, last_error, last_error_at,"
 "  pg_has_role('pg_read_all_stats', 'USAGE'),"
@@ -125,6 +125,8 @@ take_recommendation(PoReportRow *row, PoReportTenant *t)
 	t->busy_mean = po_report_double(row);
 	t->confidence = po_report_double(row);
 	t->method = po_report_text(row);
+	if (t->method == NULL)
+		t->size = 0;
 	t->reason = po_report_text(row);
 	row->report->recommended += t->size;
 }
@@ -132,7 +134,8 @@ take_recommendation(PoReportRow *row, PoReportTenant *t)
 static void
 take_tenant(PoReportRow *row)
 {
-	PoReportTenant *t = po_report_add_tenant(row->report, po_report_text(row));
+	char	   *name = po_report_text(row);
+	PoReportTenant *t = name == NULL ? NULL : po_report_add_tenant(row->report, name);
 
 	if (t == NULL)
 		return;
@@ -327,7 +330,8 @@ take_refusal(PoReportRow *row)
 }
 
 static const char alerts_sql[] =
-"SELECT tenant, alert, severity, message, since FROM @pool_alerts"
+"SELECT tenant, coalesce(alert, ''), coalesce(severity, ''), coalesce(message, ''), since"
+"  FROM @pool_alerts"
 "  ORDER BY severity = 'critical' DESC, since DESC LIMIT $1";
 
 static void

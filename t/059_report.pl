@@ -131,7 +131,7 @@ foreach my $odd ($ODD[2], $ODD[5])
 	my $name = "$odd\@postgres";
 	my ($set) = grep { /pool_set_timeouts/ && ($odd eq $ODD[5] ? /\\u202E/ : /''; DROP/) } @sql;
 
-	my ($call) = ($set // '') =~ /^SELECT (pool_set_timeouts.*);$/m;
+	my ($call) = ($set // '') =~ /^SELECT (pool_set_timeouts\(.*\));/ms;
 
 	is($node->safe_psql('postgres',
 			'SELECT (r).tenant FROM (SELECT ' . ($call // 'NULL') . ' AS r) x'),
@@ -250,6 +250,64 @@ like(section(report($node), 'verdict'),
 like(section(report($node), 'refusals'), qr/let in by mode observe, but its quota was full: 6/,
 	'and why');
 close_all(@over);
+
+# ---------- each kind of finding ----------
+
+$node->append_conf('postgresql.conf', q{pool_optimizer.mode = 'enforce'});
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT mode = 'enforce' FROM pool_stats_cluster}),
+	'mode enforce');
+
+# What the verdict says once it says this; and what it advises.
+sub verdict_says
+{
+	my ($pattern, $sql, $what) = @_;
+	my $html;
+
+	ok(wait_until(sub { $html = report($node); section($html, 'verdict') =~ $pattern }, $what),
+		"finding: $what")
+	  or diag(section($html, 'verdict'));
+	like(plain($html), $sql, "advice: $what");
+	return $html;
+}
+
+@sessions = map { open_session($node, 'shop') } 1 .. 9;
+verdict_says(qr/shop\@postgres uses 100 % of its quota of 9.*None has been refused/,
+	qr/pool_stats/, 'a quota that is full');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('shop@postgres', on_full => 'wait',
+	wait_timeout => '1 h')});
+wait_sync($node);
+my $waiting = start_login($node, 'shop');
+
+verdict_says(qr/1 login of shop\@postgres queues for a place/,
+	qr/WHERE tenant = 'shop\@postgres'/, 'a login that waits');
+$waiting->vanish;
+$node->safe_psql('postgres', q{SELECT pool_drain('mine@postgres', '1 h')});
+wait_sync($node);
+verdict_says(qr/mine\@postgres is being drained/, qr/SELECT pool_resume\('mine\@postgres'\);/,
+	'a drain');
+$node->safe_psql('postgres', q{SELECT pool_resume('mine@postgres')});
+push @sessions, map { open_session($node, 'stats') } 1 .. 43;
+verdict_says(qr/Act now: 5\d of 57 usable connections are taken \(9\d %\).*stats\@postgres has 43 of/,
+	qr/FROM pool_recommendations|pool_set_quota\('stats\@postgres'/,
+	'connections that run out');
+close_all(@sessions);
+$node->append_conf('postgresql.conf', qq{pool_optimizer.database = 'nowhere'
+pool_optimizer.pgbouncer_conninfo = 'host=127.0.0.1 port=1 user=x'});
+$node->reload;
+verdict_says(qr/pool_optimizer reports an error.*database "nowhere" does not exist/,
+	qr/SELECT last_error/, 'an error');
+verdict_says(qr/PgBouncer 127\.0\.0\.1:1 is unreachable/, qr/FROM pool_stats_pooler/,
+	'a pooler that does not answer');
+$node->append_conf('postgresql.conf', qq{pool_optimizer.database = 'postgres'
+pool_optimizer.pgbouncer_conninfo = ''});
+$node->reload;
+wait_sync($node);
+$node->safe_psql('postgres', q{INSERT INTO alerts VALUES (NULL, 'forecast', 'critical',
+	now() - interval '3 min', 40, 60, 'full in 40 minutes at <this> rate')});
+verdict_says(qr/Act now full in 40 minutes at <this> rate Alert forecast since/,
+	qr/forecast/, 'an alert');
+$node->safe_psql('postgres', 'TRUNCATE alerts');
 
 # The sampler stands still: what it says is old, and the page says so.
 my $sampler = cluster_stat($node, 'sampler_pid');
