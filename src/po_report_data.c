@@ -28,7 +28,8 @@ query_from(PoReport *report, const char *sql, PoReportTake take)
 /* ---------- the cluster ---------- */
 
 static const char cluster_sql[] =
-"SELECT coalesce(mode, ''), coalesce(health, ''), max_connections, sessions, waiting, authenticating, tenants, utilization,"
+"SELECT coalesce(mode, ''), coalesce(health, ''), max_connections, sessions, waiting,"
+"  authenticating, tenants, utilization,"
 "  sampler_pid IS NOT NULL, last_sample, overflow_logins::float8, unready_logins::float8,"
 "  worker_errors::float8, last_error, last_error_at,"
 "  pg_has_role('pg_read_all_stats', 'USAGE'),"

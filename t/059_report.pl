@@ -17,6 +17,7 @@ my $node = new_node(-name => 'report', max_connections => 60, max_wal_senders =>
 	wal_level => 'replica', hot_standby => 'on');
 
 stand_in($node);
+stand_in_alerts($node);
 
 # ---------- arguments ----------
 
@@ -34,6 +35,11 @@ foreach my $good ('1 min', '90 s', '1 hour', '24 hours', '7 days', '1 month', '3
 }
 like($node->safe_psql('postgres', 'SELECT pool_report()'), qr/in the last 24 hours/,
 	'without an argument: the last day');
+
+my $none = report($node);
+
+like($none, qr/There is no history yet/, 'without history: says so');
+unlike($none, qr/<figure/, 'and has no plot without anything to plot');
 
 # ---------- much trouble ----------
 
@@ -217,7 +223,7 @@ foreach my $encoding ('SQL_ASCII', 'LATIN1', 'WIN1252', 'EUC_JP')
 	$node->safe_psql('postgres',
 		"CREATE DATABASE $db TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
 	$node->safe_psql($db, 'CREATE EXTENSION pool_optimizer');
-	stand_in($node, $db);
+	stand_in_alerts($node, $db);
 	my $html = report($node, dbname => $db);
 
 	is(well_formed($html), '', "a database of encoding $encoding");

@@ -24,7 +24,7 @@ my $script = slurp_file("$FindBin::RealBin/report_page.js");
 my $node = new_node(-name => 'look', cluster_name => "'orders-eu'", max_connections => 60);
 my $browser = Chromium->new;
 
-stand_in($node);
+stand_in_alerts($node);
 
 sub keep
 {
@@ -115,31 +115,36 @@ look('empty', report($node));
 check_sections('empty');
 like(text('#verdict-h'), qr/^Nothing is wrong\.$/, 'empty: nothing is wrong');
 is(count('.findings li'), 0, 'empty: nothing to do');
-like(text('#utilization'), qr/There is no history yet/, 'empty: says that there is no history');
 like(text('#changes'), qr/There is no history of/, 'empty: says what cannot be compared');
-is(count('figure'), 0, 'empty: no plot without anything to plot');
+is(count('#what-if figure'), 0, 'empty: no curve without a load');
 
 # ---------- one tenant ----------
 
 create_roles($node, 'single');
 my $single = open_session($node, 'single');
 
-fill_history($node, 9, 'single@postgres');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('single@postgres', 2)});
+wait_sync($node);
+$single->query('BEGIN');
+ok($node->poll_query_until('postgres', q{SELECT count(*) >= 5 AND sum(busy_max) > 3
+	FROM pool_stats_history('1 s', now() - interval '1 min') WHERE tenant = 'single@postgres'}),
+	'one: history has begun');
 look('one', report($node));
 check_sections('one');
 is(count('#utilization figure svg[role=img]'), 1, 'one: a plot of utilization');
 is($browser->value(q{[...document.querySelectorAll('#utilization path')].map(p =>
 	p.className.baseVal).join(' ')}), 'peak open busy limit',
 	'one: most, mean, busy, and what is usable');
-is(count('#tenants figure.tile'), 1, 'one: one small plot');
-cmp_ok(count('#utilization tbody tr'), '>', 100, 'one: the numbers are in a table');
-is($browser->value(q{document.querySelector('#utilization path.open').getAttribute('d')
-	.split('M').length - 1}), 2, 'one: a gap is a gap');
+like(text('#utilization .lead'), qr/History begins at/, 'one: since when there is history');
+is($browser->value(q{[...document.querySelectorAll('#tenants figure.tile')].filter(t =>
+	t.querySelector('h3').textContent === 'single@postgres' && t.querySelector('path.busy') &&
+	t.querySelector('path.limit')).length}), 1, 'one: a small plot of it, with its quota');
+cmp_ok(count('#utilization tbody tr'), '>=', 5, 'one: the numbers are in a table');
 $single->close_and_wait;
-$node->safe_psql('postgres', 'TRUNCATE history');
 
 # ---------- trouble ----------
 
+stand_in($node);
 my @sessions = trouble($node);
 my @tenants = map { "$_\@postgres" } 'shop', 'reports', 'billing', @ODD;
 
@@ -151,6 +156,9 @@ check_sections('trouble');
 like(text('#verdict-h'), qr/^Act now: /, 'trouble: says so first');
 cmp_ok(count('.findings li'), '>=', 5, 'trouble: several findings');
 cmp_ok(count('.findings pre'), '>=', 4, 'trouble: with what to run');
+cmp_ok(count('#utilization tbody tr'), '>', 100, 'trouble: a day of history');
+is($browser->value(q{document.querySelector('#utilization path.open').getAttribute('d')
+	.split('M').length - 1}), 2, 'trouble: a gap is a gap');
 is(count('#tenants figure.tile'), 1 + @tenants, 'trouble: a small plot of each tenant');
 is(count('#what-if figure.curve'), 1, 'trouble: the curve of the one that is known');
 is(count('#what-if line.today') - 1, 2, 'trouble: today is marked in both plots');

@@ -10,7 +10,7 @@ use Exporter 'import';
 use PoolTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(ident quote report fill_history stand_in trouble @ODD);
+our @EXPORT = qw(ident quote report fill_history stand_in stand_in_alerts trouble @ODD);
 
 # Names that want to be something else: bytes of UTF-8.
 our @ODD = map { encode_utf8($_) } (
@@ -34,43 +34,67 @@ sub report
 		$opt{user} ? (extra_params => [ '-U', $opt{user} ]) : ());
 }
 
-# Until the extension has them.
+# What rings in shared memory had to be watched for days for: history from a table that
+# fill_history fills, told by functions in the place of the extension's.
 sub stand_in
 {
 	my ($node, $db) = @_;
 
 	$node->safe_psql($db // 'postgres', q{
-		CREATE TABLE history (bucket_start timestamptz, bucket_ms float8, tenant text,
-			sessions_avg float8, sessions_max int, busy_avg float8, busy_max int,
-			rejected bigint, terminated bigint, transactions bigint, xact_p95_ms float8,
-			max_connections int, recommended_size int);
+		CREATE TABLE history (bucket_start timestamptz, tenant text, sessions_avg float8,
+			sessions_max int, busy_avg float8, busy_max int, rejected bigint,
+			transactions bigint, xact_p95_ms float8, max_connections int,
+			recommended_size int);
 		CREATE INDEX ON history (bucket_start);
-		CREATE FUNCTION pool_stats_history(resolution interval, since timestamptz,
-			until timestamptz, for_tenant text) RETURNS TABLE (bucket_start timestamptz,
-			bucket_ms float8, tenant text, sessions_avg float8, sessions_max int,
-			busy_avg float8, busy_max int, rejected bigint, terminated bigint,
-			transactions bigint, xact_p95_ms float8, max_connections int, recommended_size int)
-			LANGUAGE sql STABLE AS $$ SELECT date_bin(greatest(resolution, '5 min'),
-				h.bucket_start, '2000-01-03') AS b, sum(h.bucket_ms), h.tenant,
-				avg(h.sessions_avg), max(h.sessions_max), avg(h.busy_avg), max(h.busy_max),
-				sum(h.rejected)::bigint, sum(h.terminated)::bigint,
-				sum(h.transactions)::bigint, avg(h.xact_p95_ms), max(h.max_connections),
-				max(h.recommended_size)
-			FROM public.history h WHERE h.bucket_start >= date_bin(resolution, since,
-				'2000-01-03') AND h.bucket_start < until AND (pg_has_role('pg_read_all_stats', 'USAGE')
-				OR h.tenant = session_user || '@' || current_database()) GROUP BY b, h.tenant $$;
-		CREATE FUNCTION pool_stats_cluster_history(resolution interval, since timestamptz,
-			until timestamptz) RETURNS TABLE (bucket_start timestamptz, bucket_ms float8,
-			sessions_avg float8, sessions_max int, utilization_max float8,
-			max_connections int, busy_avg float8, rejected bigint)
-			LANGUAGE sql STABLE AS $$ SELECT h.bucket_start, max(h.bucket_ms),
-				sum(h.sessions_avg), sum(h.sessions_max)::int, 0.5, 57, sum(h.busy_avg),
-				sum(h.rejected)::bigint
+		CREATE OR REPLACE FUNCTION pool_stats_history(
+			resolution interval DEFAULT '1 min', since timestamptz DEFAULT NULL,
+			until timestamptz DEFAULT NULL, for_tenant text DEFAULT NULL,
+			OUT bucket_start timestamptz, OUT bucket_ms float8, OUT tenant text,
+			OUT sessions_avg float8, OUT sessions_max integer, OUT busy_avg float8,
+			OUT busy_max integer, OUT rejected bigint, OUT terminated bigint,
+			OUT transactions bigint, OUT xact_p50_ms float8, OUT xact_p95_ms float8,
+			OUT xact_p99_ms float8, OUT waiting_max integer, OUT errors bigint,
+			OUT max_connections integer, OUT recommended_size integer)
+		RETURNS SETOF record LANGUAGE sql STABLE AS $$
+			SELECT date_bin(greatest(resolution, '5 min'), h.bucket_start, '2000-01-03') AS b,
+				count(*) * 300000.0::float8, h.tenant, avg(h.sessions_avg), max(h.sessions_max),
+				avg(h.busy_avg), max(h.busy_max), sum(h.rejected)::bigint, 0::bigint,
+				sum(h.transactions)::bigint, NULL::float8, avg(h.xact_p95_ms), NULL::float8, 0,
+				0::bigint, max(h.max_connections), max(h.recommended_size)
+			FROM public.history h
+			WHERE h.bucket_start >= date_bin(resolution, since, '2000-01-03')
+				AND h.bucket_start < until AND (pg_has_role('pg_read_all_stats', 'USAGE')
+					OR h.tenant = session_user || '@' || current_database())
+			GROUP BY b, h.tenant $$;
+		CREATE OR REPLACE FUNCTION pool_stats_cluster_history(
+			resolution interval DEFAULT '1 min', since timestamptz DEFAULT NULL,
+			until timestamptz DEFAULT NULL,
+			OUT bucket_start timestamptz, OUT bucket_ms float8, OUT sessions_avg float8,
+			OUT sessions_max integer, OUT utilization_max float8, OUT waiting_max integer,
+			OUT max_connections integer, OUT busy_avg float8, OUT busy_max integer,
+			OUT rejected bigint, OUT terminated bigint, OUT errors bigint,
+			OUT transactions bigint, OUT xact_p50_ms float8, OUT xact_p95_ms float8,
+			OUT xact_p99_ms float8)
+		RETURNS SETOF record LANGUAGE sql STABLE AS $$
+			SELECT h.bucket_start, max(h.bucket_ms), sum(h.sessions_avg),
+				sum(h.sessions_max)::int, 0.5::float8, 0, 57, sum(h.busy_avg),
+				sum(h.busy_max)::int, sum(h.rejected)::bigint, 0::bigint, 0::bigint,
+				sum(h.transactions)::bigint, NULL::float8, NULL::float8, NULL::float8
 			FROM public.pool_stats_history(resolution, since, until, NULL) h GROUP BY 1 $$;
+		GRANT SELECT ON history TO PUBLIC});
+	return;
+}
+
+# Until the extension has them.
+sub stand_in_alerts
+{
+	my ($node, $db) = @_;
+
+	$node->safe_psql($db // 'postgres', q{
 		CREATE TABLE alerts (tenant text, alert text, severity text, since timestamptz,
 			value float8, threshold float8, message text);
 		CREATE VIEW pool_alerts AS SELECT * FROM alerts;
-		GRANT SELECT ON history, alerts, pool_alerts TO PUBLIC});
+		GRANT SELECT ON alerts, pool_alerts TO PUBLIC});
 	return;
 }
 
@@ -83,8 +107,8 @@ sub fill_history
 
 	$node->safe_psql('postgres', qq{
 		INSERT INTO history
-		SELECT at, 300000, tenant, 1.5 * level + 1, ceil(2 * level) + 1, level,
-			ceil(1.6 * level), CASE WHEN level > 4 THEN (7 * level)::int ELSE 0 END, 0,
+		SELECT at, tenant, 1.5 * level + 1, ceil(2 * level) + 1, level,
+			ceil(1.6 * level), CASE WHEN level > 4 THEN (7 * level)::int ELSE 0 END,
 			(level * 900)::bigint, 12 + level, CASE WHEN n = 1 THEN 9 ELSE -1 END, 4
 		FROM (SELECT at, tenant, (0.3 + 2.4 / n) * (1.1 + sin((hour - 9) / 24 * 2 * pi())
 				+ 0.15 * sin(hour * 7 + n) + 0.1 * sin(hour * 31 + 3 * n))
