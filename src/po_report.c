@@ -58,6 +58,7 @@ po_report_page(int64 since_us, Oid schema)
 	r->now = GetCurrentTimestamp();
 	r->since_us = since_us;
 	r->schema = pstrdup(quote_identifier(get_namespace_name(schema)));
+	r->has_alerts = OidIsValid(get_relname_relid("pool_alerts", schema));
 	initStringInfo(&out);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

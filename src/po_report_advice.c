@@ -344,6 +344,12 @@ advise_refused(const PoReportTenant *t, PoFinding *f)
 								 "is what to set in the client:", t->size);
 		f->sql = call("pool_client_config", t, "'pgbouncer'");
 	}
+	else if (t->idle * 2 >= t->sessions && t->idle > 0)
+	{
+		f->what_to_do = "Its sessions are mostly idle: let a login end the one that has been idle "
+			"for the longest, and look for clients with pools that are too large.";
+		f->sql = call("pool_set_quota", t, "on_full => 'evict_idle'");
+	}
 	else
 	{
 		f->what_to_do = "Let logins wait for a place for a moment instead of refusing them.";

@@ -388,7 +388,8 @@ read_told(PoReport *r)
 	r->event = palloc(PO_REPORT_ROWS * sizeof(PoReportEvent));
 	query_from(r, events_sql, take_event);
 	r->alert = palloc(PO_REPORT_ROWS * sizeof(PoReportAlert));
-	po_report_query(r, alerts_sql, 1, types, values, take_alert, NULL);
+	if (r->has_alerts)
+		po_report_query(r, alerts_sql, 1, types, values, take_alert, NULL);
 	r->pooler = palloc(PO_REPORT_ROWS * sizeof(PoReportPooler));
 	po_report_query(r, poolers_sql, 1, types, values, take_pooler, NULL);
 }

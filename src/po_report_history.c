@@ -22,6 +22,7 @@
 
 #define WEEK_US			(7 * USECS_PER_DAY)
 #define LEAST_RANGE_US	(60 * USECS_PER_SEC)
+#define MAX_NARROWED	4
 
 /* A stretch of time, in buckets. */
 typedef struct Window
@@ -337,11 +338,19 @@ void
 po_report_read_history(PoReport *r)
 {
 	Window		w;
+	int64		range = r->since_us;
 
-	read_use(r, r->since_us, &w);
-	/* Of a young history more can be seen when it has the plot for itself. */
-	if (r->history_from != 0 && r->now - r->history_from < r->since_us / 2)
-		read_use(r, Max(r->now - r->history_from, LEAST_RANGE_US), &w);
+	read_use(r, range, &w);
+	/*
+	 * Of a young history more can be seen when it has the plot for itself; when it began
+	 * is told by buckets, each time shorter ones.
+	 */
+	for (int i = 0; i < MAX_NARROWED && range > LEAST_RANGE_US && r->history_from != 0 &&
+		 r->now - r->history_from < range / 2; i++)
+	{
+		range = Max(r->now - r->history_from, LEAST_RANGE_US);
+		read_use(r, range, &w);
+	}
 	finish_buckets(r, &w);
 	for (int i = 0; i < r->n; i++)
 		finish_use(&r->tenant[i].use, w.total_ms);

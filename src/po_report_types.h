@@ -177,6 +177,7 @@ typedef struct PoReport
 	TimestampTz from;			/* of the plot: the start of a bucket */
 	int64		since_us;
 	char	   *schema;			/* of the extension, quoted */
+	bool		has_alerts;		/* there is a view of them */
 	bool		sees_all;
 	bool		may_set;		/* policies */
 

@@ -77,7 +77,8 @@ sub stand_in
 			OUT xact_p99_ms float8)
 		RETURNS SETOF record LANGUAGE sql STABLE AS $$
 			SELECT h.bucket_start, max(h.bucket_ms), sum(h.sessions_avg),
-				sum(h.sessions_max)::int, 0.5::float8, 0, 57, sum(h.busy_avg),
+				sum(h.sessions_max)::int, 0.5::float8, 0,
+				(SELECT c.max_connections FROM public.pool_stats_cluster() c), sum(h.busy_avg),
 				sum(h.busy_max)::int, sum(h.rejected)::bigint, 0::bigint, 0::bigint,
 				sum(h.transactions)::bigint, NULL::float8, NULL::float8, NULL::float8
 			FROM public.pool_stats_history(resolution, since, until, NULL) h GROUP BY 1 $$;
