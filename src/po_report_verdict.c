@@ -9,6 +9,7 @@
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 
 #include "po_guc.h"
 #include "po_html.h"
