@@ -170,6 +170,8 @@ foreach my $set (q{timezone = 'Asia/Kolkata'}, q{timezone = 'America/St_Johns'},
 	q{default_transaction_read_only = on}, q{transaction_isolation = 'serializable'},
 	q{enable_hashjoin = off}, q{work_mem = '64kB'}, q{row_security = off})
 {
+	# 19 knows no other strings.
+	next if $set =~ /standard_conforming/ && $node->pg_version >= 19;
 	my $html = $node->safe_psql('postgres',
 		"BEGIN; SET LOCAL $set; SELECT public.pool_report('2 h'); ROLLBACK");
 
