@@ -1522,6 +1522,8 @@ pool_recommendations_client_1_0(PG_FUNCTION_ARGS)
 		put_clients(&row, seen[first].tenant, seen + first, end - first);
 	}
 	return (Datum) 0;
+}
+
 /* ---------- pool_report ---------- */
 
 Datum
