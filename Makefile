@@ -27,6 +27,7 @@ OBJS = \
 	src/model/po_leak.o \
 	src/model/po_brake.o \
 	src/model/po_usl.o \
+	src/model/po_alarm.o \
 	src/model/po_search.o \
 	src/model/po_warmup.o \
 	src/model/po_recommend.o \

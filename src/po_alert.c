@@ -8,14 +8,13 @@
 #include "miscadmin.h"
 #include "utils/json.h"
 
+#include "model/po_alarm.h"
 #include "po_alert.h"
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_registry.h"
 #include "po_sample.h"
 
-/* Flapping around a threshold is not told more often. */
-#define REPEAT_AFTER_US		(60 * PO_US_PER_S)
 #define N_LARGEST			5
 
 /* Who has the connections. */
@@ -30,8 +29,7 @@ typedef struct Usage
 	int			count[N_LARGEST];
 } Usage;
 
-static bool raised = false;
-static int64 raised_at = 0;		/* monotonic us */
+static PoAlarm connections;
 
 static void
 look(Usage *u)
@@ -119,55 +117,60 @@ describe(const Usage *u, StringInfo reason, StringInfo detail)
 }
 
 static void
-raise_alert(Usage *u)
+tell_raised(Usage *u)
 {
 	StringInfoData reason;
 	StringInfoData detail;
+	PoTold		told = {.kind = PO_EVENT_ALERT};
 
 	find_largest(u);
 	initStringInfo(&reason);
 	initStringInfo(&detail);
 	describe(u, &reason, &detail);
-	po_events_add(PO_EVENT_ALERT, "", 0, reason.data, detail.data);
-	ereport(LOG,
-			(errmsg("pool_optimizer: %s", reason.data),
-			 u->authenticating > u->sessions + u->waiting ?
-			 errhint("No quota holds before a connection is authenticated: see "
-					 "authentication_timeout, pg_hba.conf and the network in front.") :
-			 errhint("See pool_stats and pool_stats_session for who they are, and "
-					 "pool_set_quota for limits.")));
+	told.reason = reason.data;
+	told.detail = detail.data;
+	told.log_hint = u->authenticating > u->sessions + u->waiting ?
+		"No quota holds before a connection is authenticated: see authentication_timeout, "
+		"pg_hba.conf and the network in front." :
+		"See pool_stats and pool_stats_session for who they are, and pool_set_quota for "
+		"limits.";
+	po_events_tell(&told);
 }
 
 static void
-clear_alert(const Usage *u)
+tell_cleared(const Usage *u)
 {
 	char		reason[PO_REASON_LEN];
+	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
 
 	snprintf(reason, sizeof(reason), "connections are free again: %d of %d are taken",
 			 u->taken, u->usable);
-	po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
-	ereport(LOG, (errmsg("pool_optimizer: %s", reason)));
+	po_events_tell(&told);
 }
 
 void
 po_alert_connections(void)
 {
-	int64		now = po_shmem_monotonic_us();
+	PoAlarmLimit limit[PO_N_SEVERITIES];
+	double		clear_at = Min(po_guc_warning_threshold, po_guc_critical_threshold);
 	Usage		u;
 
 	look(&u);
-	if (!raised && u.taken * 100.0 >= (double) u.usable * po_guc_critical_threshold)
+	memset(limit, 0, sizeof(limit));
+	limit[1].enabled = true;
+	limit[1].threshold = po_guc_critical_threshold;
+	limit[1].hysteresis = 1.0 - clear_at / po_guc_critical_threshold;
+	switch (po_alarm_step(&connections, limit, u.usable == 0 ? 0 : u.taken * 100.0 / u.usable,
+						  po_shmem_monotonic_us()))
 	{
-		if (raised_at != 0 && now - raised_at < REPEAT_AFTER_US)
-			return;
-		raised = true;
-		raised_at = now;
-		raise_alert(&u);
-	}
-	else if (raised && u.taken * 100.0 < (double) u.usable *
-			 Min(po_guc_warning_threshold, po_guc_critical_threshold))
-	{
-		raised = false;
-		clear_alert(&u);
+		case PO_ALARM_NOTHING:
+		case PO_ALARM_ESCALATED:
+			break;
+		case PO_ALARM_RAISED:
+			tell_raised(&u);
+			break;
+		case PO_ALARM_CLEARED:
+			tell_cleared(&u);
+			break;
 	}
 }

@@ -42,6 +42,20 @@ po_events_add(PoEventKind kind, const char *tenant, int pid,
 	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
 }
 
+void
+po_events_tell(const PoTold *told)
+{
+	const char *tenant = told->tenant == NULL ? "" : told->tenant;
+
+	po_events_add(told->kind, tenant, 0, told->reason,
+				  told->detail == NULL ? "" : told->detail);
+	ereport(LOG_SERVER_ONLY,
+			(tenant[0] == '\0' ? errmsg("pool_optimizer: %s", told->reason) :
+			 errmsg("pool_optimizer, tenant \"%s\": %s", tenant, told->reason),
+			 told->log_detail == NULL ? 0 : errdetail_log("%s", told->log_detail),
+			 told->log_hint == NULL ? 0 : errhint("%s", told->log_hint)));
+}
+
 bool
 po_events_copy(int ring, int i, PoEvent *event)
 {

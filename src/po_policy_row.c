@@ -302,19 +302,19 @@ void
 po_policy_row_tell_published(const PoPublished *published)
 {
 	char		reason[PO_REASON_LEN];
+	PoTold		told = {.kind = PO_EVENT_POLICY, .reason = reason};
 
 	if (!published->changed)
 		return;
 	snprintf(reason, sizeof(reason), "%d %s in force (generation %u)",
 			 published->n_policies, published->n_policies == 1 ? "policy is" : "policies are",
 			 published->generation);
-	po_events_add(PO_EVENT_POLICY, "", 0, reason, "");
-	ereport(LOG_SERVER_ONLY, (errmsg("pool_optimizer: %s", reason)));
+	po_events_tell(&told);
 	if (published->guarantee_scale >= 1.0)
 		return;
 	snprintf(reason, sizeof(reason), "the guarantees together exceed the usable connections "
 			 "less max_waiting: all are scaled down to %.0f %%",
 			 published->guarantee_scale * 100);
-	po_events_add(PO_EVENT_ALERT, "", 0, reason, "");
-	ereport(LOG_SERVER_ONLY, (errmsg("pool_optimizer: %s", reason)));
+	told.kind = PO_EVENT_ALERT;
+	po_events_tell(&told);
 }

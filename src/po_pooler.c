@@ -41,7 +41,6 @@
 #define CONNECT_MOST_US		(2 * PO_US_PER_S)
 #define BACKOFF_MIN_US		PO_US_PER_S
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
-#define REPEAT_AFTER_US		(60 * PO_US_PER_S)	/* flapping is not told more often */
 #define CONSOLE_DATABASE	"pgbouncer"
 
 /* ---------- in the sampler ---------- */
@@ -464,6 +463,7 @@ tell(const PoVisitedPooler *p, const char *what)
 {
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
+	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
 
 	snprintf(reason, sizeof(reason), "PgBouncer %s %s", p->seen.name, what);
 	initStringInfo(&detail);
@@ -473,30 +473,30 @@ tell(const PoVisitedPooler *p, const char *what)
 	if (p->seen.error[0] != '\0')
 		po_events_json_string(&detail, "error", p->seen.error);
 	appendStringInfoChar(&detail, '}');
-	po_events_add(PO_EVENT_ALERT, "", 0, reason, detail.data);
-	ereport(LOG,
-			(errmsg("pool_optimizer: %s", reason),
-			 p->seen.error[0] == '\0' ? 0 : errdetail_log("%s", p->seen.error)));
+	told.detail = detail.data;
+	told.log_detail = p->seen.error[0] == '\0' ? NULL : p->seen.error;
+	po_events_tell(&told);
 }
 
 /* An alert once, and once that it is over. */
 static void
 tell_state(PoVisitedPooler *p, int64 ticks)
 {
-	bool		well = p->seen.state == PO_POOLER_OK;
+	static const PoAlarmLimit limit[PO_N_SEVERITIES] = {{.enabled = true, .threshold = 1}};
 
-	if (!well && !p->raised && (p->raised_at == 0 || ticks - p->raised_at >= REPEAT_AFTER_US))
+	switch (po_alarm_step(&p->alarm, limit, p->seen.state == PO_POOLER_OK ? 0 : 1, ticks))
 	{
-		p->raised = true;
-		p->raised_at = ticks;
-		tell(p, p->seen.state == PO_POOLER_UNREACHABLE ? "cannot be reached" :
-			 p->seen.state == PO_POOLER_REFUSED ? "refuses us" :
-			 "answers what is not understood");
-	}
-	else if (well && p->raised)
-	{
-		p->raised = false;
-		tell(p, "answers again");
+		case PO_ALARM_NOTHING:
+		case PO_ALARM_ESCALATED:
+			break;
+		case PO_ALARM_RAISED:
+			tell(p, p->seen.state == PO_POOLER_UNREACHABLE ? "cannot be reached" :
+				 p->seen.state == PO_POOLER_REFUSED ? "refuses us" :
+				 "answers what is not understood");
+			break;
+		case PO_ALARM_CLEARED:
+			tell(p, "answers again");
+			break;
 	}
 }
 

@@ -124,6 +124,7 @@ static void
 tell_breaker(const PoTenant *tenant, PoBreakerEvent event)
 {
 	char		reason[PO_REASON_LEN];
+	PoTold		told = {.kind = PO_EVENT_ALERT, .tenant = tenant->name, .reason = reason};
 
 	if (event == PO_BREAKER_NOTHING)
 		return;
@@ -133,9 +134,7 @@ tell_breaker(const PoTenant *tenant, PoBreakerEvent event)
 				 (int) (PO_BREAKER_OPEN_US / PO_US_PER_S));
 	else
 		snprintf(reason, sizeof(reason), "leaked sessions are ended again");
-	po_events_add(PO_EVENT_ALERT, tenant->name, 0, reason, "");
-	ereport(LOG,
-			(errmsg("pool_optimizer, tenant \"%s\": %s", tenant->name, reason)));
+	po_events_tell(&told);
 }
 
 static void

@@ -176,6 +176,18 @@ describe(const Work *w, const PoVisitedPool *pool, StringInfo detail)
 	po_events_json_string(detail, "user", pool->key.user);
 }
 
+/* Ends the detail that describe began. */
+static void
+tell(const PoVisitedPool *pool, PoEventKind kind, const char *reason, StringInfo detail)
+{
+	PoTold		told = {.kind = kind, .tenant = pool->tenant_name, .reason = reason};
+
+	appendStringInfoChar(detail, '}');
+	told.detail = detail->data;
+	po_events_tell(&told);
+	pfree(detail->data);
+}
+
 static void
 tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
 {
@@ -188,11 +200,7 @@ tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
 	describe(w, c->pool, &detail);
 	appendStringInfo(&detail, ", \"from\": %d, \"to\": %d", c->from, c->to);
 	po_events_json_string(&detail, "how", how);
-	appendStringInfoChar(&detail, '}');
-	po_events_add(kind, c->pool->tenant_name, 0, reason, detail.data);
-	ereport(LOG,
-			(errmsg("pool_optimizer, tenant \"%s\": %s", c->pool->tenant_name, reason)));
-	pfree(detail.data);
+	tell(c->pool, kind, reason, &detail);
 }
 
 /* Once, until something else is in the way. */
@@ -208,11 +216,7 @@ tell_problem(const Work *w, PoVisitedPool *pool, const char *problem)
 		return;
 	strlcpy(pool->told_problem, reason, sizeof(pool->told_problem));
 	describe(w, pool, &detail);
-	appendStringInfoChar(&detail, '}');
-	po_events_add(PO_EVENT_ALERT, pool->tenant_name, 0, reason, detail.data);
-	ereport(LOG,
-			(errmsg("pool_optimizer, tenant \"%s\": %s", pool->tenant_name, reason)));
-	pfree(detail.data);
+	tell(pool, PO_EVENT_ALERT, reason, &detail);
 }
 
 /* A change was tried, and is not to be tried again for a while. */

@@ -7,6 +7,7 @@
 
 #include "utils/hsearch.h"
 
+#include "model/po_alarm.h"
 #include "po_console.h"
 
 typedef struct PoPoolKey
@@ -63,8 +64,7 @@ typedef struct PoVisitedPooler
 	uint64		visit;			/* counts them */
 	int64		due;			/* monotonic us */
 	int64		backoff_us;		/* 0 = all is well */
-	bool		raised;			/* an alert is */
-	int64		raised_at;
+	PoAlarm		alarm;			/* that it does not answer */
 	HTAB	   *pools;
 	HTAB	   *databases;
 	HTAB	   *users;

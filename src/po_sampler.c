@@ -499,6 +499,7 @@ tell_growth(SessionGroup *g, const PoSlot *slot)
 	PoTenant	tenant;
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
+	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
 
 	if (g->probability < GROUP_ALERT)
 	{
@@ -516,10 +517,9 @@ tell_growth(SessionGroup *g, const PoSlot *slot)
 	po_events_json_string(&detail, "application", slot->application);
 	po_events_json_string(&detail, "address", slot->address);
 	appendStringInfoChar(&detail, '}');
-	po_events_add(PO_EVENT_ALERT, tenant.name, 0, reason, detail.data);
-	ereport(LOG,
-			(errmsg("pool_optimizer, tenant \"%s\": %s", tenant.name, reason),
-			 errdetail_log("%s", detail.data)));
+	told.tenant = tenant.name;
+	told.detail = told.log_detail = detail.data;
+	po_events_tell(&told);
 }
 
 static void

@@ -520,7 +520,7 @@ ok(wait_until(sub {
 			AND reason LIKE 'connections are free again: %'}) == 1;
 	}), 'and is over');
 
-# An alert comes once a minute at most; a restarted sampler starts afresh.
+# An alert that comes back soon is held for longer; a restarted sampler starts afresh.
 sub restart_sampler
 {
 	my $pid = $admin->value('SELECT sampler_pid FROM pool_stats_cluster');
