@@ -28,6 +28,8 @@ OBJS = \
 	src/model/po_brake.o \
 	src/model/po_usl.o \
 	src/model/po_alarm.o \
+	src/model/po_recent.o \
+	src/model/po_alert_rule.o \
 	src/model/po_search.o \
 	src/model/po_warmup.o \
 	src/model/po_recommend.o \
@@ -53,6 +55,8 @@ OBJS = \
 	src/po_history_cells.o \
 	src/po_history_read.o \
 	src/po_sample.o \
+	src/po_alert_table.o \
+	src/po_alert_words.o \
 	src/po_alert.o \
 	src/po_act.o \
 	src/po_judge.o \
@@ -61,6 +65,7 @@ OBJS = \
 	src/po_view.o \
 	src/po_metrics.o \
 	src/po_policy_row.o \
+	src/po_alert_row.o \
 	src/po_state.o \
 	src/po_keeper.o \
 	src/po_console.o \
@@ -68,9 +73,11 @@ OBJS = \
 	src/po_pooler.o \
 	src/po_reclaim.o \
 	src/po_sampler.o \
+	src/po_setter.o \
 	src/po_policy_rls.o \
 	src/po_policy_sql.o \
 	src/po_text.o \
+	src/po_alert_sql.o \
 	src/po_client_config.o \
 	src/po_html.o \
 	src/po_report_query.o \

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "po_alert_sql.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_metrics.h"
@@ -54,5 +55,6 @@ _PG_init(void)
 	po_session_install();
 	po_policy_sql_install();
 	po_policy_rls_install();
+	po_alert_sql_install();
 	po_sampler_register();
 }

@@ -122,6 +122,98 @@ CREATE POLICY insert_if_granted ON pool_policies FOR INSERT WITH CHECK (true);
 CREATE POLICY update_if_granted ON pool_policies FOR UPDATE USING (true) WITH CHECK (true);
 CREATE POLICY delete_if_granted ON pool_policies FOR DELETE USING (true);
 
+-- ---------------------------------------------------------------------------
+-- Rules of alerts
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE pool_alert_rules (
+	alert                text NOT NULL,
+	severity             text NOT NULL,
+	tenant               text NOT NULL DEFAULT '*',
+	threshold            float8,
+	for_duration         interval,
+	clear_after          interval,
+	hysteresis           float8,
+	enabled              boolean,
+	PRIMARY KEY (alert, severity, tenant)
+);
+
+COMMENT ON TABLE pool_alert_rules IS
+	'When alerts are raised and cleared. NULL = inherited from the next wider pattern, at last what is built in';
+COMMENT ON COLUMN pool_alert_rules.alert IS 'which alert, see pool_alerts';
+COMMENT ON COLUMN pool_alert_rules.severity IS 'warning or critical';
+COMMENT ON COLUMN pool_alert_rules.tenant IS 'a tenant, or a pattern (* matches any run); * for alerts of the cluster';
+COMMENT ON COLUMN pool_alert_rules.threshold IS 'value from which on the alert is raised';
+COMMENT ON COLUMN pool_alert_rules.for_duration IS 'not before the threshold has been met for so long';
+COMMENT ON COLUMN pool_alert_rules.clear_after IS 'cleared when the threshold has not been met for so long; longer for an alert that keeps coming back';
+COMMENT ON COLUMN pool_alert_rules.hysteresis IS 'share (0..1) of the threshold by which the value must have gone back until it is not met any more';
+COMMENT ON COLUMN pool_alert_rules.enabled IS 'false = never raised';
+
+-- As of pool_policies.
+ALTER TABLE pool_alert_rules
+	ALTER alert SET STATISTICS 0,
+	ALTER severity SET STATISTICS 0,
+	ALTER tenant SET STATISTICS 0,
+	ALTER threshold SET STATISTICS 0,
+	ALTER for_duration SET STATISTICS 0,
+	ALTER clear_after SET STATISTICS 0,
+	ALTER hysteresis SET STATISTICS 0,
+	ALTER enabled SET STATISTICS 0;
+
+SELECT pg_catalog.pg_extension_config_dump('pool_alert_rules', '');
+
+CREATE FUNCTION pool_alert_rule_visible(tenant text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'pool_alert_rule_visible_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION pool_alert_rule_visible(text) IS
+	'row-level security of pool_alert_rules: may the caller see this rule';
+
+CREATE FUNCTION pool_alert_rules_check() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pool_alert_rules_check_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_alert_rules_check() IS 'refuses rules of alerts that are not sound';
+
+CREATE FUNCTION pool_alert_rules_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pool_alert_rules_changed_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_alert_rules_changed() IS 'has rules of alerts put in force at COMMIT';
+
+CREATE TRIGGER pool_alert_rules_check
+	BEFORE INSERT OR UPDATE OR DELETE ON pool_alert_rules
+	FOR EACH ROW EXECUTE FUNCTION pool_alert_rules_check();
+CREATE TRIGGER pool_alert_rules_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pool_alert_rules
+	FOR EACH STATEMENT EXECUTE FUNCTION pool_alert_rules_changed();
+
+ALTER TABLE pool_alert_rules ENABLE ROW LEVEL SECURITY;
+CREATE POLICY see_what_applies ON pool_alert_rules FOR SELECT
+	USING (pool_alert_rule_visible(tenant));
+CREATE POLICY insert_if_granted ON pool_alert_rules FOR INSERT WITH CHECK (true);
+CREATE POLICY update_if_granted ON pool_alert_rules FOR UPDATE USING (true) WITH CHECK (true);
+CREATE POLICY delete_if_granted ON pool_alert_rules FOR DELETE USING (true);
+
+CREATE FUNCTION pool_set_alert(
+	alert text,
+	severity text DEFAULT 'warning',
+	tenant text DEFAULT '*',
+	threshold float8 DEFAULT NULL,
+	for_duration interval DEFAULT NULL,
+	clear_after interval DEFAULT NULL,
+	hysteresis float8 DEFAULT NULL,
+	enabled boolean DEFAULT NULL)
+RETURNS pool_alert_rules
+	AS 'MODULE_PATHNAME', 'pool_set_alert_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_set_alert(text, text, text, float8, interval, interval, float8, boolean) IS
+	'sets when an alert of a severity (warning, critical) is raised for a tenant, or those that match a pattern; NULL keeps what is set; returns the rule';
+
+CREATE FUNCTION pool_drop_alert(
+	alert text,
+	severity text DEFAULT 'warning',
+	tenant text DEFAULT '*',
+	field text DEFAULT NULL,
+	if_exists boolean DEFAULT false)
+RETURNS pool_alert_rules
+	AS 'MODULE_PATHNAME', 'pool_drop_alert_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_drop_alert(text, text, text, text, boolean) IS
+	'drops a rule of an alert, or one field of it, back to what the pattern above says or what is built in; returns what is left, NULL when nothing is';
+
 CREATE FUNCTION pool_set_quota(
 	tenant text,
 	max_connections integer DEFAULT NULL,
@@ -395,6 +487,45 @@ COMMENT ON COLUMN pool_events.pid IS 'process id of the session; that of another
 COMMENT ON COLUMN pool_events.reason IS 'the reason in a sentence';
 COMMENT ON COLUMN pool_events.detail IS 'the evidence; null without pg_read_all_stats for another session';
 
+CREATE FUNCTION pool_alerts(
+	OUT tenant text, OUT alert text, OUT severity text, OUT since timestamptz,
+	OUT value float8, OUT threshold float8, OUT message text, OUT id bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_alerts_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 5;
+COMMENT ON FUNCTION pool_alerts() IS 'the rows of view pool_alerts';
+
+CREATE VIEW pool_alerts AS SELECT * FROM pool_alerts();
+COMMENT ON VIEW pool_alerts IS 'One row per alert that is raised now';
+COMMENT ON COLUMN pool_alerts.tenant IS 'whose; null = the cluster''s';
+COMMENT ON COLUMN pool_alerts.alert IS 'which: cluster_utilization, tenant_utilization, refusals, waits';
+COMMENT ON COLUMN pool_alerts.severity IS 'warning, critical: the worst since it was raised';
+COMMENT ON COLUMN pool_alerts.since IS 'when it was raised';
+COMMENT ON COLUMN pool_alerts.value IS 'what was measured last';
+COMMENT ON COLUMN pool_alerts.threshold IS 'from which on it is raised';
+COMMENT ON COLUMN pool_alerts.message IS 'what is the matter, in a sentence';
+COMMENT ON COLUMN pool_alerts.id IS 'number of the alert, the same in all that is told of it';
+
+CREATE FUNCTION pool_alerts_history(
+	OUT tenant text, OUT alert text, OUT severity text, OUT raised_at timestamptz,
+	OUT cleared_at timestamptz, OUT duration_ms float8, OUT value float8,
+	OUT threshold float8, OUT message text, OUT id bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_alerts_history_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 50;
+COMMENT ON FUNCTION pool_alerts_history() IS 'the rows of view pool_alerts_history';
+
+CREATE VIEW pool_alerts_history AS SELECT * FROM pool_alerts_history();
+COMMENT ON VIEW pool_alerts_history IS 'One row per alert that was raised, as far back as there is room (history_events / 4 changes), those raised now included';
+COMMENT ON COLUMN pool_alerts_history.tenant IS 'whose; null = the cluster''s';
+COMMENT ON COLUMN pool_alerts_history.alert IS 'which, see pool_alerts';
+COMMENT ON COLUMN pool_alerts_history.severity IS 'warning, critical: the worst';
+COMMENT ON COLUMN pool_alerts_history.raised_at IS 'when it was raised';
+COMMENT ON COLUMN pool_alerts_history.cleared_at IS 'when it was over; null = not yet';
+COMMENT ON COLUMN pool_alerts_history.duration_ms IS 'for how long; until now when it is not over';
+COMMENT ON COLUMN pool_alerts_history.value IS 'the worst that was measured';
+COMMENT ON COLUMN pool_alerts_history.threshold IS 'from which on it is raised';
+COMMENT ON COLUMN pool_alerts_history.message IS 'what was the matter when it was worst';
+COMMENT ON COLUMN pool_alerts_history.id IS 'number of the alert';
+
 CREATE FUNCTION pool_stats_pooler(
 	OUT pooler text, OUT datname text, OUT usename text, OUT tenant text, OUT pool_mode text,
 	OUT pool_size integer, OUT min_pool_size integer, OUT reserve_pool_size integer,
@@ -638,10 +769,17 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
 	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
 	pool_stats_history, pool_stats_cluster_history TO PUBLIC;
+GRANT SELECT ON pool_policies, pool_alert_rules, pool_stats, pool_stats_cluster, pool_stats_session,
+	pool_recommendations, pool_events, pool_stats_pooler, pool_stats_history,
+	pool_stats_cluster_history, pool_alerts, pool_alerts_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_sizing(text, integer, integer, interval, float8, float8, integer, integer, interval, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_set_alert(text, text, text, float8, interval, interval, float8, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_drop_alert(text, text, text, text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_alert_rules_check() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_alert_rules_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_drop_policy(text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_drain(text, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_resume(text) FROM PUBLIC;

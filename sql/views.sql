@@ -65,6 +65,9 @@ INSERT INTO contract VALUES
 	('pool_events', 'text', 'kind tenant reason'),
 	('pool_events', 'integer', 'pid'),
 	('pool_events', 'jsonb', 'detail'),
+	('pool_alerts', 'text', 'tenant alert severity message'),
+	('pool_alerts', 'timestamp with time zone', 'since'),
+	('pool_alerts', 'double precision', 'value threshold'),
 	('pool_policies', 'text', 'scope tenant on_full quota_mode timeouts_mode'),
 	('pool_policies', 'integer', 'max_connections guaranteed min_size max_size
 		scale_up_step scale_down_step'),

@@ -1,38 +1,388 @@
 /*
  * po_alert.c
- *		What somebody should hear of before it hurts.
+ *		Raises and clears alerts.
+ *
+ * What is watched of each tenant is in memory of the sampler's own; what is raised
+ * is in shared memory (po_alert_table.c) and so outlives the sampler.  A round looks
+ * at a bounded number of tenants: those that the registry says somebody has come to or
+ * gone from, and those on the list, which is looked at once a second.  On the list
+ * is who was touched in the last second, and whoever's value meets a threshold.
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
-#include "miscadmin.h"
-#include "utils/json.h"
+#include <math.h>
 
-#include "model/po_alarm.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "model/po_recent.h"
 #include "po_alert.h"
+#include "po_alert_table.h"
+#include "po_alert_words.h"
 #include "po_events.h"
 #include "po_guc.h"
-#include "po_registry.h"
 #include "po_sample.h"
+#include "po_stats.h"
 
-#define N_LARGEST			5
+#define SECOND_US			PO_US_PER_S
+#define TENANTS_PER_ROUND	128		/* of each kind of look */
+#define RULES_WITHIN_US		(30 * PO_US_PER_S)	/* then without any that can be read */
 
-/* Who has the connections. */
-typedef struct Usage
+/* One alert of one subject. */
+typedef struct Watched
 {
-	int			usable;			/* by plain clients */
-	int			sessions;		/* that we let in, exempt ones included */
-	int			waiting;
-	int			authenticating;
-	int			taken;			/* all of these */
-	int			largest[N_LARGEST]; /* tenants, -1 = no more */
-	int			count[N_LARGEST];
-} Usage;
+	PoAlarm		alarm;
+	int			place;			/* in the table + 1; 0 = not raised */
+	double		shown;			/* value and threshold as they are in the table */
+	double		shown_threshold;
+	double		worst;
+} Watched;
 
-static PoAlarm connections;
+typedef struct TenantWatch
+{
+	Watched		alert[PO_N_TENANT_ALERTS];
+	bool		listed;
+	uint64		rejected;		/* as of the last look */
+	uint64		n_waits;
+	double		waited_us;
+	PoRecent	refusals;
+	PoRecent	waits;
+	PoRecent	waits_us;
+} TenantWatch;
+
+static TenantWatch *watches;	/* per tenant */
+static Watched cluster_utilization;
+static PoTenantGlance *glances;
+static int *list;				/* tenants to look at in this second */
+static int *next_list;
+static int	n_list = 0;
+static int	n_next_list = 0;
+static int	list_at = 0;		/* how far it has been looked at */
+static int	sweep_at = 0;		/* the next of all tenants; -1 = they have been looked at */
+static int64 second_at = 0;		/* when the next one begins */
+static int64 attached_at = 0;
+static int64 now = 0;			/* monotonic us, of this round */
+static bool table_is_full = false;
+
+static PoAlertRule *rule_copy;
+static PoAlertRules rules;
+static uint32 seen_rules = 0;	/* generations that rules and policies are of */
+static uint32 seen_policies = 0;
+
+/* ---------- telling ---------- */
+
+static double
+or_zero(double value)
+{
+	return isfinite(value) ? value : 0;
+}
 
 static void
-look(Usage *u)
+begin_detail(StringInfo detail, PoAlarmChange change, const PoAlertRecord *record)
+{
+	initStringInfo(detail);
+	appendStringInfoChar(detail, '{');
+	po_events_json_string(detail, "alert", po_alert_name(record->kind));
+	po_events_json_string(detail, "state", po_alert_words_state(change));
+	po_events_json_string(detail, "severity", po_severity_name(record->severity));
+	appendStringInfo(detail, ", \"id\": " UINT64_FORMAT ", \"value\": %.6g, "
+					 "\"threshold\": %.6g", record->id, or_zero(record->value),
+					 or_zero(record->threshold));
+}
+
+static void
+tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *facts)
+{
+	PoTold		told = {.kind = PO_EVENT_ALERT};
+	StringInfoData reason;
+	StringInfoData detail;
+	char		log_detail[160];
+
+	initStringInfo(&reason);
+	begin_detail(&detail, change, record);
+	snprintf(log_detail, sizeof(log_detail), "Alert %s, %s, %s: value %.6g, threshold %.6g.",
+			 po_alert_name(record->kind), po_severity_name(record->severity),
+			 po_alert_words_state(change), record->value, record->threshold);
+	if (change == PO_ALARM_CLEARED)
+	{
+		int64		duration = Max(GetCurrentTimestamp() - record->since, 0);
+
+		po_alert_words_cleared(record->kind, facts, duration, &reason);
+		appendStringInfo(&detail, ", \"duration_ms\": " INT64_FORMAT, duration / 1000);
+	}
+	else
+	{
+		po_alert_words_message(record->kind, facts, &reason);
+		po_alert_words_detail(record->kind, facts, &detail, PO_DETAIL_LEN - 2);
+		told.log_hint = po_alert_words_hint(record->kind, facts);
+	}
+	appendStringInfoChar(&detail, '}');
+	told.tenant = facts->tenant == NULL ? "" : facts->tenant->name;
+	told.reason = reason.data;
+	told.detail = detail.data;
+	told.log_detail = log_detail;
+	po_events_tell(&told);
+	pfree(reason.data);
+	pfree(detail.data);
+}
+
+static void
+fill_record(const Watched *w, PoAlertKind kind, const PoAlertFacts *facts,
+			double threshold, PoAlertRecord *record)
+{
+	StringInfoData message;
+
+	memset(record, 0, sizeof(*record));
+	record->kind = kind;
+	record->severity = w->alarm.raised;
+	record->tenant = facts->tenant == NULL ? -1 : facts->tenant->tenant;
+	record->subject = facts->tenant == NULL ? 0 : facts->tenant->hash;
+	record->value = facts->value;
+	record->worst = w->worst;
+	record->threshold = threshold;
+	initStringInfo(&message);
+	po_alert_words_message(kind, facts, &message);
+	po_name_copy(record->message, message.data, sizeof(record->message));
+	pfree(message.data);
+}
+
+/* ---------- one alert ---------- */
+
+static void
+raise_alert(Watched *w, PoAlertRecord *record, const PoAlertFacts *facts)
+{
+	int			place = po_alert_table_raise(record);
+
+	if (place < 0)
+	{
+		/* It is raised as soon as there is a place. */
+		w->alarm.raised = PO_SEVERITY_NONE;
+		if (!table_is_full)
+			ereport(LOG,
+					(errmsg("pool_optimizer has no room for more than %d alerts at a time",
+							po_shared->n_alerts)));
+		table_is_full = true;
+		return;
+	}
+	table_is_full = false;
+	w->place = place + 1;
+	tell(PO_ALARM_RAISED, record, facts);
+}
+
+static void
+clear_alert(Watched *w, const PoAlertFacts *facts)
+{
+	PoAlertRecord record;
+	int			place = w->place - 1;
+
+	w->place = 0;
+	/* An error came between the decision and the deed. */
+	if (place < 0)
+		return;
+	po_alert_table_clear(place, &record);
+	tell(PO_ALARM_CLEARED, &record, facts);
+}
+
+/* Looks at one alert of one subject by what was seen of it. */
+static void
+consider(Watched *w, PoAlertKind kind, const PoAlertFacts *facts)
+{
+	PoAlertContext context = {po_guc_warning_threshold / 100.0,
+	po_guc_critical_threshold / 100.0, 0};
+	PoAlarmLimit limit[PO_N_SEVERITIES];
+	PoAlarmChange change;
+	PoAlertRecord record;
+	double		threshold;
+
+	if (facts->tenant != NULL)
+		context.target_wait_ms = facts->tenant->target_wait_us / 1000.0;
+	po_alert_rule_resolve(&rules, kind, facts->tenant == NULL ? "*" : facts->tenant->name,
+						  &context, limit);
+	change = po_alarm_step(&w->alarm, limit, facts->value, now);
+	if (change == PO_ALARM_CLEARED)
+	{
+		clear_alert(w, facts);
+		return;
+	}
+	if (w->alarm.raised == PO_SEVERITY_NONE || isnan(facts->value))
+		return;
+	threshold = limit[PO_SEVERITY_INDEX(w->alarm.raised)].threshold;
+	if (w->place == 0)
+		change = PO_ALARM_RAISED;
+	if (change == PO_ALARM_NOTHING && w->shown == facts->value &&
+		w->shown_threshold == threshold)
+		return;
+	if (change == PO_ALARM_RAISED || (limit[0].below ? facts->value < w->worst :
+									  facts->value > w->worst))
+		w->worst = facts->value;
+	w->shown = facts->value;
+	w->shown_threshold = threshold;
+	fill_record(w, kind, facts, threshold, &record);
+	if (change == PO_ALARM_RAISED)
+		raise_alert(w, &record, facts);
+	else
+		po_alert_table_update(w->place - 1, &record, change == PO_ALARM_ESCALATED);
+	if (change == PO_ALARM_ESCALATED)
+		tell(change, &record, facts);
+}
+
+/* ---------- a tenant ---------- */
+
+/* How much a counter has grown; one that was set back starts at 0. */
+static uint64
+growth(uint64 *seen, uint64 counter)
+{
+	uint64		before = counter < *seen ? 0 : *seen;
+
+	*seen = counter;
+	return counter - before;
+}
+
+static double
+utilization_of(const PoTenantGlance *g)
+{
+	if (g->max_connections < 0 || g->mode == PO_MODE_OFF)
+		return NAN;
+	if (g->max_connections == 0)
+		return g->used == 0 ? NAN : 1.0;
+	return (double) g->used / g->max_connections;
+}
+
+static void
+count_events(TenantWatch *w, const PoTenantGlance *g)
+{
+	uint64		n_waits;
+	double		waited_us;
+	uint64		refused = growth(&w->rejected, g->rejected);
+	uint64		waited;
+
+	if (refused > 0)
+		po_recent_add(&w->refusals, now, (double) refused);
+	po_stats_copy_waits(g->tenant, &n_waits, &waited_us);
+	if (n_waits < w->n_waits)
+		w->waited_us = 0;
+	waited = growth(&w->n_waits, n_waits);
+	if (waited > 0)
+	{
+		po_recent_add(&w->waits, now, (double) waited);
+		po_recent_add(&w->waits_us, now, waited_us - w->waited_us);
+	}
+	w->waited_us = waited_us;
+}
+
+static void
+look_at_tenant(TenantWatch *w, const PoTenantGlance *g)
+{
+	PoAlertFacts facts;
+	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
+
+	memset(&facts, 0, sizeof(facts));
+	facts.tenant = g;
+	count_events(w, g);
+
+	facts.value = utilization_of(g);
+	consider(&alert[PO_ALERT_TENANT_UTILIZATION], PO_ALERT_TENANT_UTILIZATION, &facts);
+	facts.value = facts.refusals = po_recent_sum(&w->refusals, now);
+	consider(&alert[PO_ALERT_REFUSALS], PO_ALERT_REFUSALS, &facts);
+	facts.waits = po_recent_sum(&w->waits, now);
+	facts.value = NAN;
+	if (facts.waits > 0)
+		facts.value = facts.wait_ms = po_recent_sum(&w->waits_us, now) / facts.waits / 1000;
+	consider(&alert[PO_ALERT_WAITS], PO_ALERT_WAITS, &facts);
+}
+
+static bool
+is_moving(const TenantWatch *w)
+{
+	for (int i = 0; i < PO_N_TENANT_ALERTS; i++)
+	{
+		if (po_alarm_is_moving(&w->alert[i].alarm))
+			return true;
+	}
+	return false;
+}
+
+/* ---------- which tenants ---------- */
+
+static void
+put_on_list(int tenant)
+{
+	if (watches[tenant].listed)
+		return;
+	watches[tenant].listed = true;
+	next_list[n_next_list++] = tenant;
+}
+
+static void
+look_at_touched(void)
+{
+	int			n = po_registry_take_touched(glances, TENANTS_PER_ROUND);
+
+	for (int i = 0; i < n; i++)
+	{
+		int			tenant = glances[i].tenant;
+
+		look_at_tenant(&watches[tenant], &glances[i]);
+		/* Once more in a second: a wait is counted after its login was let in. */
+		put_on_list(tenant);
+	}
+}
+
+static void
+look_at_list(void)
+{
+	for (int i = 0; i < TENANTS_PER_ROUND && list_at < n_list; i++)
+	{
+		int			tenant = list[list_at++];
+
+		watches[tenant].listed = false;
+		if (!po_registry_glance(tenant, &glances[0]))
+			continue;
+		look_at_tenant(&watches[tenant], &glances[0]);
+		if (is_moving(&watches[tenant]))
+			put_on_list(tenant);
+	}
+}
+
+static void
+sweep(void)
+{
+	/* Read without the lock: it only grows. */
+	int			n = po_shared->registry.n_tenants;
+
+	for (int i = 0; i < TENANTS_PER_ROUND && sweep_at >= 0; i++)
+	{
+		int			tenant = sweep_at;
+
+		sweep_at = sweep_at + 1 < n ? sweep_at + 1 : -1;
+		if (!po_registry_glance(tenant, &glances[0]))
+			continue;
+		look_at_tenant(&watches[tenant], &glances[0]);
+		if (is_moving(&watches[tenant]))
+			put_on_list(tenant);
+	}
+}
+
+static void
+begin_second(void)
+{
+	int		   *swap = list;
+
+	/* What is left of the last one comes first, in this one. */
+	if (list_at < n_list)
+		return;
+	list = next_list;
+	n_list = n_next_list;
+	next_list = swap;
+	n_next_list = 0;
+	list_at = 0;
+}
+
+/* ---------- the cluster ---------- */
+
+static void
+look_at_usage(PoUsage *u)
 {
 	PoRegistry	totals;
 
@@ -46,30 +396,27 @@ look(Usage *u)
 
 /* Keeps the largest in order. */
 static void
-rank(Usage *u, int tenant, int count)
+rank(PoUsage *u, int tenant, int count)
 {
-	int			i = N_LARGEST;
+	int			i = PO_N_LARGEST;
 
 	while (i > 0 && count > u->count[i - 1])
 		i--;
-	if (i == N_LARGEST)
+	if (i == PO_N_LARGEST)
 		return;
-	memmove(&u->largest[i + 1], &u->largest[i], (N_LARGEST - i - 1) * sizeof(int));
-	memmove(&u->count[i + 1], &u->count[i], (N_LARGEST - i - 1) * sizeof(int));
+	memmove(&u->largest[i + 1], &u->largest[i], (PO_N_LARGEST - i - 1) * sizeof(int));
+	memmove(&u->count[i + 1], &u->count[i], (PO_N_LARGEST - i - 1) * sizeof(int));
 	u->largest[i] = tenant;
 	u->count[i] = count;
 }
 
 static void
-find_largest(Usage *u)
+find_largest(PoUsage *u)
 {
 	int		   *count = palloc0(po_shared->n_tenants * sizeof(int));
 
-	for (int i = 0; i < N_LARGEST; i++)
-	{
+	for (int i = 0; i < PO_N_LARGEST; i++)
 		u->largest[i] = -1;
-		u->count[i] = 0;
-	}
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
 		PoIdentityCopy who;
@@ -82,95 +429,141 @@ find_largest(Usage *u)
 	pfree(count);
 }
 
-/* The reason and, as JSON, the detail of the event. */
 static void
-describe(const Usage *u, StringInfo reason, StringInfo detail)
+look_at_cluster(void)
 {
-	const char *lead = "; most by ";
+	PoAlertFacts facts;
+	PoUsage    *u = &facts.usage;
 
-	appendStringInfo(reason, "%d of %d connections are taken", u->taken, u->usable);
-	if (u->authenticating > 0)
-		appendStringInfo(reason, ", %d of them still authenticating", u->authenticating);
-	appendStringInfo(detail, "{\"taken\": %d, \"usable\": %d, \"sessions\": %d, "
-					 "\"waiting\": %d, \"authenticating\": %d, \"tenants\": ", u->taken,
-					 u->usable, u->sessions, u->waiting, u->authenticating);
-	appendStringInfoChar(detail, '{');
-	for (int i = 0; i < N_LARGEST && u->largest[i] >= 0; i++)
+	memset(&facts, 0, sizeof(facts));
+	look_at_usage(u);
+	facts.value = u->usable == 0 ? 0 : (double) u->taken / u->usable;
+	/* Who has them is found only when somebody is to hear of it. */
+	if (facts.value * 100 >= Min(po_guc_warning_threshold, po_guc_critical_threshold) ||
+		cluster_utilization.place != 0)
+		find_largest(u);
+	else
+		memset(u->largest, -1, sizeof(u->largest));
+	consider(&cluster_utilization, PO_ALERT_CLUSTER_UTILIZATION, &facts);
+}
+
+/* ---------- rules ---------- */
+
+/* False as long as they have not been read, but not for ever. */
+static bool
+have_rules(void)
+{
+	uint32		generation = po_alert_table_rules_generation();
+	int			n;
+
+	if (generation == 0)
+		return now - attached_at >= RULES_WITHIN_US;
+	if (generation != seen_rules)
 	{
-		PoTenant	tenant;
-		StringInfoData pair;
-
-		if (!po_registry_copy_tenant(u->largest[i], &tenant))
-			continue;
-		appendStringInfo(reason, "%s\"%s\" (%d)", lead, tenant.name, u->count[i]);
-		lead = ", ";
-		initStringInfo(&pair);
-		escape_json(&pair, tenant.name);
-		appendStringInfo(&pair, ": %d", u->count[i]);
-		/* Names are long at times; the event has room for so much. */
-		if (detail->len + pair.len + 4 < PO_DETAIL_LEN)
-			appendStringInfo(detail, "%s%s",
-							 detail->data[detail->len - 1] == '{' ? "" : ", ", pair.data);
-		pfree(pair.data);
+		seen_rules = po_alert_table_copy_rules(rule_copy, &n);
+		po_alert_rule_index(&rules, rule_copy, n);
+		sweep_at = 0;
 	}
-	appendStringInfoString(detail, "}}");
+	return true;
 }
 
 static void
-tell_raised(Usage *u)
+notice_policies(void)
 {
-	StringInfoData reason;
-	StringInfoData detail;
-	PoTold		told = {.kind = PO_EVENT_ALERT};
+	uint32		generation = po_shared->registry.generation;
 
-	find_largest(u);
-	initStringInfo(&reason);
-	initStringInfo(&detail);
-	describe(u, &reason, &detail);
-	told.reason = reason.data;
-	told.detail = detail.data;
-	told.log_hint = u->authenticating > u->sessions + u->waiting ?
-		"No quota holds before a connection is authenticated: see authentication_timeout, "
-		"pg_hba.conf and the network in front." :
-		"See pool_stats and pool_stats_session for who they are, and pool_set_quota for "
-		"limits.";
-	po_events_tell(&told);
-}
-
-static void
-tell_cleared(const Usage *u)
-{
-	char		reason[PO_REASON_LEN];
-	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
-
-	snprintf(reason, sizeof(reason), "connections are free again: %d of %d are taken",
-			 u->taken, u->usable);
-	po_events_tell(&told);
+	if (generation == seen_policies)
+		return;
+	seen_policies = generation;
+	sweep_at = 0;
 }
 
 void
-po_alert_connections(void)
+po_alert_reload(void)
 {
-	PoAlarmLimit limit[PO_N_SEVERITIES];
-	double		clear_at = Min(po_guc_warning_threshold, po_guc_critical_threshold);
-	Usage		u;
+	sweep_at = 0;
+}
 
-	look(&u);
-	memset(limit, 0, sizeof(limit));
-	limit[1].enabled = true;
-	limit[1].threshold = po_guc_critical_threshold;
-	limit[1].hysteresis = 1.0 - clear_at / po_guc_critical_threshold;
-	switch (po_alarm_step(&connections, limit, u.usable == 0 ? 0 : u.taken * 100.0 / u.usable,
-						  po_shmem_monotonic_us()))
+/* ---------- for the sampler ---------- */
+
+void
+po_alert_round(int64 ticks)
+{
+	now = ticks;
+	if (!have_rules())
+		return;
+	notice_policies();
+	look_at_touched();
+	sweep();
+	if (now >= second_at || second_at - now > SECOND_US)
 	{
-		case PO_ALARM_NOTHING:
-		case PO_ALARM_ESCALATED:
-			break;
-		case PO_ALARM_RAISED:
-			tell_raised(&u);
-			break;
-		case PO_ALARM_CLEARED:
-			tell_cleared(&u);
-			break;
+		second_at = now + SECOND_US;
+		look_at_cluster();
+		begin_second();
 	}
+	look_at_list();
+}
+
+static void *
+allocate(Size n, Size size)
+{
+	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+/* What an earlier sampler has raised goes on. */
+static void
+take_over(int place, const PoAlertRecord *record)
+{
+	PoTenantGlance g;
+	Watched    *w;
+
+	if (record->kind < PO_FIRST_TENANT_ALERT)
+		w = &cluster_utilization;
+	else if (po_registry_glance(record->tenant, &g) && g.hash == record->subject)
+	{
+		w = &watches[record->tenant].alert[record->kind - PO_FIRST_TENANT_ALERT];
+		put_on_list(record->tenant);
+	}
+	else
+	{
+		PoAlertRecord gone;
+
+		po_alert_table_clear(place, &gone);
+		return;
+	}
+	w->place = place + 1;
+	w->alarm.raised = record->severity;
+	w->shown = NAN;
+	w->worst = record->worst;
+}
+
+void
+po_alert_attach(void)
+{
+	int			n_tenants = po_shared->n_tenants;
+	PoAlertRecord *records = allocate(po_shared->n_alerts, sizeof(PoAlertRecord));
+
+	watches = allocate(n_tenants, sizeof(TenantWatch));
+	glances = allocate(TENANTS_PER_ROUND, sizeof(PoTenantGlance));
+	list = allocate(n_tenants, sizeof(int));
+	next_list = allocate(n_tenants, sizeof(int));
+	rule_copy = allocate(po_shared->n_alert_rules, sizeof(PoAlertRule));
+	po_alert_rule_index(&rules, rule_copy, 0);
+	attached_at = po_shmem_monotonic_us();
+	/* What was counted before us is no news. */
+	for (int i = 0; i < n_tenants; i++)
+	{
+		if (!po_registry_glance(i, &glances[0]))
+			continue;
+		watches[i].rejected = glances[0].rejected;
+		po_stats_copy_waits(i, &watches[i].n_waits, &watches[i].waited_us);
+	}
+	(void) po_alert_table_copy(records, NULL);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		if (records[i].id != 0)
+			take_over(i, &records[i]);
+	}
+	pfree(records);
 }

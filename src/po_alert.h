@@ -1,15 +1,23 @@
 /*
  * po_alert.h
- *		What somebody should hear of before it hurts.
+ *		Raises and clears alerts.  All of it is for the sampler.
  */
 #ifndef PO_ALERT_H
 #define PO_ALERT_H
 
+#include "po_shmem.h"
+
+/* Takes its memory, and takes over the alerts that an earlier sampler has raised. */
+extern void po_alert_attach(void);
+
 /*
- * Tells once, by event and LOG line, that the server's connections are nearly used up
- * (critical_threshold) and who has them; and once that it is over (warning_threshold).
- * For the sampler, about once a second.
+ * One round: looks at tenants to which something has happened, once a second at the
+ * cluster and at tenants that may have an alert, and at all of them, some in each round,
+ * when rules, policies or settings have changed.
  */
-extern void po_alert_connections(void);
+extern void po_alert_round(int64 ticks);
+
+/* Settings have changed. */
+extern void po_alert_reload(void);
 
 #endif							/* PO_ALERT_H */

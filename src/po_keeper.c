@@ -4,7 +4,7 @@
  *
  * The sampler starts it when a committed change waits to be read, and from time to
  * time in any case, for changes that wake nobody (replay, COMMIT PREPARED, triggers
- * that were disabled).  It reads the policy table, puts the policies in force and
+ * that were disabled).  It reads the tables of policies and of alert rules, puts them in force and
  * ends, so that it never holds up DROP DATABASE for long.  If it fails, what was in
  * force stays in force.
  */
@@ -33,6 +33,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "po_alert_row.h"
+#include "po_alert_table.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_inject.h"
@@ -185,26 +187,85 @@ is_told(const char *problem)
 	return strcmp(last, problem) == 0;
 }
 
-static void
-read_table(Oid relid, char *problem, Size size)
+/* A table of the extension, locked, with a snapshot of its rows that is pushed. */
+static Relation
+open_table(Oid schema, const char *name)
 {
-	Relation	table = table_open(relid, AccessShareLock);
-	int			n_bad;
+	Oid			relid = get_relname_relid(name, schema);
+	Relation	table;
 
+	if (!OidIsValid(relid) || !po_policy_row_is_ours(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s\" is missing in database \"%s\"", name,
+						po_guc_database)));
+	table = table_open(relid, AccessShareLock);
 	if (table->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a table", PO_POLICY_TABLE)));
+				 errmsg("\"%s\" is not a table", name)));
 	/* Not before the lock: rows rewritten while we waited for it would be invisible. */
 	PushActiveSnapshot(GetLatestSnapshot());
+	return table;
+}
+
+static void
+close_table(Relation table)
+{
+	PopActiveSnapshot();
+	table_close(table, AccessShareLock);
+}
+
+static void
+read_table(Oid schema, char *problem, Size size)
+{
+	Relation	table = open_table(schema, PO_POLICY_TABLE);
+	int			n_bad;
+
 	n_policies = po_policy_row_read_all(table, GetActiveSnapshot(), policies,
 										po_shared->n_policies, &n_bad, problem, size);
-	PopActiveSnapshot();
 	if (n_bad > 0 && !is_told(problem))
 		ereport(LOG,
 				(errmsg("pool_optimizer leaves out %d %s: %s", n_bad,
 						n_bad == 1 ? "policy" : "policies", problem)));
-	table_close(table, AccessShareLock);
+	close_table(table);
+}
+
+/* The rules of alerts; without the extension there are none. */
+static void
+read_and_publish_rules(char *problem, Size size)
+{
+	PoAlertRule *rules = MemoryContextAllocHuge(TopMemoryContext, po_shared->n_alert_rules *
+												sizeof(PoAlertRule));
+	char		own_problem[PO_ERROR_LEN] = "";
+	int			n = 0;
+	int			n_bad = 0;
+	Oid			schema;
+
+	StartTransactionCommand();
+	schema = extension_schema();
+	if (OidIsValid(schema))
+	{
+		Relation	table = open_table(schema, PO_ALERT_RULE_TABLE);
+
+		n = po_alert_row_read_all(table, GetActiveSnapshot(), rules,
+								  po_shared->n_alert_rules, &n_bad, own_problem,
+								  sizeof(own_problem));
+		close_table(table);
+	}
+	CommitTransactionCommand();
+	if (n_bad > 0 && problem[0] == '\0')
+	{
+		strlcpy(problem, own_problem, size);
+		if (!is_told(problem))
+			ereport(LOG,
+					(errmsg("pool_optimizer leaves out %d alert %s: %s", n_bad,
+							n_bad == 1 ? "rule" : "rules", own_problem)));
+	}
+	if (po_alert_table_put_rules(rules, n) && n > 0)
+		ereport(LOG,
+				(errmsg("pool_optimizer: %d alert %s in force", n,
+						n == 1 ? "rule is" : "rules are")));
 }
 
 /*
@@ -216,7 +277,6 @@ static void
 read_policies(char *problem, Size size)
 {
 	Oid			schema;
-	Oid			relid;
 	uint32		found_before = pg_atomic_read_u32(&po_shared->extension_found);
 
 	n_policies = 0;
@@ -224,15 +284,7 @@ read_policies(char *problem, Size size)
 	StartTransactionCommand();
 	schema = extension_schema();
 	if (OidIsValid(schema))
-	{
-		relid = get_relname_relid(PO_POLICY_TABLE, schema);
-		if (!OidIsValid(relid) || !po_policy_row_is_ours(relid))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("table \"%s\" is missing in database \"%s\"", PO_POLICY_TABLE,
-							po_guc_database)));
-		read_table(relid, problem, size);
-	}
+		read_table(schema, problem, size);
 	else
 	{
 		snprintf(problem, size, "extension pool_optimizer is not in database \"%s\" "
@@ -326,6 +378,9 @@ po_keeper_main(Datum arg)
 	policies = MemoryContextAllocHuge(TopMemoryContext,
 									  po_shared->n_policies * sizeof(PoPolicy));
 	requested = read_and_publish(problem, sizeof(problem));
+	/* After the policies, which must not wait for these. */
+	pgstat_report_activity(STATE_RUNNING, "reading " PO_ALERT_RULE_TABLE);
+	read_and_publish_rules(problem, sizeof(problem));
 	po_shmem_set_error(problem);
 	pg_atomic_write_u64(&po_shared->changes_applied, requested);
 	po_shmem_wake_sampler();

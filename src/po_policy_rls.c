@@ -1,8 +1,9 @@
 /*
  * po_policy_rls.c
- *		Who may see which policy.
+ *		Who may see which policy, and which rule of an alert.
  *
- * Row-level security on pool_policies lets a plain role see what holds for itself.
+ * Row-level security on pool_policies and pool_alert_rules lets a plain role see what
+ * holds for itself.
  * Core's row security has side channels: comparisons of text are leakproof, so they
  * may become conditions of an index scan, before the policy is asked, and EXPLAIN
  * ANALYZE or the counters of the index then tell whether a hidden name is there.
@@ -19,6 +20,7 @@
 #include "utils/lsyscache.h"
 
 #include "model/po_names.h"
+#include "po_alert_row.h"
 #include "po_compat.h"
 #include "po_policy_rls.h"
 #include "po_policy_row.h"
@@ -26,6 +28,7 @@
 #include "po_session.h"
 
 PG_FUNCTION_INFO_V1(pool_policy_visible_1_0);
+PG_FUNCTION_INFO_V1(pool_alert_rule_visible_1_0);
 
 bool
 po_policy_rls_is_mine(PoScope scope, const char *name)
@@ -57,17 +60,25 @@ po_policy_rls_is_mine(PoScope scope, const char *name)
 	return false;
 }
 
+/* May the caller see every row of the table, as he may change it or see everything? */
+static bool
+sees_all_of(FunctionCallInfo fcinfo, const char *table)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			relid = get_relname_relid(table, schema);
+
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+		(OidIsValid(relid) &&
+		 pg_class_aclmask(relid, GetUserId(), ACL_INSERT | ACL_UPDATE | ACL_DELETE,
+						  ACLMASK_ANY) != 0);
+}
+
 Datum
 pool_policy_visible_1_0(PG_FUNCTION_ARGS)
 {
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Oid			relid = get_relname_relid(PO_POLICY_TABLE, schema);
 	PoScope		scope;
 
-	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
-		(OidIsValid(relid) &&
-		 pg_class_aclmask(relid, GetUserId(), ACL_INSERT | ACL_UPDATE | ACL_DELETE,
-						  ACLMASK_ANY) != 0))
+	if (sees_all_of(fcinfo, PO_POLICY_TABLE))
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) ||
 		!po_scope_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scope))
@@ -75,16 +86,27 @@ pool_policy_visible_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(po_policy_rls_is_mine(scope, text_to_cstring(PG_GETARG_TEXT_PP(1))));
 }
 
+Datum
+pool_alert_rule_visible_1_0(PG_FUNCTION_ARGS)
+{
+	if (sees_all_of(fcinfo, PO_ALERT_RULE_TABLE))
+		PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(!PG_ARGISNULL(0) &&
+				   po_policy_rls_is_mine(PO_SCOPE_TENANT,
+										 text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
 /* ---------- no index ---------- */
 
 static po_compat_relation_hook_type prev_relation_hook = NULL;
 
 static bool
-is_policy_table(Oid relid)
+is_table_of_names(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 
-	return name != NULL && strcmp(name, PO_POLICY_TABLE) == 0 &&
+	return name != NULL &&
+		(strcmp(name, PO_POLICY_TABLE) == 0 || strcmp(name, PO_ALERT_RULE_TABLE) == 0) &&
 		po_policy_row_is_ours(relid);
 }
 
@@ -94,7 +116,7 @@ PO_COMPAT_RELATION_HOOK(hide_indexes)
 
 	po_compat_call_relation_hook(prev_relation_hook);
 	/* Almost no relation has such conditions, so almost always this is all. */
-	if (entry->securityQuals != NIL && is_policy_table(entry->relid))
+	if (entry->securityQuals != NIL && is_table_of_names(entry->relid))
 		rel->indexlist = NIL;
 }
 

@@ -76,9 +76,8 @@ static const PoColumn columns[] = {
 	{"drain_grace", INTERVALOID, KIND_INTERVAL, 0, FIELD(drain_grace_us)}
 };
 
-/* The attribute number by name, 0 if it is not there or of another type. */
-static int
-find_attribute(TupleDesc desc, const char *name, Oid type)
+int
+po_policy_row_attribute(TupleDesc desc, const char *name, Oid type)
 {
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -142,11 +141,10 @@ store(const PoColumn *column, Datum value, PoPolicyFields *fields, PoPolicyError
 	return true;
 }
 
-/* A text column's value, NULL if it is null or there is no such column. */
-static char *
-read_text(HeapTuple tuple, TupleDesc desc, const char *column)
+char *
+po_policy_row_text(HeapTuple tuple, TupleDesc desc, const char *column)
 {
-	int			attribute = find_attribute(desc, column, TEXTOID);
+	int			attribute = po_policy_row_attribute(desc, column, TEXTOID);
 	bool		isnull = true;
 	Datum		value = 0;
 
@@ -159,8 +157,8 @@ read_text(HeapTuple tuple, TupleDesc desc, const char *column)
 static bool
 read_key(HeapTuple tuple, TupleDesc desc, PoPolicy *policy, PoPolicyError *error)
 {
-	char	   *name = read_text(tuple, desc, "tenant");
-	char	   *scope = read_text(tuple, desc, "scope");
+	char	   *name = po_policy_row_text(tuple, desc, "tenant");
+	char	   *scope = po_policy_row_text(tuple, desc, "scope");
 
 	error->field = "tenant";
 	error->problem = "must not be null";
@@ -198,7 +196,7 @@ po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy, PoPolicyEr
 		return false;
 	for (int i = 0; i < lengthof(columns); i++)
 	{
-		int			attribute = find_attribute(desc, columns[i].name, columns[i].type);
+		int			attribute = po_policy_row_attribute(desc, columns[i].name, columns[i].type);
 		bool		isnull = true;
 		Datum		value = 0;
 
@@ -223,12 +221,12 @@ check_columns(TupleDesc desc)
 
 	for (int i = 0; i < lengthof(keys); i++)
 	{
-		if (find_attribute(desc, keys[i], TEXTOID) == 0)
+		if (po_policy_row_attribute(desc, keys[i], TEXTOID) == 0)
 			missing = keys[i];
 	}
 	for (int i = 0; i < lengthof(columns); i++)
 	{
-		if (find_attribute(desc, columns[i].name, columns[i].type) == 0)
+		if (po_policy_row_attribute(desc, columns[i].name, columns[i].type) == 0)
 			missing = columns[i].name;
 	}
 	if (missing != NULL)

@@ -41,6 +41,12 @@ extern bool po_policy_row_is_ours(Oid relid);
  * had to be scaled down. */
 extern void po_policy_row_tell_published(const PoPublished *published);
 
+/* The attribute number by name, 0 if it is not there or of another type. */
+extern int	po_policy_row_attribute(TupleDesc desc, const char *name, Oid type);
+
+/* A text column's value, NULL if it is null or there is no such column. */
+extern char *po_policy_row_text(HeapTuple tuple, TupleDesc desc, const char *column);
+
 /* Months count 30 days, as in core's comparison of intervals; saturates. */
 extern int64 po_policy_row_interval_us(const Interval *interval);
 

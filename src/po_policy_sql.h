@@ -8,7 +8,4 @@
 /* In _PG_init: what a committed change sets in motion. */
 extern void po_policy_sql_install(void);
 
-/* ERROR 22023 that names the argument of an SQL function; problem: "must not be ...". */
-extern void po_policy_sql_bad_argument(const char *name, const char *problem);
-
 #endif							/* PO_POLICY_SQL_H */

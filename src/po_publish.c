@@ -33,6 +33,7 @@
 #include "model/po_admission.h"
 #include "model/po_curve.h"
 #include "po_act.h"
+#include "po_alert_table.h"
 #include "po_client_config.h"
 #include "po_client_table.h"
 #include "po_compat.h"
@@ -44,11 +45,11 @@
 #include "po_metrics.h"
 #include "po_policy_row.h"
 #include "po_policy_rls.h"
-#include "po_policy_sql.h"
 #include "po_pooler_table.h"
 #include "po_registry.h"
 #include "po_report.h"
 #include "po_session.h"
+#include "po_setter.h"
 #include "po_stats.h"
 #include "po_view.h"
 
@@ -57,6 +58,8 @@ PG_FUNCTION_INFO_V1(pool_stats_cluster_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_session_1_0);
 PG_FUNCTION_INFO_V1(pool_recommendations_1_0);
 PG_FUNCTION_INFO_V1(pool_events_1_0);
+PG_FUNCTION_INFO_V1(pool_alerts_1_0);
+PG_FUNCTION_INFO_V1(pool_alerts_history_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_health_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_1_0);
@@ -677,6 +680,108 @@ pool_events_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* ---------- pool_alerts ---------- */
+
+/* The name of whose alert it is, NULL = the cluster's; false when the caller may not see
+ * it, or the tenant is another one by now. */
+static bool
+alert_is_visible(const PoAlertRecord *alert, PoTenant *tenant, const char **name)
+{
+	*name = NULL;
+	if (alert->tenant < 0)
+		return po_view_sees_all();
+	if (!po_view_sees_tenant(alert->tenant) || !po_registry_copy_tenant(alert->tenant, tenant) ||
+		tenant->hash != alert->subject)
+		return false;
+	*name = tenant->name;
+	return true;
+}
+
+static void
+put_alert(Row *row, const PoAlertRecord *alert)
+{
+	PoTenant	tenant;
+	const char *name;
+
+	if (!alert_is_visible(alert, &tenant, &name))
+		return;
+	add_text(row, name);
+	add_text(row, po_alert_name(alert->kind));
+	add_text(row, po_severity_name(alert->severity));
+	add_time(row, alert->since);
+	add_double(row, alert->value);
+	add_double(row, alert->threshold);
+	add_text(row, alert->message);
+	add_count(row, alert->id);
+	end_row(row);
+}
+
+Datum
+pool_alerts_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoAlertRecord *alerts;
+
+	begin_rows(fcinfo, &row);
+	alerts = palloc_extended(po_shared->n_alerts * sizeof(PoAlertRecord), MCXT_ALLOC_HUGE);
+	(void) po_alert_table_copy(alerts, NULL);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		if (alerts[i].id != 0)
+			put_alert(&row, &alerts[i]);
+	}
+	return (Datum) 0;
+}
+
+/* cleared_at 0 = raised now. */
+static void
+put_alert_history(Row *row, const PoAlertRecord *alert, TimestampTz cleared_at)
+{
+	PoTenant	tenant;
+	const char *name;
+	TimestampTz end = cleared_at == 0 ? GetCurrentTimestamp() : cleared_at;
+
+	if (!alert_is_visible(alert, &tenant, &name))
+		return;
+	add_text(row, name);
+	add_text(row, po_alert_name(alert->kind));
+	add_text(row, po_severity_name(alert->severity));
+	add_time(row, alert->since);
+	add_time(row, cleared_at);
+	add_double(row, (double) Max(end - alert->since, 0) / PO_US_PER_MS);
+	add_double(row, alert->worst);
+	add_double(row, alert->threshold);
+	add_text(row, alert->message);
+	add_count(row, alert->id);
+	end_row(row);
+}
+
+Datum
+pool_alerts_history_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	PoAlertEntry *entries;
+	PoAlertRecord *alerts;
+	int			n;
+
+	begin_rows(fcinfo, &row);
+	entries = palloc_extended(po_shared->n_alert_entries * sizeof(PoAlertEntry),
+							  MCXT_ALLOC_HUGE);
+	alerts = palloc_extended(po_shared->n_alerts * sizeof(PoAlertRecord), MCXT_ALLOC_HUGE);
+	n = po_alert_table_copy(alerts, entries);
+	for (int i = 0; i < n; i++)
+	{
+		if (entries[i].change == PO_ALARM_CLEARED)
+			put_alert_history(&row, &entries[i].record, entries[i].at);
+	}
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		if (alerts[i].id != 0)
+			put_alert_history(&row, &alerts[i], 0);
+	}
+	return (Datum) 0;
+}
+
 /* ---------- pool_stats_pooler ---------- */
 
 /* -1 = not known. */
@@ -791,11 +896,11 @@ history_query(FunctionCallInfo fcinfo, PoHistoryQuery *query)
 
 	memset(query, 0, sizeof(*query));
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("resolution", "must not be null");
+		po_setter_bad_argument("resolution", "must not be null");
 	query->resolution = po_policy_row_interval_us(PG_GETARG_INTERVAL_P(0));
 	if (query->resolution > MOST_RESOLUTION_US ||
 		!po_history_is_resolution(query->resolution))
-		po_policy_sql_bad_argument("resolution", "must be seconds that divide a minute, 1, 5, "
+		po_setter_bad_argument("resolution", "must be seconds that divide a minute, 1, 5, "
 								   "10, 15, 20 or 30 minutes, hours that divide a day, or up "
 								   "to 366 days");
 	query->since = history_time(PG_ARGISNULL(1) ? now : PG_GETARG_TIMESTAMPTZ(1));
@@ -853,7 +958,7 @@ history_tenant(FunctionCallInfo fcinfo, const char **tenant)
 
 	*tenant = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	if (*tenant != NULL && (*tenant)[0] == '\0')
-		po_policy_sql_bad_argument("for_tenant", "must not be empty");
+		po_setter_bad_argument("for_tenant", "must not be empty");
 	if (po_view_sees_all())
 		return true;
 	if (!po_registry_copy_tenant(po_session_my_tenant(), &mine))
@@ -951,7 +1056,7 @@ address_argument(FunctionCallInfo fcinfo, int i, char *address)
 	text = DatumGetCString(DirectFunctionCall1(inet_out, PG_GETARG_DATUM(i)));
 	if (!po_cidr_parse(text, &cidr) || (cidr.family == 4 && cidr.bits != 32) ||
 		(cidr.family == 6 && cidr.bits != 128))
-		po_policy_sql_bad_argument("address", "must be one address, without a netmask");
+		po_setter_bad_argument("address", "must be one address, without a netmask");
 	po_cidr_print(&cidr, address, PO_PART_LEN);
 }
 
@@ -1180,9 +1285,9 @@ pool_what_if_1_0(PG_FUNCTION_ARGS)
 
 	begin_rows(fcinfo, &row);
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("tenant", "must not be null");
+		po_setter_bad_argument("tenant", "must not be null");
 	if (!PG_ARGISNULL(1) && (PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MOST_WHAT_IF))
-		po_policy_sql_bad_argument("max_size", "must be between 1 and 10000");
+		po_setter_bad_argument("max_size", "must be between 1 and 10000");
 	tenant = find_visible_tenant(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (!po_registry_copy_tenant(tenant, &t))
 		return (Datum) 0;		/* gone just now */
@@ -1360,9 +1465,9 @@ static int
 client_config_arguments(FunctionCallInfo fcinfo, PoClientInput *in)
 {
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("tenant", "must not be null");
+		po_setter_bad_argument("tenant", "must not be null");
 	if (PG_ARGISNULL(1))
-		po_policy_sql_bad_argument("client", "must not be null");
+		po_setter_bad_argument("client", "must not be null");
 	memset(in, 0, sizeof(*in));
 	if (!po_client_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &in->client))
 		ereport(ERROR,
@@ -1371,7 +1476,7 @@ client_config_arguments(FunctionCallInfo fcinfo, PoClientInput *in)
 				 errhint("It must be one of %s.", po_client_config_names())));
 	in->instances = PG_ARGISNULL(2) ? 1 : PG_GETARG_INT32(2);
 	if (in->instances < 1 || in->instances > PO_MAX_INSTANCES)
-		po_policy_sql_bad_argument("instances", "must be between 1 and 100000");
+		po_setter_bad_argument("instances", "must be between 1 and 100000");
 	return find_visible_tenant(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 }
 
@@ -1533,10 +1638,10 @@ pool_report_1_0(PG_FUNCTION_ARGS)
 
 	po_shmem_require();
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("since", "must not be null");
+		po_setter_bad_argument("since", "must not be null");
 	since_us = po_policy_row_interval_us(PG_GETARG_INTERVAL_P(0));
 	if (since_us < USECS_PER_MINUTE || since_us > 366 * USECS_PER_DAY)
-		po_policy_sql_bad_argument("since", "must be between 1 minute and 366 days");
+		po_setter_bad_argument("since", "must be between 1 minute and 366 days");
 	PG_RETURN_TEXT_P(cstring_to_text(po_report_page(since_us,
 													get_func_namespace(fcinfo->flinfo->fn_oid))));
 }
@@ -1553,11 +1658,11 @@ pool_sync_1_0(PG_FUNCTION_ARGS)
 
 	po_shmem_require();
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("timeout", "must not be null");
+		po_setter_bad_argument("timeout", "must not be null");
 	timeout = PG_GETARG_INTERVAL_P(0);
 	timeout_us = po_policy_row_interval_us(timeout);
 	if (timeout_us < 0)
-		po_policy_sql_bad_argument("timeout", "must not be negative");
+		po_setter_bad_argument("timeout", "must not be negative");
 	deadline = po_shmem_monotonic_us() + Min(timeout_us, USECS_PER_DAY);
 	wanted = pg_atomic_add_fetch_u64(&po_shared->changes_requested, 1);
 	for (;;)
@@ -1692,7 +1797,7 @@ pool_terminate_leaked_1_0(PG_FUNCTION_ARGS)
 
 	begin_rows(fcinfo, &row);
 	if (PG_ARGISNULL(0))
-		po_policy_sql_bad_argument("tenant", "must not be null; '*' means every tenant");
+		po_setter_bad_argument("tenant", "must not be null; '*' means every tenant");
 	pattern = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	/* First, so that nobody learns whether another tenant exists. */
 	if (!po_view_sees_all() && !po_pattern_is(pattern) &&

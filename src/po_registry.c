@@ -173,6 +173,8 @@ find_or_add_tenant(const char *name, TimestampTz now)
 	int			place;
 	int			next_news;
 	bool		has_news;
+	int			next_touched;
+	bool		touched;
 
 	if (t != NULL)
 		return t;
@@ -182,10 +184,14 @@ find_or_add_tenant(const char *name, TimestampTz now)
 	t = &po_tenants[place];
 	has_news = t->has_news;
 	next_news = t->next_news;
+	touched = t->touched;
+	next_touched = t->next_touched;
 	memset(t, 0, sizeof(*t));
-	/* The one that was here before may still be in the list. */
+	/* The one that was here before may still be in the lists. */
 	t->has_news = has_news;
 	t->next_news = next_news;
+	t->touched = touched;
+	t->next_touched = next_touched;
 	strlcpy(t->name, name, sizeof(t->name));
 	t->hash = hash;
 	t->in_use = true;
@@ -193,6 +199,17 @@ find_or_add_tenant(const char *name, TimestampTz now)
 	t->next = *bucket;
 	*bucket = place;
 	return t;
+}
+
+/* Has the alerts look at it. */
+static void
+touch(PoTenant *t)
+{
+	if (t->touched)
+		return;
+	t->touched = true;
+	t->next_touched = registry()->touched;
+	registry()->touched = (int) (t - po_tenants);
 }
 
 /* ---------- counters of the other scopes ---------- */
@@ -424,6 +441,7 @@ take(PoSlot *slot, TimestampTz now)
 	registry()->admitted++;
 	count_guarantee(t);
 	note_news(t);
+	touch(t);
 	set_phase(slot, PO_SLOT_ADMITTED);
 }
 
@@ -438,6 +456,7 @@ take_exempt(PoSlot *slot, TimestampTz now)
 	t->peak_sessions = Max(t->peak_sessions, t->used + t->exempt);
 	registry()->exempt++;
 	note_news(t);
+	touch(t);
 	set_phase(slot, PO_SLOT_EXEMPT);
 }
 
@@ -586,6 +605,7 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 	t->rejected++;
 	t->last_refused_at = now;
 	note_news(t);
+	touch(t);
 }
 
 void
@@ -655,6 +675,7 @@ po_registry_count_rejection(int tenant)
 	po_tenants[tenant].rejected++;
 	po_tenants[tenant].last_refused_at = now;
 	note_news(&po_tenants[tenant]);
+	touch(&po_tenants[tenant]);
 	unlock_admission();
 }
 
@@ -691,6 +712,7 @@ po_registry_release(int slot_index, bool failed)
 		t->last_used = now;
 		t->failed_logins += failed ? 1 : 0;
 		note_news(t);
+		touch(t);
 	}
 	set_phase(slot, PO_SLOT_FREE);
 	slot->tenant = -1;
@@ -1188,6 +1210,46 @@ po_registry_take_news(PoTenantNews *to, int max, PoClusterNews *cluster)
 	return n;
 }
 
+static void
+fill_glance(int i, PoTenantGlance *to)
+{
+	PoTenant   *t = &po_tenants[i];
+
+	resolve_tenant(t);
+	to->tenant = i;
+	to->hash = t->hash;
+	to->used = t->used;
+	to->exempt = t->exempt;
+	to->rejected = t->rejected;
+	to->max_connections = t->fields.max_connections;
+	to->mode = mode_in_force(t->fields.quota_mode);
+	to->target_wait_us = t->fields.target_wait_us;
+	memcpy(to->name, t->name, sizeof(to->name));
+}
+
+int
+po_registry_take_touched(PoTenantGlance *to, int max)
+{
+	PoRegistry *r = registry();
+	int			n = 0;
+
+	/* An unlocked look: what comes now is found the next time. */
+	if (r->touched < 0)
+		return 0;
+	lock_admission();
+	while (r->touched >= 0 && n < max)
+	{
+		PoTenant   *t = &po_tenants[r->touched];
+
+		if (t->in_use)
+			fill_glance(r->touched, &to[n++]);
+		r->touched = t->next_touched;
+		t->touched = false;
+	}
+	unlock_admission();
+	return n;
+}
+
 int
 po_registry_max_connections(int tenant)
 {
@@ -1198,6 +1260,19 @@ po_registry_max_connections(int tenant)
 	max_connections = po_tenants[tenant].fields.max_connections;
 	unlock_admission();
 	return max_connections;
+}
+
+bool
+po_registry_glance(int tenant, PoTenantGlance *to)
+{
+	bool		found;
+
+	lock_admission();
+	found = tenant >= 0 && tenant < registry()->n_tenants && po_tenants[tenant].in_use;
+	if (found)
+		fill_glance(tenant, to);
+	unlock_admission();
+	return found;
 }
 
 /* Counts the slots anew into the tenants and totals; true if a total was off. */

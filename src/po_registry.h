@@ -194,6 +194,28 @@ extern int	po_registry_take_news(PoTenantNews *to, int max, PoClusterNews *clust
 
 /* The quota in force for a tenant, -1 = none. */
 extern int	po_registry_max_connections(int tenant);
+/* What the alerts look at. */
+typedef struct PoTenantGlance
+{
+	int			tenant;
+	uint32		hash;			/* of its name */
+	int			used;
+	int			exempt;
+	int			max_connections;
+	PoMode		mode;			/* in force, of the quota */
+	uint64		rejected;
+	int64		target_wait_us;
+	char		name[PO_NAME_LEN];
+} PoTenantGlance;
+
+/*
+ * Tenants to which somebody has come, or who have lost somebody or were refused, since
+ * this was asked before; up to max of them, the others the next time.
+ */
+extern int	po_registry_take_touched(PoTenantGlance *to, int max);
+
+/* Any tenant; false when there is none. */
+extern bool po_registry_glance(int tenant, PoTenantGlance *to);
 
 /* Compares the counters with the slots and mends them; true if it had to. */
 extern bool po_registry_reconcile(void);

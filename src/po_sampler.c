@@ -581,10 +581,7 @@ step_groups(void)
 static void
 step_alert(void)
 {
-	if (ticks < alert_due)
-		return;
-	alert_due = ticks + ALERT_EVERY_US;
-	po_alert_connections();
+	po_alert_round(ticks);
 }
 
 static void
@@ -736,6 +733,7 @@ wait_for_next(uint32 wait_event)
 		next_tick = Min(next_tick, po_shmem_monotonic_us() +
 						(int64) po_guc_sample_interval * PO_US_PER_MS);
 		po_registry_serve_queue();
+		po_alert_reload();
 		po_keeper_reload();
 		po_pooler_reload();
 	}
@@ -779,6 +777,7 @@ attach(void)
 	po_sharing_attach();
 	po_history_rings_attach();
 	po_client_table_attach();
+	po_alert_attach();
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;

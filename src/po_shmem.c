@@ -43,6 +43,9 @@ PoClientApplication *po_client_applications = NULL;
 PoClientInstance *po_client_instances = NULL;
 int		   *po_application_buckets = NULL;
 int		   *po_instance_buckets = NULL;
+PoAlertRaised *po_alerts = NULL;
+PoAlertEntry *po_alert_entries = NULL;
+PoAlertRule *po_alert_rules = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -88,6 +91,9 @@ set_sizes(PoShared *s)
 	s->n_client_instances = po_guc_max_tenants / 2 + 4 * MaxBackends;
 	for (s->n_client_buckets = 64; s->n_client_buckets < s->n_client_instances;)
 		s->n_client_buckets *= 2;
+	s->n_alerts = po_guc_max_tenants / 4 + 64;
+	s->n_alert_entries = Max(po_guc_history_events / 4, 64);
+	s->n_alert_rules = po_guc_max_tenants / 8 + 64;
 	for (s->n_buckets = 64; s->n_buckets < Max(s->n_tenants, s->n_counters);)
 		s->n_buckets *= 2;
 	set_history_sizes(s);
@@ -141,6 +147,9 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_client_instances, mul_size(s->n_client_instances, sizeof(PoClientInstance)));
 	TAKE(po_application_buckets, mul_size(s->n_client_buckets, sizeof(int)));
 	TAKE(po_instance_buckets, mul_size(s->n_client_buckets, sizeof(int)));
+	TAKE(po_alerts, mul_size(s->n_alerts, sizeof(PoAlertRaised)));
+	TAKE(po_alert_entries, mul_size(s->n_alert_entries, sizeof(PoAlertEntry)));
+	TAKE(po_alert_rules, mul_size(s->n_alert_rules, sizeof(PoAlertRule)));
 #undef TAKE
 	return at;
 }
@@ -193,6 +202,7 @@ init_registry(void)
 	r->queue_head = r->queue_tail = -1;
 	r->free_tenant = -1;
 	r->news = -1;
+	r->touched = -1;
 	r->generation = 1;
 	po_policy_defaults(&r->cluster);
 	for (int i = 0; i < po_shared->n_buckets; i++)

@@ -15,6 +15,8 @@
  *		PO_LOCK_METRICS		which tenants have metrics of their own	po_metrics.c
  *		PO_LOCK_HISTORY		rings of history, open buckets			po_history_rings.c
  *		PO_LOCK_CLIENTS		applications and their instances		po_client_table.c
+ *		PO_LOCK_ALERTS		alerts raised, what was told of them,	po_alert_table.c
+ *							the rules in force
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -28,6 +30,7 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
+#include "model/po_alert_rule.h"
 #include "model/po_brake.h"
 #include "model/po_histogram.h"
 #include "model/po_history.h"
@@ -50,6 +53,7 @@ typedef enum PoLock
 	PO_LOCK_METRICS,
 	PO_LOCK_HISTORY,
 	PO_LOCK_CLIENTS
+	PO_LOCK_ALERTS
 } PoLock;
 
 #define PO_N_LOCKS			8
@@ -247,6 +251,8 @@ typedef struct PoTenant
 	int			news_waiting;	/* most that waited */
 	uint64		told_rejected;	/* counters as they were told last */
 	uint64		told_failed;
+	bool		touched;		/* is in the list of PoRegistry.touched */
+	int			next_touched;
 } PoTenant;
 
 /* A name within a scope; free when nobody is counted.  PO_LOCK_ADMISSION. */
@@ -297,6 +303,7 @@ typedef struct PoRegistry
 	int			news;			/* first tenant with news, -1 = none */
 	int			news_peak;		/* most sessions since it was asked for news */
 	int			news_waiting;
+	int			touched;		/* first tenant that the alerts have to look at, -1 = none */
 	uint32		generation;		/* counts changes of the set, from 1 */
 } PoRegistry;
 
@@ -330,6 +337,7 @@ typedef struct PoTenantStats
 	PoHistogram service;
 	PoSmallHistogram gaps;		/* shares count, see po_histogram_share_small */
 	PoSmallHistogram waits;		/* of logins in the queue */
+	uint64		n_waits;		/* how many these are */
 	uint64		waited_us;		/* their sum */
 	int			active;			/* as of the last sample, see counts_tick */
 	int			idle_in_transaction;
@@ -452,6 +460,51 @@ typedef struct PoRing
 	uint64		written;		/* PO_LOCK_EVENTS */
 } PoRing;
 
+/* ---------- alerts ---------- */
+
+#define PO_ALERT_MESSAGE_LEN	160
+
+/* An alert; value and message are as of the last look, or, when it is over, the worst. */
+typedef struct PoAlertRecord
+{
+	uint64		id;				/* unique, growing; 0 = a free place */
+	PoAlertKind kind;
+	PoSeverity	severity;
+	int			tenant;			/* -1 = the cluster's */
+	uint32		subject;		/* hash of its name: places of tenants are used again */
+	TimestampTz since;
+	double		value;
+	double		worst;			/* value since it was raised */
+	double		threshold;
+	char		message[PO_ALERT_MESSAGE_LEN];
+} PoAlertRecord;
+
+/* One that is raised. */
+typedef struct PoAlertRaised
+{
+	PoAlertRecord record;
+	char		worst_message[PO_ALERT_MESSAGE_LEN];	/* as of its worst value */
+} PoAlertRaised;
+
+/* What is told of one: to listeners by the keeper, and in pool_alerts_history. */
+typedef struct PoAlertEntry
+{
+	PoAlertRecord record;
+	PoAlarmChange change;
+	TimestampTz at;
+} PoAlertEntry;
+
+/* PO_LOCK_ALERTS; the sampler writes all but what is said */
+typedef struct PoAlertTable
+{
+	uint64		last_id;
+	uint64		written;		/* entries so far; the ring has the last of them */
+	uint64		delivered;		/* of these, to listeners; by the keeper */
+	uint64		lost;			/* overwritten before they were */
+	uint32		rules_generation;	/* 0 = not read yet; by the keeper, as the next */
+	int			n_rules;
+} PoAlertTable;
+
 /* ---------- poolers ---------- */
 
 #define PO_POOLER_NAME_LEN		128
@@ -570,6 +623,9 @@ typedef struct PoShared
 	int			n_client_applications;
 	int			n_client_instances;
 	int			n_client_buckets;	/* of each of these two, a power of two */
+	int			n_alerts;		/* raised at the same time */
+	int			n_alert_entries;
+	int			n_alert_rules;
 	int			n_buckets;		/* of tenants and of counters, a power of two */
 	int			usable;			/* connections that plain clients can have */
 	int			max_waiting;
@@ -608,6 +664,7 @@ typedef struct PoShared
 	PoStatsTotal total;			/* PO_LOCK_STATS */
 	PoHistoryLevel history[PO_HISTORY_LEVELS];	/* PO_LOCK_HISTORY */
 	PoClients	clients;		/* PO_LOCK_CLIENTS */
+	PoAlertTable alerts;		/* PO_LOCK_ALERTS */
 } PoShared;
 
 /* NULL in a process where the library was not preloaded. */
@@ -631,6 +688,9 @@ extern PoClientApplication *po_client_applications;
 extern PoClientInstance *po_client_instances;
 extern int *po_application_buckets;
 extern int *po_instance_buckets;
+extern PoAlertRaised *po_alerts;
+extern PoAlertEntry *po_alert_entries;
+extern PoAlertRule *po_alert_rules;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

@@ -240,9 +240,12 @@ po_stats_merge(int slot_index)
 void
 po_stats_note_wait(int tenant, int64 wait_us)
 {
+	PoTenantStats *t = &po_tenant_stats[tenant];
+
 	lock_stats();
-	po_histogram_add_small(&po_tenant_stats[tenant].waits, wait_us);
-	po_tenant_stats[tenant].waited_us += (uint64) Max(wait_us, 0);
+	po_histogram_add_small(&t->waits, wait_us);
+	t->n_waits++;
+	t->waited_us += (uint64) Max(wait_us, 0);
 	unlock_stats();
 }
 
@@ -651,6 +654,17 @@ po_stats_recommended_size(int tenant)
 	size = po_tenant_stats[tenant].recommendation.size;
 	unlock_stats();
 	return size;
+}
+
+void
+po_stats_copy_waits(int tenant, uint64 *n_waits, double *waited_us)
+{
+	const PoTenantStats *t = &po_tenant_stats[tenant];
+
+	lock_stats();
+	*n_waits = t->n_waits;
+	*waited_us = t->waited_us;
+	unlock_stats();
 }
 
 void

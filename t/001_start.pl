@@ -35,6 +35,10 @@ my %call = (
 	pool_stats_cluster => q{SELECT * FROM pool_stats_cluster()},
 	pool_stats_session => q{SELECT * FROM pool_stats_session()},
 	pool_recommendations => q{SELECT * FROM pool_recommendations()},
+	pool_set_alert => q{SELECT pool_set_alert('refusals', threshold => 1)},
+	pool_drop_alert => q{SELECT pool_drop_alert('refusals')},
+	pool_alerts => q{SELECT * FROM pool_alerts()},
+	pool_alerts_history => q{SELECT * FROM pool_alerts_history()},
 	pool_events => q{SELECT * FROM pool_events()},
 	pool_stats_pooler => q{SELECT * FROM pool_stats_pooler()},
 	pool_health => q{SELECT * FROM pool_health()},
@@ -48,7 +52,9 @@ my %call = (
 
 # Triggers and the row-level security of the table: a restore before the restart, and
 # a look at its rows, must work.
-my %no_call = map { $_ => 1 } qw(pool_policies_check pool_policies_changed pool_policy_visible);
+my %no_call = map { $_ => 1 } qw(pool_policies_check pool_policies_changed pool_policy_visible
+	pool_alert_rules_check pool_alert_rules_changed
+	pool_alert_rule_visible);
 
 my @functions = split /\n/, $bare->safe_psql('postgres', q{
 	SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
@@ -142,7 +148,8 @@ is(stat_of($node, 'regress_pool_a@postgres', 'max_connections', dbname => 'other
 # ---------- the wrong database ----------
 
 my %setter = map { $_ => $call{$_} }
-  qw(pool_set_quota pool_set_timeouts pool_set_sizing pool_drop_policy pool_drain pool_resume);
+  qw(pool_set_quota pool_set_timeouts pool_set_sizing pool_drop_policy pool_drain pool_resume
+	pool_set_alert pool_drop_alert);
 
 foreach my $name (sort keys %setter)
 {

@@ -177,6 +177,7 @@ foreach my $name (sort keys %has_section)
 
 # Words that a column can say: the catalog has them in the column's comment.
 my %said_by = (
+	alert => [ 'pool_alerts', 'alert' ],
 	kind => [ 'pool_events', 'kind' ],
 	class => [ 'pool_stats_session', 'class' ],
 	exempt => [ 'pool_stats_session', 'exempt' ],
@@ -188,7 +189,7 @@ foreach my $word (sort keys %said_by)
 		"SELECT col_description(attrelid, attnum) FROM pg_attribute
 		WHERE attrelid = '$relation'::regclass AND attname = '$column'");
 	my @words = split /,\s*/,
-	  $comment->[0] =~ s/^[^:]*ended: //r =~ s/;.*//r =~ s/or a leak: //r =~ s/ \([^)]*\)//gr;
+	  $comment->[0] =~ s/^which: //r =~ s/^[^:]*ended: //r =~ s/;.*//r =~ s/or a leak: //r =~ s/ \([^)]*\)//gr;
 	my ($table) = tables(($reference =~ /<!-- names: $word -->\n(.*)/s)[0] // '');
 	is( join(' ', sort map { $_->[0] } @{ $table // [] }),
 		join(' ', sort @words), "words of $relation.$column");

@@ -25,8 +25,14 @@ use Test::More;
 #	read: everybody; set: with the grants of docs/reference.md; act: granted by itself;
 #	none: not by hand
 my %function = (
+	pool_alert_rules_changed => [ none => '' ],
+	pool_alert_rules_check => [ none => '' ],
+	pool_alert_rule_visible => [ read => q{'*'} ],
+	pool_alerts => [ read => '' ],
+	pool_alerts_history => [ read => '' ],
 	pool_client_config => [ read => q{session_user || '@' || current_database(), 'pgx'} ],
 	pool_drain => [ set => q{'acme_role@acme_db', '1h'} ],
+	pool_drop_alert => [ set => q{'refusals', if_exists => true} ],
 	pool_drop_policy => [ set => q{'nobody', if_exists => true} ],
 	pool_events => [ read => '' ],
 	pool_explain_admission => [ read => '' ],
@@ -42,6 +48,7 @@ my %function = (
 	pool_report => [ read => q{'1 h'} ],
 	pool_reset_stats => [ act => q{'acme_role@acme_db'} ],
 	pool_resume => [ set => q{'acme_role@acme_db'} ],
+	pool_set_alert => [ set => q{'refusals', threshold => 5} ],
 	pool_set_quota => [ set => q{'t_mine@postgres', 50} ],
 	pool_set_sizing => [ set => q{'t_mine@postgres', 2} ],
 	pool_set_timeouts => [ set => q{'t_mine@postgres', '1h'} ],
@@ -111,6 +118,12 @@ my %column = (
 			min_per_instance sessions most_sessions addresses busy_mean told_by limited_by
 			confidence reason peak_at first_seen)),
 		application => 'mine'
+	pool_alerts => {
+		map { $_ => 'own' } qw(tenant alert severity since value threshold message id)
+	},
+	pool_alerts_history => {
+		map { $_ => 'own' } qw(tenant alert severity raised_at cleared_at duration_ms value
+			threshold message id)
 	},
 	pool_events => {
 		(map { $_ => 'own' } qw(at kind tenant reason)),
@@ -163,6 +176,15 @@ my @verb = (
 	[ delete => 'DELETE FROM pool_policies WHERE false' ],
 	[ delete => q{MERGE INTO pool_policies USING (VALUES (1)) v ON tenant = 't_mine@postgres'
 		WHEN MATCHED THEN DELETE} ],
+	[ select => 'SELECT * FROM pool_alert_rules' ],
+	[ update => 'SELECT * FROM pool_alert_rules FOR UPDATE' ],
+	[ owner => 'ALTER TABLE pool_alert_rules DISABLE ROW LEVEL SECURITY' ],
+	[ insert => q{INSERT INTO pool_alert_rules (alert, severity, enabled)
+		VALUES ('refusals', 'warning', true)} ],
+	[ update => 'UPDATE pool_alert_rules SET enabled = false' ],
+	[ delete => 'DELETE FROM pool_alert_rules' ],
+	[ owner => 'TRUNCATE pool_alert_rules' ],
+	[ owner => 'ALTER TABLE pool_alert_rules DISABLE TRIGGER USER' ],
 	[ owner => 'TRUNCATE pool_policies' ],
 	[ owner => q{COPY pool_policies TO '/dev/null'} ],
 	[ owner => q{COPY pool_policies FROM '/dev/null'} ],
@@ -282,12 +304,13 @@ sub fingerprint
 				attisdropped)
 				FROM pg_attribute a JOIN members ON objid = a.attrelid
 				AND classid = 'pg_class'::regclass
-			UNION ALL SELECT t::text FROM pg_trigger t WHERE tgrelid = 'pool_policies'::regclass
-			UNION ALL SELECT r::text FROM pg_policy r WHERE polrelid = 'pool_policies'::regclass
+			UNION ALL SELECT t::text FROM pg_trigger t WHERE tgrelid IN ('pool_policies'::regclass, 'pool_alert_rules'::regclass)
+			UNION ALL SELECT r::text FROM pg_policy r WHERE polrelid IN ('pool_policies'::regclass, 'pool_alert_rules'::regclass)
 			UNION ALL SELECT ev_class || rulename FROM pg_rewrite r JOIN members
 				ON objid = ev_class AND classid = 'pg_class'::regclass
 			UNION ALL SELECT e::text FROM pg_extension e
-			UNION ALL SELECT p::text FROM pool_policies p) AS o(x)});
+			UNION ALL SELECT p::text FROM pool_policies p
+			UNION ALL SELECT p::text FROM pool_alert_rules p) AS o(x)});
 }
 
 # ---------- the catalog against the expectations ----------
@@ -308,7 +331,7 @@ is($node->safe_psql('postgres', "SELECT string_agg(proname, ' ' ORDER BY proname
 	join(' ', sort keys %function), 'each function has its expectation');
 is($node->safe_psql('postgres', "SELECT string_agg(relname, ' ' ORDER BY relname COLLATE \"C\")
 		FROM pg_class JOIN $members ON objid = oid AND classid = 'pg_class'::regclass"),
-	join(' ', sort keys %column, 'pool_policies'), 'and each relation');
+	join(' ', sort keys %column, 'pool_policies', 'pool_alert_rules'), 'and each relation');
 
 sub columns_of
 {
@@ -322,6 +345,8 @@ sub columns_of
 is(columns_of($_), join(' ', sort keys %{ $column{$_} }), "and each column of $_")
   foreach sort keys %column;
 is(columns_of('pool_policies'), join(' ', sort @policy_columns), 'and of pool_policies');
+is(columns_of('pool_alert_rules'), join(' ', sort qw(alert severity tenant threshold for_duration
+	clear_after hysteresis enabled)), 'and of pool_alert_rules');
 my @settings = split /\n/, $node->safe_psql('postgres',
 	q{SELECT name FROM pg_settings WHERE name LIKE 'pool\_optimizer.%' ORDER BY name});
 
@@ -378,7 +403,7 @@ foreach my $who (@who)
 			unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p
 		WHERE attrelid IN (%s) AND attnum > 0
 			AND has_column_privilege('%s', attrelid, attnum, p)},
-		join(', ', map { "'pool.$_'::regclass" } keys %column, 'pool_policies'), role_of($who));
+		join(', ', map { "'pool.$_'::regclass" } keys %column, 'pool_policies', 'pool_alert_rules'), role_of($who));
 
 	is($granted, $who eq 'super' ? 'INSERT REFERENCES SELECT UPDATE'
 		: $who eq 'r_operator' ? 'INSERT SELECT UPDATE' : 'SELECT',
@@ -411,7 +436,10 @@ $node->safe_psql('postgres', q{
 	SELECT pool_set_quota('127.0.0.0/8', 177108, scope => 'address');
 	SELECT pool_set_quota('acme_' || i || '@acme_db', 177109) FROM generate_series(1, 120) i;
 	SELECT pool_set_quota('t_mine@postgres', 5);
-	ANALYZE pool_policies});
+	SELECT pool_set_alert('refusals', 'critical', 'acme_role@acme_db', threshold => 177110);
+	SELECT pool_set_alert('refusals', 'warning', 'acme_*', threshold => 177111);
+	SELECT pool_set_alert('refusals', 'warning', 't_*', threshold => 5);
+	ANALYZE pool_policies, pool_alert_rules});
 wait_sync($node);
 
 sub acme
@@ -453,7 +481,7 @@ my @explain = map { "pool_explain_admission($_)" } '', q{role => 't_mine'},
   q{'acme_db', 'acme_role', 'acme_app', '127.0.0.1', 'acme_label'},
   q{application => 'acme_app'}, q{address => '127.0.0.1'}, q{label => 'acme_label'},
   q{application => 'acme_app', address => '127.0.0.1', label => 'acme_label'};
-my @readable = ((map { "$_" } sort keys %column), 'pool_policies',
+my @readable = ((map { "$_" } sort keys %column), 'pool_policies', 'pool_alert_rules',
 	(map { "$_()" } grep { $function{$_}[0] eq 'read' && $function{$_}[1] eq '' }
 		sort keys %function));
 
@@ -556,7 +584,7 @@ $mine->query($_) // die $mine->error_text foreach (
 		BEGIN INSERT INTO pg_temp.seen VALUES ($1), ($2); RETURN true; END $$},
 	'CREATE OPERATOR s_own.= (FUNCTION = s_own.tell2, LEFTARG = text, RIGHTARG = text)',
 	'CREATE OPERATOR s_own.<<< (FUNCTION = s_own.tell2, LEFTARG = text, RIGHTARG = text)');
-foreach my $from (sort keys %column, 'pool_policies', map { "$_()" } sort keys %column)
+foreach my $from (sort keys %column, 'pool_policies', 'pool_alert_rules', map { "$_()" } sort keys %column)
 {
 	foreach my $where ('s_own.tell(x::text)', q{x::text OPERATOR(s_own.=) ''},
 		q{x::text OPERATOR(s_own.<<<) ''}, 'CASE WHEN s_own.tell(x::text) THEN true END')
@@ -620,7 +648,13 @@ foreach my $scan (qw(on off))
 	}
 }
 $mine->query('RESET enable_seqscan');
-is($mine->value(q{SELECT count(*) FROM pg_stats WHERE tablename = 'pool_policies'}), '0',
+$mine->query('SET enable_seqscan = off');
+unlike(join("\n", map { $_->[0] } @{ $mine->query(q{EXPLAIN SELECT * FROM pool_alert_rules
+	WHERE alert = 'refusals' AND severity = 'critical' AND tenant = 'acme_role@acme_db'}) }),
+	qr/Index/, 'nor has pool_alert_rules an index for it');
+$mine->query('RESET enable_seqscan');
+is($mine->value(q{SELECT count(*) FROM pg_stats WHERE tablename IN ('pool_policies',
+		'pool_alert_rules')}), '0',
 	'pg_stats tells nothing');
 is($mine->value(q{SELECT count(*) FROM pg_stats_ext WHERE tablename = 'pool_policies'}), '0',
 	'nor pg_stats_ext');

@@ -1,0 +1,221 @@
+/*
+ * po_alert_table.c
+ *		The alerts that are raised, what was told of them, and the rules in force;
+ *		PO_LOCK_ALERTS is taken here and nowhere else.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "po_alert_table.h"
+
+/* Places that tenants' alerts leave to those of the cluster. */
+#define RESERVED	32
+
+static inline void
+lock_alerts(LWLockMode mode)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_ALERTS), mode);
+}
+
+static inline void
+unlock_alerts(void)
+{
+	LWLockRelease(po_shmem_lock(PO_LOCK_ALERTS));
+}
+
+static inline PoAlertTable *
+table(void)
+{
+	return &po_shared->alerts;
+}
+
+/* ---------- telling ---------- */
+
+static PoAlertEntry *
+entry_of(uint64 number)
+{
+	return &po_alert_entries[number % po_shared->n_alert_entries];
+}
+
+static void
+add_entry(const PoAlertRecord *record, PoAlarmChange change, TimestampTz at)
+{
+	PoAlertEntry *entry = entry_of(table()->written);
+
+	if (table()->written - table()->delivered >= po_shared->n_alert_entries)
+	{
+		table()->delivered++;
+		table()->lost++;
+	}
+	entry->record = *record;
+	entry->change = change;
+	entry->at = at;
+	table()->written++;
+}
+
+/* ---------- by the sampler ---------- */
+
+static int
+free_place(bool of_tenant)
+{
+	for (int i = of_tenant ? RESERVED : 0; i < po_shared->n_alerts; i++)
+	{
+		if (po_alerts[i].record.id == 0)
+			return i;
+	}
+	return -1;
+}
+
+int
+po_alert_table_raise(PoAlertRecord *record)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			place;
+
+	lock_alerts(LW_EXCLUSIVE);
+	place = free_place(record->tenant >= 0);
+	if (place >= 0)
+	{
+		/* By the clock, so that it stays unique when the last one was forgotten. */
+		record->id = Max(table()->last_id + 1, (uint64) Max(now, 1));
+		record->since = now;
+		table()->last_id = record->id;
+		po_alerts[place].record = *record;
+		memcpy(po_alerts[place].worst_message, record->message, sizeof(record->message));
+		add_entry(record, PO_ALARM_RAISED, now);
+	}
+	unlock_alerts();
+	return place;
+}
+
+void
+po_alert_table_update(int place, const PoAlertRecord *record, bool escalated)
+{
+	TimestampTz now = escalated ? GetCurrentTimestamp() : 0;
+	PoAlertRecord *alert = &po_alerts[place].record;
+
+	lock_alerts(LW_EXCLUSIVE);
+	if (record->value == record->worst)
+		memcpy(po_alerts[place].worst_message, record->message, sizeof(record->message));
+	alert->severity = record->severity;
+	alert->value = record->value;
+	alert->worst = record->worst;
+	alert->threshold = record->threshold;
+	memcpy(alert->message, record->message, sizeof(alert->message));
+	if (escalated)
+		add_entry(alert, PO_ALARM_ESCALATED, now);
+	unlock_alerts();
+}
+
+void
+po_alert_table_clear(int place, PoAlertRecord *record)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	lock_alerts(LW_EXCLUSIVE);
+	*record = po_alerts[place].record;
+	record->value = record->worst;
+	memcpy(record->message, po_alerts[place].worst_message, sizeof(record->message));
+	po_alerts[place].record.id = 0;
+	add_entry(record, PO_ALARM_CLEARED, now);
+	unlock_alerts();
+}
+
+/* ---------- by the keeper ---------- */
+
+bool
+po_alert_table_next(uint64 *number, PoAlertEntry *entry)
+{
+	bool		found;
+
+	lock_alerts(LW_SHARED);
+	*number = Max(*number, table()->delivered);
+	found = *number < table()->written;
+	if (found)
+		*entry = *entry_of(*number);
+	unlock_alerts();
+	return found;
+}
+
+void
+po_alert_table_delivered(uint64 number)
+{
+	lock_alerts(LW_EXCLUSIVE);
+	table()->delivered = Max(table()->delivered, Min(number, table()->written));
+	unlock_alerts();
+}
+
+bool
+po_alert_table_put_rules(PoAlertRule *rules, int n)
+{
+	bool		differ;
+
+	n = Min(n, po_shared->n_alert_rules);
+	qsort(rules, n, sizeof(PoAlertRule), po_alert_rule_compare);
+	lock_alerts(LW_EXCLUSIVE);
+	differ = table()->rules_generation == 0 || n != table()->n_rules ||
+		memcmp(rules, po_alert_rules, n * sizeof(PoAlertRule)) != 0;
+	if (differ)
+	{
+		memcpy(po_alert_rules, rules, n * sizeof(PoAlertRule));
+		table()->n_rules = n;
+		table()->rules_generation++;
+	}
+	unlock_alerts();
+	return differ;
+}
+
+/* ---------- by anyone ---------- */
+
+bool
+po_alert_table_is_pending(void)
+{
+	bool		pending;
+
+	lock_alerts(LW_SHARED);
+	pending = table()->delivered < table()->written;
+	unlock_alerts();
+	return pending;
+}
+
+int
+po_alert_table_copy(PoAlertRecord *alerts, PoAlertEntry *entries)
+{
+	uint64		written;
+	int			n;
+
+	lock_alerts(LW_SHARED);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+		alerts[i] = po_alerts[i].record;
+	written = table()->written;
+	n = entries == NULL ? 0 : (int) Min(written, (uint64) po_shared->n_alert_entries);
+	for (int i = 0; i < n; i++)
+		entries[i] = *entry_of(written - n + i);
+	unlock_alerts();
+	return n;
+}
+
+uint32
+po_alert_table_copy_rules(PoAlertRule *to, int *n)
+{
+	uint32		generation;
+
+	lock_alerts(LW_SHARED);
+	*n = table()->n_rules;
+	memcpy(to, po_alert_rules, *n * sizeof(PoAlertRule));
+	generation = table()->rules_generation;
+	unlock_alerts();
+	return generation;
+}
+
+uint32
+po_alert_table_rules_generation(void)
+{
+	uint32		generation;
+
+	lock_alerts(LW_SHARED);
+	generation = table()->rules_generation;
+	unlock_alerts();
+	return generation;
+}
