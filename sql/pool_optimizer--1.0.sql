@@ -766,12 +766,9 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- Rights: reading needs nothing (others' rows are hidden), changing needs a grant
 -- ---------------------------------------------------------------------------
 
-GRANT SELECT ON pool_policies, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
-	pool_stats_history, pool_stats_cluster_history TO PUBLIC;
 GRANT SELECT ON pool_policies, pool_alert_rules, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_events, pool_stats_pooler, pool_stats_history,
-	pool_stats_cluster_history, pool_alerts, pool_alerts_history TO PUBLIC;
+	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
+	pool_stats_history, pool_stats_cluster_history, pool_alerts, pool_alerts_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;

@@ -169,7 +169,7 @@ take_application(int tenant, const char *name, TimestampTz now)
 typedef struct Identity
 {
 	char		family[PO_PART_LEN];
-	PoTold		told;
+	PoToldBy		told;
 	uint32		address;
 	uint64		key;
 } Identity;
@@ -179,8 +179,8 @@ identify(const PoSlot *slot, Identity *who)
 {
 	bool		own_name = po_instances_family(slot->application, who->family);
 
-	who->told = slot->client_pid != 0 ? PO_TOLD_PROCESS :
-		own_name ? PO_TOLD_NAME : PO_TOLD_ADDRESS;
+	who->told = slot->client_pid != 0 ? PO_TOLD_BY_PROCESS :
+		own_name ? PO_TOLD_BY_NAME : PO_TOLD_BY_ADDRESS;
 	who->address = hash_bytes((const unsigned char *) slot->address,
 							  (int) strlen(slot->address));
 	who->key = hash_bytes_extended((const unsigned char *) slot->application,
@@ -404,7 +404,7 @@ add_instances(PoClientSeen *seen, const PoClientInstance *instance, int n, int64
 		if (seen->addresses == 0 || in->address != instance[i - 1].address)
 			seen->addresses++;
 		seen->most_sessions = Max(seen->most_sessions, in->sessions);
-		seen->told = Max(seen->told, (PoTold) in->told);
+		seen->told = Max(seen->told, (PoToldBy) in->told);
 	}
 }
 

@@ -49,7 +49,7 @@ typedef struct PoClientSeen
 	TimestampTz first_seen;
 	double		usual;			/* instances, on average while there are any */
 	double		busy;			/* sessions, on average */
-	PoTold		told;
+	PoToldBy		told;
 } PoClientSeen;
 
 /* All of them, ordered by tenant and name, in memory of the current context. */

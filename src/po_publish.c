@@ -1580,7 +1580,7 @@ put_client(Row *row, const PoTenant *t, const PoInstancesTenant *of, const PoCli
 	add_int(row, seen->most_sessions);
 	add_int(row, seen->addresses);
 	add_double(row, seen->busy);
-	add_text(row, po_told_name(seen->told));
+	add_text(row, po_told_by_name(seen->told));
 	add_text(row, po_instances_rule_name(of, a));
 	add_double(row, a->confidence);
 	add_text(row, reason);

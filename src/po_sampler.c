@@ -52,7 +52,6 @@
 
 #define RESTART_AFTER_S		1
 #define STATE_EVERY_US		(PO_RARELY_S * PO_US_PER_S)
-#define ALERT_EVERY_US		PO_US_PER_S
 #define CLIENTS_EVERY_US	PO_US_PER_S
 #define CLIENTS_MEMORY		30	/* evaluation intervals, as in po_stats.c */
 #define RECONCILE_EVERY_US	(PO_RARELY_S * PO_US_PER_S)
@@ -113,7 +112,6 @@ static int64 next_tick = 0;
 static int64 last_tick = 0;
 static int64 state_due = 0;
 static int64 reconcile_due = 0;
-static int64 alert_due = 0;
 static int64 clients_due = 0;
 static uint32 seen_generation = 0;
 static bool rescan = true;

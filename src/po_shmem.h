@@ -52,11 +52,11 @@ typedef enum PoLock
 	PO_LOCK_POOLERS,
 	PO_LOCK_METRICS,
 	PO_LOCK_HISTORY,
-	PO_LOCK_CLIENTS
+	PO_LOCK_CLIENTS,
 	PO_LOCK_ALERTS
 } PoLock;
 
-#define PO_N_LOCKS			8
+#define PO_N_LOCKS			9
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -598,7 +598,7 @@ typedef struct PoClientInstance
 	int			before;			/* -1 = first */
 	int			sessions;
 	uint32		address;		/* hash */
-	uint8		told;			/* PoTold */
+	uint8		told;			/* PoToldBy */
 	bool		in_use;
 } PoClientInstance;
 

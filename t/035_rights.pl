@@ -118,6 +118,7 @@ my %column = (
 			min_per_instance sessions most_sessions addresses busy_mean told_by limited_by
 			confidence reason peak_at first_seen)),
 		application => 'mine'
+	},
 	pool_alerts => {
 		map { $_ => 'own' } qw(tenant alert severity since value threshold message id)
 	},

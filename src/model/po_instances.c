@@ -119,11 +119,11 @@ po_instances_family(const char *application, char *family)
 }
 
 const char *
-po_told_name(PoTold told)
+po_told_by_name(PoToldBy told)
 {
 	static const char *const names[] = {"process", "name", "address"};
 
-	return (unsigned int) told <= PO_TOLD_ADDRESS ? names[told] : "unknown";
+	return (unsigned int) told <= PO_TOLD_BY_ADDRESS ? names[told] : "unknown";
 }
 
 /* ---------- levels over time ---------- */
@@ -297,11 +297,11 @@ sureness(const PoApplication *a)
 {
 	switch (a->told)
 	{
-		case PO_TOLD_PROCESS:
+		case PO_TOLD_BY_PROCESS:
 			return 1;
-		case PO_TOLD_NAME:
+		case PO_TOLD_BY_NAME:
 			return SURE_BY_NAME;
-		case PO_TOLD_ADDRESS:
+		case PO_TOLD_BY_ADDRESS:
 			break;
 	}
 	return a->addresses > 1 ? SURE_BY_ADDRESS : SURE_BY_ONE_ADDRESS;
@@ -444,9 +444,9 @@ say_together(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
 static void
 say_told(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
 {
-	if (a->told == PO_TOLD_PROCESS)
+	if (a->told == PO_TOLD_BY_PROCESS)
 		say(s, "; instances are told apart by their process ids");
-	else if (a->told == PO_TOLD_NAME)
+	else if (a->told == PO_TOLD_BY_NAME)
 		say(s, "; instances are told apart by what is their own in application_name");
 	else if (a->addresses > 1)
 		say(s, "; each address is taken for one instance: where several processes share one, "

@@ -19,14 +19,14 @@
 #include "model/po_recommend.h"
 
 /* How instances are told apart; of several ways, the least certain is the one said. */
-typedef enum PoTold
+typedef enum PoToldBy
 {
-	PO_TOLD_PROCESS,
-	PO_TOLD_NAME,
-	PO_TOLD_ADDRESS
-} PoTold;
+	PO_TOLD_BY_PROCESS,
+	PO_TOLD_BY_NAME,
+	PO_TOLD_BY_ADDRESS
+} PoToldBy;
 
-extern const char *po_told_name(PoTold told);
+extern const char *po_told_by_name(PoToldBy told);
 
 /*
  * The name of the application that an application_name belongs to: numbers of three
@@ -90,7 +90,7 @@ typedef struct PoApplication
 	double		usual;			/* instances, on average while there are any */
 	int			peak;			/* instances at once */
 	int			addresses;
-	PoTold		told;
+	PoToldBy		told;
 	double		busy;			/* sessions, on average */
 	/* Results */
 	int			instances;		/* that the size is for */

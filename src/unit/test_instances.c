@@ -175,7 +175,7 @@ application(double usual, int peak, double busy)
 	a.sessions = 4 * a.live;
 	a.most_sessions = 4;
 	a.busy = busy;
-	a.told = PO_TOLD_ADDRESS;
+	a.told = PO_TOLD_BY_ADDRESS;
 	return a;
 }
 
@@ -222,7 +222,7 @@ test_by_load(void)
 	CHECK_REASON(t, a, "8 connections, the recommended size: one instance has all of the load");
 	CHECK_NEAR(a.confidence, 0.4, 1e-9);
 	CHECK_REASON(t, a, "cannot be told apart");
-	a.told = PO_TOLD_PROCESS;
+	a.told = PO_TOLD_BY_PROCESS;
 	po_instances_plan(&t, &a, 1);
 	CHECK_NEAR(a.confidence, 0.8, 1e-9);
 	CHECK_REASON(t, a, "by their process ids");
@@ -291,11 +291,11 @@ any_application(bool damaged)
 		random_fill(&a, sizeof(a));
 		a.usual = random_odd_double();
 		a.busy = random_odd_double();
-		a.told = (PoTold) (random_bits() % 5);
+		a.told = (PoToldBy) (random_bits() % 5);
 		return a;
 	}
 	a = application(random_unit() * 20, random_below(30), random_unit() * 10);
-	a.told = (PoTold) random_below(3);
+	a.told = (PoToldBy) random_below(3);
 	return a;
 }
 
