@@ -20,6 +20,8 @@ OBJS = \
 	src/model/po_exposition.o \
 	src/model/po_history.o \
 	src/model/po_names.o \
+	src/model/po_ascii.o \
+	src/model/po_event_kind.o \
 	src/model/po_packing.o \
 	src/model/po_queueing.o \
 	src/model/po_policy.o \
@@ -29,6 +31,8 @@ OBJS = \
 	src/model/po_usl.o \
 	src/model/po_alarm.o \
 	src/model/po_recent.o \
+	src/model/po_forecast.o \
+	src/model/po_baseline.o \
 	src/model/po_alert_rule.o \
 	src/model/po_search.o \
 	src/model/po_warmup.o \
@@ -55,6 +59,7 @@ OBJS = \
 	src/po_history_cells.o \
 	src/po_history_read.o \
 	src/po_sample.o \
+	src/po_summary.o \
 	src/po_alert_table.o \
 	src/po_alert_words.o \
 	src/po_alert.o \
@@ -67,6 +72,7 @@ OBJS = \
 	src/po_policy_row.o \
 	src/po_alert_row.o \
 	src/po_state.o \
+	src/po_notify.o \
 	src/po_keeper.o \
 	src/po_console.o \
 	src/po_resize.o \

@@ -481,7 +481,7 @@ CREATE VIEW pool_events AS SELECT * FROM pool_events();
 COMMENT ON VIEW pool_events IS
 	'What was done or would have been done, the last history_events of logins and of all else';
 COMMENT ON COLUMN pool_events.at IS 'when';
-COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy, resize, would_resize';
+COMMENT ON COLUMN pool_events.kind IS 'reject, would_reject, terminate, would_terminate, alert, policy, resize, would_resize, connect, disconnect, error, tenant';
 COMMENT ON COLUMN pool_events.tenant IS 'whose; null = the cluster''s';
 COMMENT ON COLUMN pool_events.pid IS 'process id of the session; that of another one is null without pg_read_all_stats';
 COMMENT ON COLUMN pool_events.reason IS 'the reason in a sentence';
@@ -497,7 +497,7 @@ COMMENT ON FUNCTION pool_alerts() IS 'the rows of view pool_alerts';
 CREATE VIEW pool_alerts AS SELECT * FROM pool_alerts();
 COMMENT ON VIEW pool_alerts IS 'One row per alert that is raised now';
 COMMENT ON COLUMN pool_alerts.tenant IS 'whose; null = the cluster''s';
-COMMENT ON COLUMN pool_alerts.alert IS 'which: cluster_utilization, tenant_utilization, refusals, waits';
+COMMENT ON COLUMN pool_alerts.alert IS 'which: cluster_utilization, cluster_exhaustion, sampler_late, pooler_unreachable, tenant_utilization, tenant_exhaustion, refusals, waits, leak_growth, idle_in_transaction, terminations_not_helping, anomaly';
 COMMENT ON COLUMN pool_alerts.severity IS 'warning, critical: the worst since it was raised';
 COMMENT ON COLUMN pool_alerts.since IS 'when it was raised';
 COMMENT ON COLUMN pool_alerts.value IS 'what was measured last';

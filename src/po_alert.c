@@ -6,28 +6,41 @@
  * is in shared memory (po_alert_table.c) and so outlives the sampler.  A round looks
  * at a bounded number of tenants: those that the registry says somebody has come to or
  * gone from, and those on the list, which is looked at once a second.  On the list
- * is who was touched in the last second, and whoever's value meets a threshold.
+ * is who was touched in the last second, and whoever's value meets a threshold.  What other
+ * steps of the round see is noted as they see it.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "model/po_forecast.h"
 #include "model/po_recent.h"
 #include "po_alert.h"
 #include "po_alert_table.h"
 #include "po_alert_words.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_pooler_table.h"
 #include "po_sample.h"
 #include "po_stats.h"
 
 #define SECOND_US			PO_US_PER_S
 #define TENANTS_PER_ROUND	128		/* of each kind of look */
 #define RULES_WITHIN_US		(30 * PO_US_PER_S)	/* then without any that can be read */
+#define MOST_POOL_WAITS		256
+#define IDLERS_PER_SECOND	32
+#define IDLER_LEAST_US		PO_US_PER_S
+#define HORIZON_LEAST		2		/* its own transaction holds back itself */
+
+/* In samples, so that all of it is faster where more are taken. */
+#define FORECAST_SAMPLES	6000	/* time constant: 10 min with 100 ms */
+#define FORECAST_LEAST		1200
+#define PIECE_SAMPLES		100		/* a piece of time for what is usual: 10 s */
 
 /* One alert of one subject. */
 typedef struct Watched
@@ -39,20 +52,61 @@ typedef struct Watched
 	double		worst;
 } Watched;
 
+/* A group of its sessions that grows; of the round of groups with that number. */
+typedef struct Growth
+{
+	uint64		round;
+	double		probability;
+	int			count;
+	int			slot;
+} Growth;
+
 typedef struct TenantWatch
 {
 	Watched		alert[PO_N_TENANT_ALERTS];
 	bool		listed;
 	uint64		rejected;		/* as of the last look */
 	uint64		n_waits;
-	double		waited_us;
+	uint64		waited_us;
 	PoRecent	refusals;
 	PoRecent	waits;
 	PoRecent	waits_us;
+	double		pool_wait_ms;	/* behind a pooler, as of that second */
+	uint64		pool_wait_second;
+	PoForecast	forecast;
+	Growth		growth;
+	PoIdler		idler;			/* the worst one, as of that second */
+	uint64		idler_second;
+	int64		piece;			/* of time, see PIECE_SAMPLES; 0 = none yet */
+	double		piece_busy_us;
+	double		busy;			/* in the last piece that is over */
+	double		usual;
+	double		deviations;		/* NaN = not known */
 } TenantWatch;
 
+/* A pooler is known by the hash of its name. */
+typedef struct PoolerWatch
+{
+	uint32		subject;		/* 0 = free */
+	Watched		watched;
+	int64		bad_since;		/* monotonic us; 0 = it is not */
+	bool		seen;
+} PoolerWatch;
+
+/* A session that is idle in its transaction. */
+typedef struct IdlerSeen
+{
+	int			slot;
+	int			tenant;
+	int64		state_us;
+} IdlerSeen;
+
 static TenantWatch *watches;	/* per tenant */
-static Watched cluster_utilization;
+static Watched cluster[PO_FIRST_TENANT_ALERT];	/* without PO_ALERT_POOLER_UNREACHABLE */
+static PoolerWatch poolers[PO_POOLER_MOST];
+static PoForecast cluster_forecast;
+static PoRecent samples_taken;
+static PoRecent samples_missed;
 static PoTenantGlance *glances;
 static int *list;				/* tenants to look at in this second */
 static int *next_list;
@@ -60,6 +114,11 @@ static int	n_list = 0;
 static int	n_next_list = 0;
 static int	list_at = 0;		/* how far it has been looked at */
 static int	sweep_at = 0;		/* the next of all tenants; -1 = they have been looked at */
+static IdlerSeen *idlers;		/* of the last pass */
+static int	n_idlers = 0;
+static int	idler_at = 0;		/* the next one to look at, when there are many */
+static uint64 growth_round = 1;
+static uint64 second = 1;		/* counts them */
 static int64 second_at = 0;		/* when the next one begins */
 static int64 attached_at = 0;
 static int64 now = 0;			/* monotonic us, of this round */
@@ -94,7 +153,7 @@ begin_detail(StringInfo detail, PoAlarmChange change, const PoAlertRecord *recor
 static void
 tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *facts)
 {
-	PoTold		told = {.kind = PO_EVENT_ALERT};
+	PoTold		told = {.kind = PO_EVENT_ALERT, .heard = true};
 	StringInfoData reason;
 	StringInfoData detail;
 	char		log_detail[160];
@@ -127,6 +186,13 @@ tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *fact
 	pfree(detail.data);
 }
 
+/* Never 0. */
+static uint32
+hash_pooler(const char *name)
+{
+	return Max(hash_bytes((const unsigned char *) name, (int) strlen(name)), 1);
+}
+
 static void
 fill_record(const Watched *w, PoAlertKind kind, const PoAlertFacts *facts,
 			double threshold, PoAlertRecord *record)
@@ -137,7 +203,8 @@ fill_record(const Watched *w, PoAlertKind kind, const PoAlertFacts *facts,
 	record->kind = kind;
 	record->severity = w->alarm.raised;
 	record->tenant = facts->tenant == NULL ? -1 : facts->tenant->tenant;
-	record->subject = facts->tenant == NULL ? 0 : facts->tenant->hash;
+	record->subject = facts->tenant != NULL ? facts->tenant->hash :
+		facts->pooler != NULL ? hash_pooler(facts->pooler->name) : 0;
 	record->value = facts->value;
 	record->worst = w->worst;
 	record->threshold = threshold;
@@ -250,46 +317,122 @@ utilization_of(const PoTenantGlance *g)
 }
 
 static void
-count_events(TenantWatch *w, const PoTenantGlance *g)
+count_events(TenantWatch *w, const PoTenantGlance *g, PoTenantCounts *c)
 {
-	uint64		n_waits;
-	double		waited_us;
 	uint64		refused = growth(&w->rejected, g->rejected);
 	uint64		waited;
 
 	if (refused > 0)
 		po_recent_add(&w->refusals, now, (double) refused);
-	po_stats_copy_waits(g->tenant, &n_waits, &waited_us);
-	if (n_waits < w->n_waits)
-		w->waited_us = 0;
-	waited = growth(&w->n_waits, n_waits);
+	po_stats_copy_counts(g->tenant, c);
+	waited = growth(&w->n_waits, c->n_waits);
 	if (waited > 0)
 	{
 		po_recent_add(&w->waits, now, (double) waited);
-		po_recent_add(&w->waits_us, now, waited_us - w->waited_us);
+		po_recent_add(&w->waits_us, now, (double) growth(&w->waited_us, c->waited_us));
 	}
-	w->waited_us = waited_us;
+	w->waited_us = c->waited_us;
+}
+
+/* In minutes, as of a level that is noted now. */
+static double
+forecast(PoForecast *f, double level, double limit)
+{
+	int64		sample_us = po_guc_sample_interval * PO_US_PER_MS;
+
+	po_forecast_note(f, now, level, FORECAST_SAMPLES * sample_us);
+	return po_forecast_full_in_s(f, now, FORECAST_SAMPLES * sample_us,
+								 FORECAST_LEAST * sample_us, limit) / 60;
+}
+
+static void
+look_at_load(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
+{
+	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
+	double		full_in;
+
+	facts->value = utilization_of(g);
+	consider(&alert[PO_ALERT_TENANT_UTILIZATION], PO_ALERT_TENANT_UTILIZATION, facts);
+	full_in = forecast(&w->forecast, g->used, g->max_connections);
+	facts->value = isnan(utilization_of(g)) ? NAN : full_in;
+	consider(&alert[PO_ALERT_TENANT_EXHAUSTION], PO_ALERT_TENANT_EXHAUSTION, facts);
+	facts->value = facts->refusals = po_recent_sum(&w->refusals, now);
+	consider(&alert[PO_ALERT_REFUSALS], PO_ALERT_REFUSALS, facts);
+	facts->waits = po_recent_sum(&w->waits, now);
+	facts->value = NAN;
+	if (facts->waits > 0)
+		facts->value = po_recent_sum(&w->waits_us, now) / facts->waits / 1000;
+	facts->pool_wait_ms = second - w->pool_wait_second <= 1 ? w->pool_wait_ms : 0;
+	if (facts->pool_wait_ms > 0)
+		facts->value = fmax(facts->value, facts->pool_wait_ms);
+	facts->wait_ms = facts->value;
+	consider(&alert[PO_ALERT_WAITS], PO_ALERT_WAITS, facts);
+}
+
+/* Ends the piece of time that is over; those without a note since then were quiet. */
+static void
+end_piece(TenantWatch *w, int tenant)
+{
+	int64		length = PIECE_SAMPLES * po_guc_sample_interval * PO_US_PER_MS;
+	int64		piece = now / length;
+
+	if (piece == w->piece)
+		return;
+	if (w->piece != 0 && piece > w->piece)
+	{
+		double		busy = w->piece_busy_us / (double) length;
+		int64		quiet = piece - w->piece - 1;
+
+		w->deviations = po_stats_learn_busy(tenant, busy, quiet, &w->usual);
+		w->busy = quiet > 0 ? 0 : busy;
+	}
+	w->piece = piece;
+	w->piece_busy_us = 0;
+}
+
+static void
+look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAlertFacts *facts)
+{
+	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
+	const PoSlot *slot = &po_slots[w->growth.slot];
+	/* Many are looked at in turn. */
+	uint64		turns = 2 + n_idlers / IDLERS_PER_SECOND;
+
+	facts->probability = w->growth.probability;
+	facts->group_count = w->growth.count;
+	facts->application = slot->application;
+	facts->address = slot->address;
+	facts->value = w->growth.round == growth_round ? w->growth.probability : NAN;
+	consider(&alert[PO_ALERT_LEAK_GROWTH], PO_ALERT_LEAK_GROWTH, facts);
+
+	facts->idler = &w->idler;
+	facts->value = w->idler_second != 0 && second - w->idler_second <= turns ?
+		w->idler.seconds : NAN;
+	consider(&alert[PO_ALERT_IDLE_IN_TRANSACTION], PO_ALERT_IDLE_IN_TRANSACTION, facts);
+
+	facts->value = breaker_open ? 1 : 0;
+	consider(&alert[PO_ALERT_TERMINATIONS_NOT_HELPING], PO_ALERT_TERMINATIONS_NOT_HELPING,
+			 facts);
+
+	end_piece(w, g->tenant);
+	facts->busy = w->busy;
+	facts->usual = w->usual;
+	facts->piece_s = PIECE_SAMPLES * po_guc_sample_interval / 1000.0;
+	facts->value = w->deviations;
+	consider(&alert[PO_ALERT_ANOMALY], PO_ALERT_ANOMALY, facts);
 }
 
 static void
 look_at_tenant(TenantWatch *w, const PoTenantGlance *g)
 {
 	PoAlertFacts facts;
-	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
+	PoTenantCounts counts;
 
 	memset(&facts, 0, sizeof(facts));
 	facts.tenant = g;
-	count_events(w, g);
-
-	facts.value = utilization_of(g);
-	consider(&alert[PO_ALERT_TENANT_UTILIZATION], PO_ALERT_TENANT_UTILIZATION, &facts);
-	facts.value = facts.refusals = po_recent_sum(&w->refusals, now);
-	consider(&alert[PO_ALERT_REFUSALS], PO_ALERT_REFUSALS, &facts);
-	facts.waits = po_recent_sum(&w->waits, now);
-	facts.value = NAN;
-	if (facts.waits > 0)
-		facts.value = facts.wait_ms = po_recent_sum(&w->waits_us, now) / facts.waits / 1000;
-	consider(&alert[PO_ALERT_WAITS], PO_ALERT_WAITS, &facts);
+	count_events(w, g, &counts);
+	look_at_load(w, g, &facts);
+	look_at_habits(w, g, counts.breaker_open, &facts);
 }
 
 static bool
@@ -379,6 +522,132 @@ begin_second(void)
 	list_at = 0;
 }
 
+/* ---------- what other steps have seen ---------- */
+
+void
+po_alert_note_sample(int64 ticks, int64 missed)
+{
+	po_recent_add(&samples_taken, ticks, 1);
+	if (missed > 0)
+		po_recent_add(&samples_missed, ticks, (double) missed);
+}
+
+void
+po_alert_begin_pass(void)
+{
+	n_idlers = 0;
+}
+
+void
+po_alert_note_idler(int slot, int tenant, int64 state_us)
+{
+	if (state_us < IDLER_LEAST_US)
+		return;
+	idlers[n_idlers].slot = slot;
+	idlers[n_idlers].tenant = tenant;
+	idlers[n_idlers++].state_us = state_us;
+}
+
+void
+po_alert_note_busy(int tenant, int busy, int64 ticks, int64 dt_us)
+{
+	TenantWatch *w = &watches[tenant];
+	int64		before = w->piece;
+
+	now = ticks;
+	end_piece(w, tenant);
+	w->piece_busy_us += (double) busy * (double) dt_us;
+	if (before != w->piece)
+		put_on_list(tenant);
+}
+
+void
+po_alert_begin_growth(void)
+{
+	growth_round++;
+}
+
+void
+po_alert_note_growth(int tenant, int slot, double probability, int count)
+{
+	Growth	   *g = &watches[tenant].growth;
+
+	if (g->round == growth_round && g->probability >= probability)
+		return;
+	g->round = growth_round;
+	g->probability = probability;
+	g->count = count;
+	g->slot = slot;
+	put_on_list(tenant);
+}
+
+void
+po_alert_note_breaker(int tenant)
+{
+	put_on_list(tenant);
+}
+
+/* Does it harm anybody?  Then it may be the worst one of its tenant. */
+static void
+look_at_idler(const IdlerSeen *seen)
+{
+	TenantWatch *w = &watches[seen->tenant];
+	PoIdentityCopy who;
+	PoIdler		idler;
+	PoHarm		harm;
+
+	if (!po_registry_copy_session(seen->slot, &who) || who.tenant != seen->tenant)
+		return;
+	memset(&idler, 0, sizeof(idler));
+	po_sample_harm(who.procno, who.pid, &harm, idler.blocked, PO_N_BLOCKED);
+	if (!harm.valid || (harm.waiting_behind == 0 && harm.horizon_age < HORIZON_LEAST))
+		return;
+	idler.pid = who.pid;
+	idler.seconds = (double) seen->state_us / PO_US_PER_S;
+	idler.waiting_behind = harm.waiting_behind;
+	idler.n_blocked = harm.n_blocked;
+	idler.horizon_age = harm.horizon_age;
+	if (w->idler_second == second && w->idler.seconds >= idler.seconds)
+		return;
+	w->idler = idler;
+	w->idler_second = second;
+	put_on_list(seen->tenant);
+}
+
+static void
+look_at_idlers(void)
+{
+	int			n = Min(n_idlers, IDLERS_PER_SECOND);
+
+	for (int i = 0; i < n; i++)
+	{
+		idler_at = idler_at + 1 < n_idlers ? idler_at + 1 : 0;
+		look_at_idler(&idlers[idler_at]);
+	}
+}
+
+/* What clients wait for in poolers, once it is known that there are any. */
+static void
+look_at_pools(void)
+{
+	static PoPoolWait *waits = NULL;
+	int			n;
+
+	if (waits == NULL)
+		waits = MemoryContextAlloc(TopMemoryContext, MOST_POOL_WAITS * sizeof(PoPoolWait));
+	n = po_pooler_table_waits(waits, MOST_POOL_WAITS);
+	for (int i = 0; i < n; i++)
+	{
+		TenantWatch *w = &watches[waits[i].tenant];
+
+		if (w->pool_wait_second == second && w->pool_wait_ms >= waits[i].wait_ms)
+			continue;
+		w->pool_wait_ms = waits[i].wait_ms;
+		w->pool_wait_second = second;
+		put_on_list(waits[i].tenant);
+	}
+}
+
 /* ---------- the cluster ---------- */
 
 static void
@@ -430,21 +699,119 @@ find_largest(PoUsage *u)
 }
 
 static void
-look_at_cluster(void)
+look_at_connections(void)
 {
 	PoAlertFacts facts;
 	PoUsage    *u = &facts.usage;
+	double		used;
 
 	memset(&facts, 0, sizeof(facts));
 	look_at_usage(u);
-	facts.value = u->usable == 0 ? 0 : (double) u->taken / u->usable;
+	used = u->usable == 0 ? 0 : (double) u->taken / u->usable;
 	/* Who has them is found only when somebody is to hear of it. */
-	if (facts.value * 100 >= Min(po_guc_warning_threshold, po_guc_critical_threshold) ||
-		cluster_utilization.place != 0)
+	if (used * 100 >= Min(po_guc_warning_threshold, po_guc_critical_threshold) ||
+		cluster[PO_ALERT_CLUSTER_UTILIZATION].place != 0)
 		find_largest(u);
 	else
 		memset(u->largest, -1, sizeof(u->largest));
-	consider(&cluster_utilization, PO_ALERT_CLUSTER_UTILIZATION, &facts);
+	facts.value = used;
+	consider(&cluster[PO_ALERT_CLUSTER_UTILIZATION], PO_ALERT_CLUSTER_UTILIZATION, &facts);
+	facts.value = forecast(&cluster_forecast, u->taken, u->usable);
+	consider(&cluster[PO_ALERT_CLUSTER_EXHAUSTION], PO_ALERT_CLUSTER_EXHAUSTION, &facts);
+}
+
+static void
+look_at_sampler(void)
+{
+	PoAlertFacts facts;
+	double		taken = po_recent_sum(&samples_taken, now);
+
+	memset(&facts, 0, sizeof(facts));
+	facts.missed = po_recent_sum(&samples_missed, now);
+	facts.value = taken + facts.missed > 0 ? facts.missed / (taken + facts.missed) : 0;
+	consider(&cluster[PO_ALERT_SAMPLER_LATE], PO_ALERT_SAMPLER_LATE, &facts);
+}
+
+/* NULL when there is no room, which cannot be. */
+static PoolerWatch *
+pooler_watch(uint32 subject)
+{
+	PoolerWatch *unused = NULL;
+
+	for (int i = 0; i < PO_POOLER_MOST; i++)
+	{
+		if (poolers[i].subject == subject)
+			return &poolers[i];
+		if (poolers[i].subject == 0)
+			unused = &poolers[i];
+	}
+	if (unused != NULL)
+	{
+		memset(unused, 0, sizeof(*unused));
+		unused->subject = subject;
+	}
+	return unused;
+}
+
+static void
+look_at_pooler(const PoPoolerSeen *seen)
+{
+	PoolerWatch *p = pooler_watch(hash_pooler(seen->name));
+	PoAlertFacts facts;
+	bool		bad = seen->state != PO_POOLER_OK && seen->state != PO_POOLER_NEW;
+
+	if (p == NULL)
+		return;
+	memset(&facts, 0, sizeof(facts));
+	p->seen = true;
+	if (!bad)
+		p->bad_since = 0;
+	else if (p->bad_since == 0)
+		p->bad_since = now;
+	facts.pooler = seen;
+	facts.value = bad ? (double) (now - p->bad_since) / PO_US_PER_S : NAN;
+	/* Not asked yet is neither. */
+	if (seen->state != PO_POOLER_NEW)
+		consider(&p->watched, PO_ALERT_POOLER_UNREACHABLE, &facts);
+}
+
+/* Those that are not in the setting any more have no alert. */
+static void
+look_at_poolers(void)
+{
+	PoPoolerSeen seen[PO_POOLER_MOST];
+	PoAlertFacts facts;
+	int			n = po_pooler_table_poolers(seen);
+
+	for (int i = 0; i < PO_POOLER_MOST; i++)
+		poolers[i].seen = false;
+	for (int i = 0; i < n; i++)
+		look_at_pooler(&seen[i]);
+	memset(&facts, 0, sizeof(facts));
+	facts.value = NAN;
+	for (int i = 0; i < PO_POOLER_MOST; i++)
+	{
+		PoolerWatch *p = &poolers[i];
+
+		if (p->subject == 0 || p->seen)
+			continue;
+		p->bad_since = 0;
+		if (p->watched.place != 0)
+			consider(&p->watched, PO_ALERT_POOLER_UNREACHABLE, &facts);
+		else
+			p->subject = 0;
+	}
+}
+
+static void
+look_at_cluster(void)
+{
+	second++;
+	look_at_connections();
+	look_at_sampler();
+	look_at_poolers();
+	look_at_idlers();
+	look_at_pools();
 }
 
 /* ---------- rules ---------- */
@@ -518,8 +885,10 @@ take_over(int place, const PoAlertRecord *record)
 	PoTenantGlance g;
 	Watched    *w;
 
-	if (record->kind < PO_FIRST_TENANT_ALERT)
-		w = &cluster_utilization;
+	if (record->kind == PO_ALERT_POOLER_UNREACHABLE && pooler_watch(record->subject) != NULL)
+		w = &pooler_watch(record->subject)->watched;
+	else if (record->kind < PO_FIRST_TENANT_ALERT)
+		w = &cluster[record->kind];
 	else if (po_registry_glance(record->tenant, &g) && g.hash == record->subject)
 	{
 		w = &watches[record->tenant].alert[record->kind - PO_FIRST_TENANT_ALERT];
@@ -548,16 +917,22 @@ po_alert_attach(void)
 	glances = allocate(TENANTS_PER_ROUND, sizeof(PoTenantGlance));
 	list = allocate(n_tenants, sizeof(int));
 	next_list = allocate(n_tenants, sizeof(int));
+	idlers = allocate(po_shared->n_slots, sizeof(IdlerSeen));
 	rule_copy = allocate(po_shared->n_alert_rules, sizeof(PoAlertRule));
 	po_alert_rule_index(&rules, rule_copy, 0);
 	attached_at = po_shmem_monotonic_us();
 	/* What was counted before us is no news. */
 	for (int i = 0; i < n_tenants; i++)
 	{
+		PoTenantCounts counts;
+
+		watches[i].deviations = NAN;
 		if (!po_registry_glance(i, &glances[0]))
 			continue;
+		po_stats_copy_counts(i, &counts);
 		watches[i].rejected = glances[0].rejected;
-		po_stats_copy_waits(i, &watches[i].n_waits, &watches[i].waited_us);
+		watches[i].n_waits = counts.n_waits;
+		watches[i].waited_us = counts.waited_us;
 	}
 	(void) po_alert_table_copy(records, NULL);
 	for (int i = 0; i < po_shared->n_alerts; i++)

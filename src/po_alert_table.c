@@ -122,6 +122,28 @@ po_alert_table_clear(int place, PoAlertRecord *record)
 	unlock_alerts();
 }
 
+void
+po_alert_table_skip(void)
+{
+	lock_alerts(LW_EXCLUSIVE);
+	table()->delivered = table()->written;
+	unlock_alerts();
+}
+
+void
+po_alert_table_tell_again(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	lock_alerts(LW_EXCLUSIVE);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		if (po_alerts[i].record.id != 0)
+			add_entry(&po_alerts[i].record, PO_ALARM_RAISED, now);
+	}
+	unlock_alerts();
+}
+
 /* ---------- by the keeper ---------- */
 
 bool
@@ -138,12 +160,17 @@ po_alert_table_next(uint64 *number, PoAlertEntry *entry)
 	return found;
 }
 
-void
+uint64
 po_alert_table_delivered(uint64 number)
 {
+	uint64		lost;
+
 	lock_alerts(LW_EXCLUSIVE);
 	table()->delivered = Max(table()->delivered, Min(number, table()->written));
+	lost = table()->lost;
+	table()->lost = 0;
 	unlock_alerts();
+	return lost;
 }
 
 bool
@@ -166,7 +193,97 @@ po_alert_table_put_rules(PoAlertRule *rules, int n)
 	return differ;
 }
 
+/* ---------- state file ---------- */
+
+int
+po_alert_table_save(PoAlertSaved *to)
+{
+	int			n = 0;
+	uint64		oldest;
+
+	lock_alerts(LW_SHARED);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		if (po_alerts[i].record.id == 0)
+			continue;
+		memset(&to[n], 0, sizeof(to[n]));
+		to[n].entry.record = po_alerts[i].record;
+		memcpy(to[n].worst_message, po_alerts[i].worst_message, PO_ALERT_MESSAGE_LEN);
+		n++;
+	}
+	oldest = table()->written - Min(table()->written, (uint64) po_shared->n_alert_entries);
+	for (uint64 number = oldest; number < table()->written; number++)
+	{
+		memset(&to[n], 0, sizeof(to[n]));
+		to[n].entry = *entry_of(number);
+		to[n++].delivered = number < table()->delivered;
+	}
+	unlock_alerts();
+	return n;
+}
+
+static bool
+is_sound(const PoAlertSaved *saved)
+{
+	const PoAlertRecord *r = &saved->entry.record;
+
+	return r->id != 0 && (unsigned int) r->kind < PO_N_ALERTS &&
+		(r->severity == PO_SEVERITY_WARNING || r->severity == PO_SEVERITY_CRITICAL) &&
+		(r->kind < PO_FIRST_TENANT_ALERT) == (r->tenant < 0) &&
+		(unsigned int) saved->entry.change <= PO_ALARM_CLEARED;
+}
+
+static void
+restore_raised(const PoAlertSaved *saved)
+{
+	int			place = free_place(saved->entry.record.tenant >= 0);
+
+	if (place < 0)
+		return;
+	po_alerts[place].record = saved->entry.record;
+	memcpy(po_alerts[place].worst_message, saved->worst_message, PO_ALERT_MESSAGE_LEN);
+	po_alerts[place].record.message[PO_ALERT_MESSAGE_LEN - 1] = '\0';
+	po_alerts[place].worst_message[PO_ALERT_MESSAGE_LEN - 1] = '\0';
+}
+
+void
+po_alert_table_restore(const PoAlertSaved *from, int n)
+{
+	lock_alerts(LW_EXCLUSIVE);
+	for (int i = 0; i < n; i++)
+	{
+		const PoAlertEntry *entry = &from[i].entry;
+
+		if (!is_sound(&from[i]))
+			continue;
+		table()->last_id = Max(table()->last_id, entry->record.id);
+		if (entry->change == PO_ALARM_NOTHING)
+		{
+			restore_raised(&from[i]);
+			continue;
+		}
+		add_entry(&entry->record, entry->change, entry->at);
+		entry_of(table()->written - 1)->record.message[PO_ALERT_MESSAGE_LEN - 1] = '\0';
+		/* They are in order: those that were delivered come first. */
+		if (from[i].delivered)
+			table()->delivered = table()->written;
+	}
+	table()->lost = 0;
+	unlock_alerts();
+}
+
 /* ---------- by anyone ---------- */
+
+uint64
+po_alert_table_position(void)
+{
+	uint64		delivered;
+
+	lock_alerts(LW_SHARED);
+	delivered = table()->delivered;
+	unlock_alerts();
+	return delivered;
+}
 
 bool
 po_alert_table_is_pending(void)

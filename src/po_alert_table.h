@@ -25,19 +25,43 @@ extern void po_alert_table_update(int place, const PoAlertRecord *record, bool e
 /* It is over; record becomes what is told of it. */
 extern void po_alert_table_clear(int place, PoAlertRecord *record);
 
+/* Nobody is to hear of what was told so far, or everybody again of what is raised. */
+extern void po_alert_table_skip(void);
+extern void po_alert_table_tell_again(void);
+
 /* ---------- by the keeper ---------- */
 
 /* The next entry that was not delivered, by its number, from *number on; false when
  * there is none. */
 extern bool po_alert_table_next(uint64 *number, PoAlertEntry *entry);
 
-/* Entries below a number have been delivered. */
-extern void po_alert_table_delivered(uint64 number);
+/* Entries below a number have been delivered; how many were lost before. */
+extern uint64 po_alert_table_delivered(uint64 number);
 
 /* Puts rules in force, sorted here; true if they differ from what was. */
 extern bool po_alert_table_put_rules(PoAlertRule *rules, int n);
 
+/* ---------- state file ---------- */
+
+/* An alert that is raised, or an entry of what was told. */
+typedef struct PoAlertSaved
+{
+	PoAlertEntry entry;			/* PO_ALARM_NOTHING = it is raised */
+	bool		delivered;		/* of an entry */
+	char		worst_message[PO_ALERT_MESSAGE_LEN];
+	char		tenant[PO_NAME_LEN];	/* for whoever saves and restores */
+} PoAlertSaved;
+
+/* Fills all but tenants' names; to has room for n_alerts and n_alert_entries together. */
+extern int	po_alert_table_save(PoAlertSaved *to);
+
+/* Puts back what is sound; places and hashes of tenants are those of now. */
+extern void po_alert_table_restore(const PoAlertSaved *from, int n);
+
 /* ---------- by anyone ---------- */
+
+/* How many entries have been delivered. */
+extern uint64 po_alert_table_position(void);
 
 /* Is there something to deliver? */
 extern bool po_alert_table_is_pending(void);

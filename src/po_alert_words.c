@@ -28,6 +28,91 @@ usage_message(const PoUsage *u, StringInfo message)
 	}
 }
 
+static void
+append_minutes(StringInfo to, double minutes)
+{
+	if (minutes < 1)
+		appendStringInfo(to, "%.0f seconds", minutes * 60);
+	else if (minutes < 120)
+		appendStringInfo(to, "%.0f minutes", minutes);
+	else
+		appendStringInfo(to, "%.1f hours", minutes / 60);
+}
+
+static void
+idler_message(const PoIdler *i, StringInfo message)
+{
+	appendStringInfo(message, "session %d has been idle in its transaction for %.0f s", i->pid,
+					 i->seconds);
+	if (i->waiting_behind > 0)
+	{
+		appendStringInfo(message, "; %d %s behind its locks", i->waiting_behind,
+						 i->waiting_behind == 1 ? "session waits" : "sessions wait");
+		for (int k = 0; k < i->n_blocked; k++)
+			appendStringInfo(message, "%s%d", k == 0 ? " (" : ", ", i->blocked[k]);
+		if (i->n_blocked > 0)
+			appendStringInfoString(message, i->n_blocked < i->waiting_behind ? ", ...)" : ")");
+	}
+	if (i->horizon_age > 0)
+		appendStringInfo(message, "; vacuum is held back by " INT64_FORMAT " transactions",
+						 i->horizon_age);
+}
+
+static void
+wait_message(const PoAlertFacts *facts, StringInfo message)
+{
+	if (facts->pool_wait_ms >= facts->wait_ms)
+		appendStringInfo(message, "clients of PgBouncer wait %.0f ms for a connection",
+						 facts->wait_ms);
+	else
+		appendStringInfo(message, "%.0f %s waited %.0f ms on average in the last minute",
+						 facts->waits, facts->waits == 1 ? "login" : "logins",
+						 facts->wait_ms);
+	appendStringInfo(message, ", the target is %.0f ms",
+					 facts->tenant->target_wait_us / 1000.0);
+}
+
+static const char *
+pooler_says(PoPoolerState state)
+{
+	switch (state)
+	{
+		case PO_POOLER_REFUSED:
+			return "refuses us";
+		case PO_POOLER_UNREADABLE:
+			return "answers what is not understood";
+		default:
+			return "cannot be reached";
+	}
+}
+
+static void
+cluster_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo message)
+{
+	switch (kind)
+	{
+		case PO_ALERT_CLUSTER_UTILIZATION:
+			usage_message(&facts->usage, message);
+			break;
+		case PO_ALERT_CLUSTER_EXHAUSTION:
+			appendStringInfoString(message, "full in ");
+			append_minutes(message, facts->value);
+			appendStringInfo(message, " at this rate: %d of %d connections are taken",
+							 facts->usage.taken, facts->usage.usable);
+			break;
+		case PO_ALERT_SAMPLER_LATE:
+			appendStringInfo(message, "the sampler is late: %.0f samples (%.0f %%) of the last "
+							 "minute were not taken", facts->missed, facts->value * 100);
+			break;
+		case PO_ALERT_POOLER_UNREACHABLE:
+			appendStringInfo(message, "PgBouncer %s %s", facts->pooler->name,
+							 pooler_says(facts->pooler->state));
+			break;
+		default:
+			break;
+	}
+}
+
 void
 po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo message)
 {
@@ -35,22 +120,43 @@ po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo m
 
 	switch (kind)
 	{
-		case PO_ALERT_CLUSTER_UTILIZATION:
-			usage_message(&facts->usage, message);
-			break;
 		case PO_ALERT_TENANT_UTILIZATION:
 			appendStringInfo(message, "%d of %d connections are in use (%.0f %%)", t->used,
 							 t->max_connections, facts->value * 100);
+			break;
+		case PO_ALERT_TENANT_EXHAUSTION:
+			appendStringInfoString(message, "full in ");
+			append_minutes(message, facts->value);
+			appendStringInfo(message, " at this rate: %d of %d connections are in use",
+							 t->used, t->max_connections);
 			break;
 		case PO_ALERT_REFUSALS:
 			appendStringInfo(message, "%.0f %s refused in the last minute", facts->refusals,
 							 facts->refusals == 1 ? "login was" : "logins were");
 			break;
 		case PO_ALERT_WAITS:
-			appendStringInfo(message, "%.0f %s waited %.0f ms on average in the last minute, "
-							 "the target is %.0f ms", facts->waits,
-							 facts->waits == 1 ? "login" : "logins", facts->wait_ms,
-							 t->target_wait_us / 1000.0);
+			wait_message(facts, message);
+			break;
+		case PO_ALERT_LEAK_GROWTH:
+			appendStringInfo(message, "growth: one application opens sessions that are not "
+							 "reused, %d by now (probability of a leak %.2f)",
+							 facts->group_count, facts->probability);
+			break;
+		case PO_ALERT_IDLE_IN_TRANSACTION:
+			idler_message(facts->idler, message);
+			break;
+		case PO_ALERT_TERMINATIONS_NOT_HELPING:
+			appendStringInfo(message, "ending sessions has not lowered their number (%d now): "
+							 "leaks of this tenant are left alone for %d s",
+							 t->used + t->exempt, (int) (PO_BREAKER_OPEN_US / PO_US_PER_S));
+			break;
+		case PO_ALERT_ANOMALY:
+			appendStringInfo(message, "%.1f sessions were busy on average in the last %.0f s, "
+							 "usual are %.1f: %.1f deviations more", facts->busy,
+							 facts->piece_s, facts->usual, facts->value);
+			break;
+		default:
+			cluster_message(kind, facts, message);
 			break;
 	}
 }
@@ -62,6 +168,10 @@ po_alert_words_cleared(PoAlertKind kind, const PoAlertFacts *facts, int64 durati
 	if (kind == PO_ALERT_CLUSTER_UTILIZATION)
 		appendStringInfo(message, "connections are free again: %d of %d are taken",
 						 facts->usage.taken, facts->usage.usable);
+	else if (kind == PO_ALERT_TERMINATIONS_NOT_HELPING)
+		appendStringInfoString(message, "leaked sessions are ended again");
+	else if (kind == PO_ALERT_POOLER_UNREACHABLE && facts->pooler != NULL)
+		appendStringInfo(message, "PgBouncer %s answers again", facts->pooler->name);
 	else
 		appendStringInfo(message, "%s is over after %.0f s", po_alert_name(kind),
 						 duration_us / 1e6);
@@ -92,6 +202,56 @@ usage_detail(const PoUsage *u, StringInfo detail, int most)
 	appendStringInfoChar(detail, '}');
 }
 
+static void
+idler_detail(const PoIdler *i, StringInfo detail)
+{
+	appendStringInfo(detail, ", \"pid\": %d, \"waiting_behind\": %d, \"horizon_age\": "
+					 INT64_FORMAT ", \"blocked\": [", i->pid, i->waiting_behind,
+					 i->horizon_age);
+	for (int k = 0; k < i->n_blocked; k++)
+		appendStringInfo(detail, "%s%d", k == 0 ? "" : ", ", i->blocked[k]);
+	appendStringInfoChar(detail, ']');
+}
+
+/* A name, if there is room for it. */
+static void
+name_detail(StringInfo detail, const char *name, const char *value, int most)
+{
+	StringInfoData pair;
+
+	initStringInfo(&pair);
+	appendStringInfo(&pair, ", \"%s\": ", name);
+	escape_json(&pair, value);
+	if (detail->len + pair.len < most)
+		appendStringInfoString(detail, pair.data);
+	pfree(pair.data);
+}
+
+static void
+cluster_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo detail, int most)
+{
+	const PoPoolerSeen *p = facts->pooler;
+
+	switch (kind)
+	{
+		case PO_ALERT_CLUSTER_UTILIZATION:
+			usage_detail(&facts->usage, detail, most);
+			break;
+		case PO_ALERT_CLUSTER_EXHAUSTION:
+			appendStringInfo(detail, ", \"taken\": %d, \"usable\": %d", facts->usage.taken,
+							 facts->usage.usable);
+			break;
+		case PO_ALERT_POOLER_UNREACHABLE:
+			name_detail(detail, "pooler", p->name, most);
+			name_detail(detail, "pooler_state", po_pooler_table_state_name(p->state), most);
+			if (p->error[0] != '\0')
+				name_detail(detail, "error", p->error, most);
+			break;
+		default:
+			break;
+	}
+}
+
 void
 po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo detail,
 					  int most)
@@ -100,10 +260,8 @@ po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo de
 
 	switch (kind)
 	{
-		case PO_ALERT_CLUSTER_UTILIZATION:
-			usage_detail(&facts->usage, detail, most);
-			break;
 		case PO_ALERT_TENANT_UTILIZATION:
+		case PO_ALERT_TENANT_EXHAUSTION:
 			appendStringInfo(detail, ", \"used\": %d, \"max_connections\": %d", t->used,
 							 t->max_connections);
 			break;
@@ -116,6 +274,21 @@ po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo de
 			appendStringInfo(detail, ", \"waits\": %.0f, \"target_wait_ms\": %.3f",
 							 facts->waits, t->target_wait_us / 1000.0);
 			break;
+		case PO_ALERT_LEAK_GROWTH:
+			appendStringInfo(detail, ", \"sessions\": %d", facts->group_count);
+			name_detail(detail, "application", facts->application, most);
+			name_detail(detail, "address", facts->address, most);
+			break;
+		case PO_ALERT_IDLE_IN_TRANSACTION:
+			idler_detail(facts->idler, detail);
+			break;
+		case PO_ALERT_ANOMALY:
+			appendStringInfo(detail, ", \"busy\": %.3f, \"usual\": %.3f", facts->busy,
+							 facts->usual);
+			break;
+		default:
+			cluster_detail(kind, facts, detail, most);
+			break;
 	}
 }
 
@@ -124,6 +297,9 @@ po_alert_words_hint(PoAlertKind kind, const PoAlertFacts *facts)
 {
 	const PoUsage *u = &facts->usage;
 
+	if (kind == PO_ALERT_IDLE_IN_TRANSACTION)
+		return "pool_stats_session and pg_stat_activity tell who it is; pool_set_timeouts ends "
+			"such sessions by itself.";
 	if (kind == PO_ALERT_CLUSTER_UTILIZATION)
 		return u->authenticating > u->sessions + u->waiting ?
 			"No quota holds before a connection is authenticated: see "

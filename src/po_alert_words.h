@@ -7,8 +7,8 @@
 
 #include "lib/stringinfo.h"
 
+#include "po_pooler_table.h"
 #include "po_registry.h"
-#include "po_shmem.h"
 
 #define PO_N_LARGEST	5
 
@@ -24,6 +24,19 @@ typedef struct PoUsage
 	int			count[PO_N_LARGEST];
 } PoUsage;
 
+#define PO_N_BLOCKED	6
+
+/* A session idle in a transaction that does harm. */
+typedef struct PoIdler
+{
+	int			pid;
+	double		seconds;
+	int			waiting_behind; /* requests that wait for its locks */
+	int			n_blocked;
+	int			blocked[PO_N_BLOCKED];	/* pids of some of those */
+	int64		horizon_age;	/* transactions that vacuum must keep for it */
+} PoIdler;
+
 /* What was seen of one subject; what an alert is not about is left out. */
 typedef struct PoAlertFacts
 {
@@ -33,6 +46,17 @@ typedef struct PoAlertFacts
 	double		refusals;		/* of the last minute */
 	double		waits;			/* likewise, and their mean */
 	double		wait_ms;
+	double		pool_wait_ms;	/* in a pooler; 0 = not */
+	const PoPoolerSeen *pooler;
+	double		probability;	/* leak_growth, with the sessions of the group */
+	int			group_count;
+	const char *application;
+	const char *address;
+	const PoIdler *idler;
+	double		busy;			/* anomaly: on average, what is usual, in so many seconds */
+	double		usual;
+	double		piece_s;
+	double		missed;			/* samples of the last minute */
 } PoAlertFacts;
 
 /* The message, in a sentence without a full stop. */

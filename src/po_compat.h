@@ -80,6 +80,17 @@ po_compat_beginscan(Relation rel, Snapshot snapshot)
 #endif
 }
 
+/* 16: what a check hook keeps is allocated in the memory of settings. */
+static inline void *
+po_compat_guc_malloc(Size size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
 /* 18: a column may be generated when it is read; nothing of it is in the tuple. */
 #if PG_VERSION_NUM >= 180000
 #define po_compat_is_virtual(attribute) \

@@ -9,37 +9,94 @@
 #include "utils/timestamp.h"
 
 #include "po_events.h"
+#include "po_guc.h"
+
+#define MINUTE_US	(60 * PO_US_PER_S)
+
+#define OF_LOGINS	(PO_EVENT_BIT(PO_EVENT_REJECT) | PO_EVENT_BIT(PO_EVENT_WOULD_REJECT) | \
+					 PO_EVENTS_ON_REQUEST)
 
 static int
 ring_of(PoEventKind kind)
 {
-	return kind == PO_EVENT_REJECT || kind == PO_EVENT_WOULD_REJECT ?
-		PO_RING_LOGINS : PO_RING_OTHERS;
+	return (OF_LOGINS & PO_EVENT_BIT(kind)) != 0 ? PO_RING_LOGINS : PO_RING_OTHERS;
+}
+
+/* One more of the kind for listeners, if the rate allows; without a lock, as it may be
+ * asked at the end of every transaction. */
+static bool
+take_notification(PoEventKind kind)
+{
+	PoNotifyRate *rate = &po_shared->notify_rate[kind];
+	uint64		minute = (uint64) (po_shmem_monotonic_us() / MINUTE_US) & 0xFFFFFFFF;
+	uint64		taken = pg_atomic_read_u64(&rate->taken);
+
+	for (;;)
+	{
+		uint64		count = taken >> 32 == minute ? taken & 0xFFFFFFFF : 0;
+
+		if (count >= (uint64) po_guc_notify_rate)
+		{
+			pg_atomic_fetch_add_u64(&rate->suppressed, 1);
+			return false;
+		}
+		if (pg_atomic_compare_exchange_u64(&rate->taken, &taken, minute << 32 | (count + 1)))
+			return true;
+	}
+}
+
+bool
+po_events_want(PoEventKind kind)
+{
+	return po_guc_notify_channel[0] != '\0' &&
+		(po_guc_notify_kinds & PO_EVENT_BIT(kind)) != 0;
+}
+
+static void
+put(const PoEvent *event)
+{
+	int			index = ring_of(event->kind);
+	PoRing	   *ring = &po_shared->ring[index];
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
+	memcpy(&po_events[index * po_shared->n_events + ring->written % po_shared->n_events], event,
+		   sizeof(*event));
+	ring->written++;
+	if (event->notify)
+		ring->to_notify = ring->written;
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	if (event->notify)
+		po_shmem_wake_sampler();
+}
+
+static void
+add(PoEventKind kind, const char *tenant, int pid, const PoTold *told)
+{
+	PoEvent		event;
+	bool		wanted = !told->heard && po_guc_notify_channel[0] != '\0' &&
+		(kind == PO_EVENT_ALERT || po_events_want(kind));
+
+	memset(&event, 0, sizeof(event));
+	event.notify = wanted && take_notification(kind);
+	if (!event.notify && (PO_EVENTS_ON_REQUEST & PO_EVENT_BIT(kind)) != 0)
+		return;
+	event.at = GetCurrentTimestamp();
+	event.kind = kind;
+	event.pid = pid;
+	po_name_copy(event.tenant, tenant, sizeof(event.tenant));
+	po_name_copy(event.reason, told->reason, sizeof(event.reason));
+	if (told->detail != NULL && strlen(told->detail) < sizeof(event.detail))
+		strlcpy(event.detail, told->detail, sizeof(event.detail));
+	put(&event);
 }
 
 void
 po_events_add(PoEventKind kind, const char *tenant, int pid,
 			  const char *reason, const char *detail)
 {
-	int			ring = ring_of(kind);
-	PoEvent		event;
-	PoEvent    *place;
+	PoTold		told = {.reason = reason, .detail = detail};
 
-	memset(&event, 0, sizeof(event));
-	event.at = GetCurrentTimestamp();
-	event.kind = kind;
-	event.pid = pid;
-	po_name_copy(event.tenant, tenant, sizeof(event.tenant));
-	po_name_copy(event.reason, reason, sizeof(event.reason));
-	if (detail != NULL && strlen(detail) < sizeof(event.detail))
-		strlcpy(event.detail, detail, sizeof(event.detail));
-
-	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
-	place = &po_events[ring * po_shared->n_events +
-					   po_shared->ring[ring].written % po_shared->n_events];
-	memcpy(place, &event, sizeof(event));
-	po_shared->ring[ring].written++;
-	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	add(kind, tenant, pid, &told);
 }
 
 void
@@ -47,8 +104,7 @@ po_events_tell(const PoTold *told)
 {
 	const char *tenant = told->tenant == NULL ? "" : told->tenant;
 
-	po_events_add(told->kind, tenant, 0, told->reason,
-				  told->detail == NULL ? "" : told->detail);
+	add(told->kind, tenant, 0, told);
 	ereport(LOG_SERVER_ONLY,
 			(tenant[0] == '\0' ? errmsg("pool_optimizer: %s", told->reason) :
 			 errmsg("pool_optimizer, tenant \"%s\": %s", tenant, told->reason),
@@ -74,29 +130,84 @@ po_events_copy(int ring, int i, PoEvent *event)
 	return found;
 }
 
-const char *
-po_events_kind_name(PoEventKind kind)
+/* ---------- for listeners ---------- */
+
+bool
+po_events_next(int index, uint64 *number, PoEvent *event)
 {
-	switch (kind)
+	PoRing	   *ring = &po_shared->ring[index];
+	const PoEvent *first = &po_events[index * po_shared->n_events];
+	uint64		oldest;
+	bool		found = false;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
+	oldest = ring->written > (uint64) po_shared->n_events ?
+		ring->written - po_shared->n_events : 0;
+	*number = Max(*number, ring->notified);
+	if (*number < Min(oldest, ring->to_notify))
 	{
-		case PO_EVENT_REJECT:
-			return "reject";
-		case PO_EVENT_WOULD_REJECT:
-			return "would_reject";
-		case PO_EVENT_TERMINATE:
-			return "terminate";
-		case PO_EVENT_WOULD_TERMINATE:
-			return "would_terminate";
-		case PO_EVENT_ALERT:
-			return "alert";
-		case PO_EVENT_POLICY:
-			return "policy";
-		case PO_EVENT_RESIZE:
-			return "resize";
-		case PO_EVENT_WOULD_RESIZE:
-			return "would_resize";
+		/* Which of them there was something to hear of is not known any more. */
+		ring->lost += Min(oldest, ring->to_notify) - *number;
+		*number = oldest;
 	}
-	return "unknown";
+	for (; !found && *number < ring->to_notify; (*number)++)
+	{
+		found = first[*number % po_shared->n_events].notify;
+		if (found)
+		{
+			*event = first[*number % po_shared->n_events];
+			break;
+		}
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	return found;
+}
+
+uint64
+po_events_notified(int index, uint64 number)
+{
+	PoRing	   *ring = &po_shared->ring[index];
+	uint64		lost;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
+	ring->notified = Max(ring->notified, Min(number, ring->written));
+	lost = ring->lost;
+	ring->lost = 0;
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	return lost;
+}
+
+uint64
+po_events_position(void)
+{
+	uint64		position = 0;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_SHARED);
+	for (int i = 0; i < PO_N_RINGS; i++)
+		position += po_shared->ring[i].notified;
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	return position;
+}
+
+bool
+po_events_are_pending(void)
+{
+	bool		pending = false;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_SHARED);
+	for (int i = 0; i < PO_N_RINGS; i++)
+		pending = pending || po_shared->ring[i].notified < po_shared->ring[i].to_notify;
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	return pending;
+}
+
+void
+po_events_skip(void)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
+	for (int i = 0; i < PO_N_RINGS; i++)
+		po_shared->ring[i].notified = po_shared->ring[i].written;
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
 }
 
 void

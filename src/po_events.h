@@ -8,7 +8,8 @@
 #include "po_shmem.h"
 
 /*
- * Records an event; tenant, reason and detail are copied and clipped.  detail is a
+ * Records an event, of the kinds in PO_EVENTS_ON_REQUEST only if notify_events has it and the
+ * rate allows; tenant, reason and detail are copied and clipped.  detail is a
  * JSON object ("" = none); one that does not fit is left out as a whole.
  */
 extern void po_events_add(PoEventKind kind, const char *tenant, int pid,
@@ -23,6 +24,7 @@ typedef struct PoTold
 	const char *detail;			/* of the event; NULL = none */
 	const char *log_detail;		/* DETAIL of the line; NULL = none */
 	const char *log_hint;		/* HINT of the line; NULL = none */
+	bool		heard;			/* listeners hear of it in another way */
 } PoTold;
 
 /* Records the event and writes the line, "pool_optimizer: ..." or "pool_optimizer, tenant
@@ -32,7 +34,25 @@ extern void po_events_tell(const PoTold *told);
 /* Copies the i-th oldest event of a ring; false when there is none. */
 extern bool po_events_copy(int ring, int i, PoEvent *event);
 
-extern const char *po_events_kind_name(PoEventKind kind);
+/*
+ * The next event that listeners are to hear of, by its number in the ring, from *number
+ * on; false when there is none.
+ */
+extern bool po_events_next(int ring, uint64 *number, PoEvent *event);
+
+/* Those of a ring below a number were heard; returns how many were lost before. */
+extern uint64 po_events_notified(int ring, uint64 number);
+
+/* How many they have come past, of all rings. */
+extern uint64 po_events_position(void);
+
+/* Is there one to hear of?  Nobody is to hear of those so far. */
+extern bool po_events_are_pending(void);
+extern void po_events_skip(void);
+
+/* Is an event of this kind wanted at all?  Asked where it costs something to find out
+ * what would be said. */
+extern bool po_events_want(PoEventKind kind);
 
 /*
  * Writes "name": "value" with a leading comma unless first; for details.  Clips

@@ -17,8 +17,10 @@
 #include "utils/varlena.h"
 
 #include "model/po_listing.h"
+#include "model/po_event_kind.h"
 #include "model/po_names.h"
 #include "model/po_pooler_rows.h"
+#include "po_compat.h"
 #include "po_guc.h"
 #include "po_inject.h"
 
@@ -41,6 +43,11 @@ int			po_guc_max_terminations_per_minute = 600;
 bool		po_guc_spare_stateful = true;
 char	   *po_guc_pgbouncer_conninfo = NULL;
 char	   *po_guc_pgbouncer_include = NULL;
+char	   *po_guc_notify_channel = NULL;
+int			po_guc_notify_rate = 60;
+uint32		po_guc_notify_kinds = 0;
+int			po_guc_log_interval = 0;
+static char *notify_events = NULL;
 
 static const struct config_enum_entry mode_options[] = {
 	{"off", PO_MODE_OFF, false},
@@ -197,6 +204,49 @@ check_rows(int *newval, void **extra, GucSource source)
 	return false;
 }
 
+check_channel(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (strlen(*newval) < NAMEDATALEN)
+		return true;
+	GUC_check_errdetail("The name of a channel must be shorter than %d bytes.", NAMEDATALEN);
+	return false;
+}
+
+/* As bits, since it is asked at the end of every transaction that fails. */
+static bool
+check_notify_events(char **newval, void **extra, GucSource source)
+{
+	uint32		kinds;
+	uint32	   *kept;
+	const char *bad;
+	int			length;
+
+	(void) source;
+	if (!po_event_kinds_parse(*newval, &kinds, &bad, &length))
+	{
+		GUC_check_errdetail("There is no kind of event \"%.*s\".", Min(length, NAMEDATALEN), bad);
+		GUC_check_errhint("Kinds are connect, disconnect, error, tenant, reject, would_reject, "
+						  "terminate, would_terminate, policy, resize and would_resize; alerts "
+						  "are always told.");
+		return false;
+	}
+	kept = po_compat_guc_malloc(sizeof(*kept));
+	if (kept == NULL)
+		return false;
+	*kept = kinds;
+	*extra = kept;
+	return true;
+}
+
+static void
+assign_notify_events(const char *newval, void *extra)
+{
+	(void) newval;
+	po_guc_notify_kinds = *(uint32 *) extra;
+}
+
 bool
 po_guc_role_is_exempt(const char *role)
 {
@@ -301,6 +351,33 @@ define_poolers(void)
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_include, NULL, NULL);
 }
 
+static void
+define_telling(void)
+{
+	DefineCustomStringVariable("pool_optimizer.notify_channel",
+							   "Channel on which alerts and events are told with NOTIFY.",
+							   "In the database of pool_optimizer.database; empty = none.",
+							   &po_guc_notify_channel, "pool_optimizer",
+							   PGC_SIGHUP, 0, check_channel, NULL, NULL);
+	DefineCustomStringVariable("pool_optimizer.notify_events",
+							   "Kinds of events that are told with NOTIFY besides alerts.",
+							   "A comma-separated list: connect, disconnect, error, tenant, or "
+							   "any other kind of pool_events.",
+							   &notify_events, "",
+							   PGC_SIGHUP, 0, check_notify_events, assign_notify_events, NULL);
+	DefineCustomIntVariable("pool_optimizer.notify_rate",
+							"Events of each kind told with NOTIFY in a minute at most.",
+							"Alerts are not counted.",
+							&po_guc_notify_rate, 60, 1, 1000000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.log_interval",
+							"Time between two summary lines of each busy tenant in the "
+							"server's log.",
+							"0 = none.",
+							&po_guc_log_interval, 0, 0, 86400000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 /* What sizes shared memory. */
 static void
 define_sizes(void)
@@ -374,6 +451,7 @@ po_guc_define(void)
 	define_behaviour();
 	define_limits();
 	define_poolers();
+	define_telling();
 	define_sizes();
 	define_history_sizes();
 #ifdef PO_INJECT

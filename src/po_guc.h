@@ -29,6 +29,10 @@ extern int	po_guc_max_terminations_per_minute;
 extern bool po_guc_spare_stateful;
 extern char *po_guc_pgbouncer_conninfo;
 extern char *po_guc_pgbouncer_include;
+extern char *po_guc_notify_channel; /* "" = none */
+extern int	po_guc_notify_rate; /* of a kind in a minute */
+extern uint32 po_guc_notify_kinds;	/* PO_EVENT_BITs */
+extern int	po_guc_log_interval;	/* ms, 0 = off */
 
 /* The least of those. */
 #define PO_GUC_LEAST_ROWS	100

@@ -39,6 +39,7 @@
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_keeper.h"
+#include "po_notify.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
 #include "po_worker.h"
@@ -46,6 +47,7 @@
 #define PERIOD_US			(10 * PO_US_PER_S)
 #define BACKOFF_MIN_US		(PO_US_PER_S)
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
+#define NOTIFY_EVERY_US		PO_US_PER_S /* whoever listens hears of what came meanwhile */
 #define LOCK_TIMEOUT		"2s"
 
 /* ---------- in the sampler ---------- */
@@ -55,6 +57,11 @@ static TimestampTz not_before = 0;
 static TimestampTz last_start = 0;
 static int64 backoff_us = 0;
 static uint64 applied_at_start = 0;
+static TimestampTz notify_not_before = 0;
+static int64 notify_backoff_us = 0;
+static uint64 notified_at_start = 0;
+static bool notifies = false;	/* what the one that runs was started for */
+static bool reads = false;
 
 static void
 back_off(TimestampTz now)
@@ -71,7 +78,16 @@ keeper_ended(TimestampTz now)
 		return true;
 	if (!po_worker_has_ended(&handle))
 		return false;
+	if (notifies)
+	{
+		notifies = false;
+		notify_backoff_us = po_notify_position() != notified_at_start ? 0 :
+			Min(Max(notify_backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
+		notify_not_before = now + Max(notify_backoff_us, NOTIFY_EVERY_US);
+	}
 	/* Success always applies something: the request counted before it started. */
+	if (!reads)
+		return true;
 	if (pg_atomic_read_u64(&po_shared->changes_applied) > applied_at_start)
 		backoff_us = 0;
 	else
@@ -79,24 +95,45 @@ keeper_ended(TimestampTz now)
 	return true;
 }
 
+/* Not yet, unless the clock was set back. */
+static bool
+is_early(TimestampTz not_yet, TimestampTz now)
+{
+	return now < not_yet && not_yet - now <= BACKOFF_MAX_US;
+}
+
+/* Is there a reason to read the tables? */
+static bool
+tables_are_due(TimestampTz now)
+{
+	bool		pending = pg_atomic_read_u64(&po_shared->changes_requested) >
+		pg_atomic_read_u64(&po_shared->changes_applied);
+
+	if (backoff_us > 0 && is_early(not_before, now))
+		return false;
+	if (!pending && now - last_start < PERIOD_US && now >= last_start)
+		return false;
+	if (!pending)
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	return true;
+}
+
 void
 po_keeper_manage(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		pending;
 
 	if (!keeper_ended(now))
 		return;
-	pending = pg_atomic_read_u64(&po_shared->changes_requested) >
-		pg_atomic_read_u64(&po_shared->changes_applied);
-	if (backoff_us > 0 && now < not_before && not_before - now <= BACKOFF_MAX_US)
+	reads = tables_are_due(now);
+	notifies = po_notify_is_due() && !is_early(notify_not_before, now);
+	if (!reads && !notifies)
 		return;
-	if (!pending && now - last_start < PERIOD_US && now >= last_start)
-		return;
-	if (!pending)
-		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	/* Listeners must not wait for a table that cannot be read. */
+	pg_atomic_write_u32(&po_shared->keeper_reads, reads ? 1 : 0);
 	applied_at_start = pg_atomic_read_u64(&po_shared->changes_applied);
-	last_start = now;
+	notified_at_start = po_notify_position();
+	last_start = reads ? now : last_start;
 	if (!po_worker_start("keeper", "po_keeper_main", BGWORKER_BACKEND_DATABASE_CONNECTION,
 						 &handle))
 	{
@@ -110,6 +147,7 @@ void
 po_keeper_reload(void)
 {
 	backoff_us = 0;
+	notify_not_before = 0;
 	pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
 }
 
@@ -357,6 +395,31 @@ fix_settings(void)
 	}
 }
 
+/* What goes wrong with it must not keep the tables from being read. */
+static void
+notify_listeners(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	pgstat_report_activity(STATE_RUNNING, "notifying listeners");
+	PG_TRY();
+	{
+		po_notify_deliver();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(context);
+		po_shmem_set_error(failure);
+		failure[0] = '\0';
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+}
+
 void
 po_keeper_main(Datum arg)
 {
@@ -373,6 +436,9 @@ po_keeper_main(Datum arg)
 	po_inject("keeper_start");
 	BackgroundWorkerInitializeConnection(po_guc_database, NULL, 0);
 	fix_settings();
+	notify_listeners();
+	if (pg_atomic_read_u32(&po_shared->keeper_reads) == 0)
+		proc_exit(0);
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_POLICY_TABLE);
 
 	policies = MemoryContextAllocHuge(TopMemoryContext,

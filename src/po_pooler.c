@@ -26,7 +26,6 @@
 #include "utils/timestamp.h"
 
 #include "po_compat.h"
-#include "po_events.h"
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_pooler.h"
@@ -459,48 +458,6 @@ ask_all(PoVisitedPooler *p)
 }
 
 static void
-tell(const PoVisitedPooler *p, const char *what)
-{
-	char		reason[PO_REASON_LEN];
-	StringInfoData detail;
-	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
-
-	snprintf(reason, sizeof(reason), "PgBouncer %s %s", p->seen.name, what);
-	initStringInfo(&detail);
-	appendStringInfoChar(&detail, '{');
-	po_events_json_string(&detail, "pooler", p->seen.name);
-	po_events_json_string(&detail, "state", po_pooler_table_state_name(p->seen.state));
-	if (p->seen.error[0] != '\0')
-		po_events_json_string(&detail, "error", p->seen.error);
-	appendStringInfoChar(&detail, '}');
-	told.detail = detail.data;
-	told.log_detail = p->seen.error[0] == '\0' ? NULL : p->seen.error;
-	po_events_tell(&told);
-}
-
-/* An alert once, and once that it is over. */
-static void
-tell_state(PoVisitedPooler *p, int64 ticks)
-{
-	static const PoAlarmLimit limit[PO_N_SEVERITIES] = {{.enabled = true, .threshold = 1}};
-
-	switch (po_alarm_step(&p->alarm, limit, p->seen.state == PO_POOLER_OK ? 0 : 1, ticks))
-	{
-		case PO_ALARM_NOTHING:
-		case PO_ALARM_ESCALATED:
-			break;
-		case PO_ALARM_RAISED:
-			tell(p, p->seen.state == PO_POOLER_UNREACHABLE ? "cannot be reached" :
-				 p->seen.state == PO_POOLER_REFUSED ? "refuses us" :
-				 "answers what is not understood");
-			break;
-		case PO_ALARM_CLEARED:
-			tell(p, "answers again");
-			break;
-	}
-}
-
-static void
 forget_pools(PoVisitedPooler *p)
 {
 	HASH_SEQ_STATUS status;
@@ -551,7 +508,6 @@ visit(int which)
 		p->due = ticks + Min((int64) po_guc_sample_interval * PO_US_PER_MS *
 							 VISIT_EVERY_SAMPLES, VISIT_RARELY_US);
 	}
-	tell_state(p, ticks);
 }
 
 /* ---------- showing ---------- */

@@ -36,6 +36,39 @@ po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, i
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
+int
+po_pooler_table_poolers(PoPoolerSeen *to)
+{
+	const PoPoolers *table = &po_shared->poolers;
+	int			n;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	n = table->n_poolers;
+	memcpy(to, table->pooler, n * sizeof(PoPoolerSeen));
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+	return n;
+}
+
+int
+po_pooler_table_waits(PoPoolWait *to, int max)
+{
+	int			n = 0;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	for (int i = 0; i < po_shared->poolers.n_seen && n < max; i++)
+	{
+		const PoPoolerPool *p = &po_pools[i].pool;
+		double		first_ms = p->maxwait * 1000.0 + p->maxwait_us / 1000.0;
+
+		if (po_pools[i].tenant < 0 || p->cl_waiting <= 0)
+			continue;
+		to[n].tenant = po_pools[i].tenant;
+		to[n++].wait_ms = Max(first_ms, po_pools[i].rates.wait_ms);
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+	return n;
+}
+
 static int
 add_up(int sum, int64 n)
 {

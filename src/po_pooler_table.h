@@ -18,6 +18,19 @@ extern void po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 extern void po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers,
 								 PoPoolSeen *pools, int *n_pools);
 
+/* The poolers alone; to has room for PO_POOLER_MOST.  How many. */
+extern int	po_pooler_table_poolers(PoPoolerSeen *to);
+
+/* Pools of tenants whose clients wait: for so long the first of them, or, if that is more,
+ * on average. */
+typedef struct PoPoolWait
+{
+	int			tenant;
+	double		wait_ms;
+} PoPoolWait;
+
+extern int	po_pooler_table_waits(PoPoolWait *to, int max);
+
 /* What poolers say of a tenant's clients, in all its pools. */
 typedef struct PoPoolerDemand
 {

@@ -643,7 +643,7 @@ put_event(Row *row, const PoEvent *event, const char *my_tenant)
 	if (my_tenant != NULL && strcmp(event->tenant, my_tenant) != 0)
 		return;
 	add_time(row, event->at);
-	add_text(row, po_events_kind_name(event->kind));
+	add_text(row, po_event_kind_name(event->kind));
 	add_text(row, event->tenant[0] == '\0' ? NULL : event->tenant);
 	add(row, Int32GetDatum(event->pid), event->pid == 0 || hide);
 	add_text(row, event->reason);

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "po_act.h"
+#include "po_alert.h"
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_reclaim.h"
@@ -121,23 +122,6 @@ is_ordered(int slot)
 /* ---------- leaks ---------- */
 
 static void
-tell_breaker(const PoTenant *tenant, PoBreakerEvent event)
-{
-	char		reason[PO_REASON_LEN];
-	PoTold		told = {.kind = PO_EVENT_ALERT, .tenant = tenant->name, .reason = reason};
-
-	if (event == PO_BREAKER_NOTHING)
-		return;
-	if (event == PO_BREAKER_OPENED)
-		snprintf(reason, sizeof(reason), "ending sessions has not lowered their number "
-				 "(%d now): leaks of this tenant are left alone for %d s", tenant->used,
-				 (int) (PO_BREAKER_OPEN_US / PO_US_PER_S));
-	else
-		snprintf(reason, sizeof(reason), "leaked sessions are ended again");
-	po_events_tell(&told);
-}
-
-static void
 end_leak(PoCandidate *c, const char *reason, const char *detail)
 {
 	int			tenant = po_slots[c->slot].tenant;
@@ -147,7 +131,8 @@ end_leak(PoCandidate *c, const char *reason, const char *detail)
 
 	if (is_ordered(c->slot) || !po_registry_copy_tenant(tenant, &copy))
 		return;
-	tell_breaker(&copy, po_stats_breaker_check(tenant, now, copy.used + copy.exempt));
+	if (po_stats_breaker_check(tenant, now, copy.used + copy.exempt) != PO_BREAKER_NOTHING)
+		po_alert_note_breaker(tenant);
 	if (!po_stats_breaker_allows(tenant, now))
 		publish(c->slot, class, PO_VERDICT_BREAKER_OPEN);
 	else if (order_end(c->slot, &c->seen, class, false, reason, detail))

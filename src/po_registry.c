@@ -626,6 +626,8 @@ po_registry_enter(int slot_index, const char *tenant_name, PoTicket *ticket)
 		registry()->overflow_logged = true;
 	}
 	resolve_tenant(t);
+	ticket->is_new = t->last_used == 0 && t != &po_tenants[PO_TENANT_OTHER];
+	t->last_used = now;
 	slot->tenant = (int) (t - po_tenants);
 	if (slot->exempt != PO_EXEMPT_NO)
 	{

@@ -28,6 +28,7 @@ typedef struct PoTicket
 	int			tenant;
 	char		tenant_name[PO_NAME_LEN];	/* "(other)" when it did not fit */
 	bool		overflowed;		/* first login that found max_tenants reached */
+	bool		is_new;			/* first login of its tenant */
 } PoTicket;
 
 /*

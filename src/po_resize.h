@@ -7,7 +7,6 @@
 
 #include "utils/hsearch.h"
 
-#include "model/po_alarm.h"
 #include "po_console.h"
 
 typedef struct PoPoolKey
@@ -64,7 +63,6 @@ typedef struct PoVisitedPooler
 	uint64		visit;			/* counts them */
 	int64		due;			/* monotonic us */
 	int64		backoff_us;		/* 0 = all is well */
-	PoAlarm		alarm;			/* that it does not answer */
 	HTAB	   *pools;
 	HTAB	   *databases;
 	HTAB	   *users;

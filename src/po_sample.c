@@ -214,6 +214,60 @@ add_proclock(const PROCLOCK *proclock, PoHoldings *holdings)
 		holdings->advisory_locks++;
 }
 
+/* Sessions of ours that wait for this lock, whose partition is locked. */
+static void
+add_blocked(const LOCK *lock, PoHarm *harm, int *blocked, int max)
+{
+	for (int i = 0; i < po_shared->n_slots && harm->n_blocked < max; i++)
+	{
+		uint32		phase = pg_atomic_read_u32(&po_slots[i].phase);
+		const volatile PGPROC *proc;
+
+		if (phase != PO_SLOT_ADMITTED && phase != PO_SLOT_EXEMPT)
+			continue;
+		proc = GetPGProcByNumber(po_slots[i].procno);
+		if (proc->waitLock == lock && proc->pid != 0)
+			blocked[harm->n_blocked++] = proc->pid;
+	}
+}
+
+void
+po_sample_harm(int procno, int pid, PoHarm *harm, int *blocked, int max)
+{
+	volatile PGPROC *proc = GetPGProcByNumber(procno);
+	TransactionId next = ReadNextTransactionId();
+	TransactionId held[2];
+
+	memset(harm, 0, sizeof(*harm));
+	for (int i = 0; i < NUM_LOCK_PARTITIONS; i++)
+	{
+		LWLock	   *partition = LockHashPartitionLockByIndex(i);
+		PROCLOCK   *proclock;
+
+		LWLockAcquire(partition, LW_SHARED);
+		po_compat_foreach_proclock(proclock, (PGPROC *) proc, i)
+		{
+			const LOCK *lock = proclock->tag.myLock;
+			int			waiting = lock->nRequested - lock->nGranted;
+
+			if (proclock->holdMask == 0 || waiting <= 0)
+				continue;
+			harm->waiting_behind += waiting;
+			add_blocked(lock, harm, blocked, max);
+		}
+		LWLockRelease(partition);
+	}
+	/* What it writes is as good as what it reads: snapshots of others begin at its xid. */
+	held[0] = proc->xmin;
+	held[1] = proc->xid;
+	for (int i = 0; i < lengthof(held); i++)
+	{
+		if (TransactionIdIsNormal(held[i]))
+			harm->horizon_age = Max(harm->horizon_age, (int64) (int32) (next - held[i]));
+	}
+	harm->valid = proc->pid == pid;
+}
+
 void
 po_sample_holdings(int procno, int pid, PoHoldings *holdings)
 {

@@ -75,4 +75,15 @@ extern int	po_sample_authenticating(void);
 /* Takes each lock manager partition's lock for a moment, shared. */
 extern void po_sample_holdings(int procno, int pid, PoHoldings *holdings);
 
+/* What a session does to others, at the same price. */
+typedef struct PoHarm
+{
+	bool		valid;			/* the PGPROC is still that of pid */
+	int			waiting_behind;
+	int			n_blocked;		/* of those as many as there is room for, by pid */
+	int64		horizon_age;	/* transactions since the oldest that vacuum keeps for it */
+} PoHarm;
+
+extern void po_sample_harm(int procno, int pid, PoHarm *harm, int *blocked, int max);
+
 #endif							/* PO_SAMPLE_H */

@@ -48,6 +48,7 @@
 #include "po_sharing.h"
 #include "po_state.h"
 #include "po_stats.h"
+#include "po_summary.h"
 #include "po_worker.h"
 
 #define RESTART_AFTER_S		1
@@ -63,7 +64,6 @@
 #define N_GROUPS			1024
 #define GROUP_WINDOWS		8
 #define GROUP_WINDOW_PASSES 50
-#define GROUP_ALERT			0.96	/* five windows in a row */
 
 typedef struct SessionGroup
 {
@@ -72,7 +72,6 @@ typedef struct SessionGroup
 	int			count;			/* in the window that is open */
 	int			tenant;
 	double		probability;
-	bool		alerted;
 } SessionGroup;
 
 /* A tenant's policy as of a generation. */
@@ -320,6 +319,9 @@ look_at(int slot)
 		po_history_rings_touch(tenant);
 	if (seen.state != PO_STATE_IDLE && seen.state != PO_STATE_UNKNOWN)
 		count_busy(slot, tenant, &seen);
+	if (seen.state == PO_STATE_IDLE_IN_TRANSACTION ||
+		seen.state == PO_STATE_ABORTED_IN_TRANSACTION)
+		po_alert_note_idler(slot, tenant, w->state_before + ticks - w->state_seen_at);
 	judge(slot, tenant, w, &seen);
 	/* A busy session is counted in every sample. */
 	if (seen.state != PO_STATE_IDLE)
@@ -351,6 +353,7 @@ step_collect(void)
 	notice_changes();
 	for (int i = 0; i < n_touched; i++)
 		tally[touched[i]].active = tally[touched[i]].idle_in_transaction = 0;
+	po_alert_begin_pass();
 	n_touched = 0;
 	n_candidates = 0;
 	n_changed = po_sample_changed(glances, po_shared->n_slots, ticks, changed);
@@ -396,7 +399,11 @@ step_account(void)
 		observe_quiet(tick);
 		for (int i = 0; i < n_touched; i++)
 		{
-			po_stats_observe(&tally[touched[i]], watched, dt_us, tick);
+			const PoObservation *o = &tally[touched[i]];
+
+			po_stats_observe(o, watched, dt_us, tick);
+			po_summary_note_busy(o->tenant, o->active + o->idle_in_transaction, dt_us);
+			po_alert_note_busy(o->tenant, o->active + o->idle_in_transaction, ticks, dt_us);
 			was_busy[i] = touched[i];
 		}
 		n_was_busy = n_touched;
@@ -492,35 +499,6 @@ group_of(int slot, int64 window)
 }
 
 static void
-tell_growth(SessionGroup *g, const PoSlot *slot)
-{
-	PoTenant	tenant;
-	char		reason[PO_REASON_LEN];
-	StringInfoData detail;
-	PoTold		told = {.kind = PO_EVENT_ALERT, .reason = reason};
-
-	if (g->probability < GROUP_ALERT)
-	{
-		g->alerted = false;
-		return;
-	}
-	if (g->alerted || !po_registry_copy_tenant(slot->tenant, &tenant))
-		return;
-	g->alerted = true;
-	snprintf(reason, sizeof(reason), "growth: one application opens sessions that are not "
-			 "reused, %d by now (probability of a leak %.2f)", g->counts[GROUP_WINDOWS - 1],
-			 g->probability);
-	initStringInfo(&detail);
-	appendStringInfoChar(&detail, '{');
-	po_events_json_string(&detail, "application", slot->application);
-	po_events_json_string(&detail, "address", slot->address);
-	appendStringInfoChar(&detail, '}');
-	told.tenant = tenant.name;
-	told.detail = told.log_detail = detail.data;
-	po_events_tell(&told);
-}
-
-static void
 close_windows(void)
 {
 	/* Linear probing has no holes: rebuild with those that are still in use. */
@@ -545,6 +523,15 @@ close_windows(void)
 }
 
 static void
+note_growth(int slot, const SessionGroup *g)
+{
+	int			tenant = *(volatile int *) &po_slots[slot].tenant;
+
+	if (tenant >= 0)
+		po_alert_note_growth(tenant, slot, g->probability, g->counts[GROUP_WINDOWS - 1]);
+}
+
+static void
 step_groups(void)
 {
 	int64		window = Max((int64) po_guc_sample_interval * PO_US_PER_MS *
@@ -561,13 +548,15 @@ step_groups(void)
 			g->count++;
 	}
 	close_windows();
+	po_alert_begin_growth();
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
 		SessionGroup *g = group_of(i, window);
 
 		if (g == NULL)
 			continue;
-		tell_growth(g, &po_slots[i]);
+		if (g->probability > 0)
+			note_growth(i, g);
 		if (g->probability > po_watches[i].growth_probability)
 			glances[i].quiet_until = 0;
 		po_watches[i].growth_probability = g->probability;
@@ -589,6 +578,9 @@ step_clients(void)
 		return;
 	clients_due = ticks + CLIENTS_EVERY_US;
 	po_client_table_flush(ticks);
+step_summary(void)
+{
+	po_summary_round(ticks);
 }
 
 static void
@@ -656,11 +648,24 @@ run_step(const char *name, void (*step) (void))
 	MemoryContextReset(round_context);
 }
 
+/* Samples that were due before this one and not taken, also by a sampler that has ended. */
+static int64
+count_missed(int64 interval)
+{
+	int64		due = last_tick != 0 ? next_tick :
+		(int64) pg_atomic_read_u64(&po_shared->last_pass) + interval;
+
+	if (due == interval || ticks - due < interval)
+		return 0;
+	return (ticks - due) / interval;
+}
+
 /* How long a sample stands for, and whether any was missed before it. */
 static void
 begin_round(void)
 {
 	int64		interval = (int64) po_guc_sample_interval * PO_US_PER_MS;
+	int64		missed;
 
 	now = GetCurrentTimestamp();
 	/* Last: a pause in between then makes nobody look idle for longer. */
@@ -669,9 +674,10 @@ begin_round(void)
 	if (!is_tick)
 		return;
 	dt_us = last_tick == 0 ? interval : Min(ticks - last_tick, 10 * interval);
-	if (last_tick != 0 && ticks - next_tick >= interval)
-		pg_atomic_fetch_add_u64(&po_shared->missed_samples,
-								(ticks - next_tick) / interval);
+	missed = count_missed(interval);
+	if (missed > 0)
+		pg_atomic_fetch_add_u64(&po_shared->missed_samples, missed);
+	po_alert_note_sample(ticks, missed);
 	watched = (TimestampTz) pg_atomic_add_fetch_u64(&po_shared->watched, dt_us);
 	last_tick = ticks;
 	next_tick = Max(next_tick + interval, ticks + interval / 2);
@@ -704,6 +710,7 @@ run_round(void)
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
 	run_step("clients", step_clients);
+	run_step("summary", step_summary);
 	run_step("keeper", step_keeper);
 	run_step("pooler", step_pooler);
 	run_step("state", step_state);

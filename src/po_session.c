@@ -51,6 +51,8 @@ static emit_log_hook_type prev_emit_log_hook = NULL;
 
 /* Set while this backend is a session that we know. */
 static PoSlot *my_slot = NULL;
+static char my_tenant_name[PO_NAME_LEN];
+static int64 admitted_at = 0;	/* monotonic us; 0 = not yet */
 
 /* Of the login that is not over yet. */
 static int64 queued_us = 0;
@@ -197,6 +199,78 @@ identify(const Port *port, PoSlot *slot, char *tenant_name)
 	return true;
 }
 
+/* ---------- telling of sessions ---------- */
+
+/* Who it is, as the beginning of a JSON object. */
+static void
+identity_detail(StringInfo detail)
+{
+	initStringInfo(detail);
+	appendStringInfoChar(detail, '{');
+	po_events_json_string(detail, "role", my_slot->role);
+	po_events_json_string(detail, "database", my_slot->database);
+	po_events_json_string(detail, "application", my_slot->application);
+	po_events_json_string(detail, "address", my_slot->address);
+}
+
+static void
+tell_login(PoEventKind kind, const char *reason)
+{
+	StringInfoData detail;
+
+	identity_detail(&detail);
+	appendStringInfoChar(&detail, '}');
+	po_events_add(kind, my_tenant_name, MyProcPid, reason, detail.data);
+	pfree(detail.data);
+}
+
+static void
+tell_tenant(const PoTicket *ticket)
+{
+	(void) ticket;
+	tell_login(PO_EVENT_TENANT, "first login of this tenant");
+}
+
+static void
+tell_connect(const PoTicket *ticket)
+{
+	(void) ticket;
+	tell_login(PO_EVENT_CONNECT, "connected");
+}
+
+static void
+tell_disconnect(void)
+{
+	StringInfoData detail;
+	char		reason[PO_REASON_LEN];
+	double		seconds = (double) (po_shmem_monotonic_us() - admitted_at) / PO_US_PER_S;
+
+	snprintf(reason, sizeof(reason), "disconnected after %.1f s and " UINT64_FORMAT
+			 " transactions", seconds, pg_atomic_read_u64(&my_slot->account.transactions));
+	identity_detail(&detail);
+	appendStringInfo(&detail, ", \"duration_ms\": %.0f, \"transactions\": " UINT64_FORMAT "}",
+					 seconds * 1000, pg_atomic_read_u64(&my_slot->account.transactions));
+	po_events_add(PO_EVENT_DISCONNECT, my_tenant_name, MyProcPid, reason, detail.data);
+	pfree(detail.data);
+}
+
+/* At the end of a transaction, where nothing may fail: no memory is taken. */
+static void
+tell_error(int sqlstate)
+{
+	char		reason[PO_REASON_LEN];
+	char		detail[64];
+
+	if (sqlstate == 0)
+		strlcpy(reason, "transaction ended by an error", sizeof(reason));
+	else
+		snprintf(reason, sizeof(reason), "transaction ended by SQLSTATE %s",
+				 unpack_sql_state(sqlstate));
+	snprintf(detail, sizeof(detail), "{\"sqlstate\": \"%s\"}",
+			 sqlstate == 0 ? "" : unpack_sql_state(sqlstate));
+	po_events_add(PO_EVENT_ERROR, my_tenant_name, MyProcPid, reason, detail);
+}
+
 /* ---------- leaving ---------- */
 
 /* The session ends because it was ordered to: tell why. */
@@ -241,11 +315,18 @@ account_exit(int code, Datum arg)
 	po_stats_merge(slot);
 	if (my_slot->tenant < 0)
 		return;
+	if (admitted_at != 0 && po_events_want(PO_EVENT_DISCONNECT))
+		tell_disconnect();
 	if (po_act_was_ordered())
 		report_end(my_slot->tenant);
 	else if (login_failed())
+	{
 		po_stats_note_error(my_slot->tenant, "login refused by the server after admission",
 							GetCurrentTimestamp());
+		if (po_events_want(PO_EVENT_ERROR))
+			po_events_add(PO_EVENT_ERROR, my_tenant_name, MyProcPid,
+						  "login refused by the server after admission", "");
+	}
 }
 
 /* Registered before account_exit and so called after it, even if that fails. */
@@ -548,8 +629,11 @@ login(const Port *port)
 	po_stats_begin(slot);
 	po_act_install_handler(my_slot);
 	po_registry_enter(slot, tenant_name, &ticket);
+	strlcpy(my_tenant_name, ticket.tenant_name, sizeof(my_tenant_name));
 	if (ticket.overflowed)
 		tell(log_first_overflow, &ticket);
+	if (ticket.is_new && po_events_want(PO_EVENT_TENANT))
+		tell(tell_tenant, &ticket);
 	switch (ticket.entry)
 	{
 		case PO_ENTRY_ADMITTED:
@@ -564,6 +648,9 @@ login(const Port *port)
 			refuse(&ticket, 0);
 			break;
 	}
+	admitted_at = po_shmem_monotonic_us();
+	if (po_events_want(PO_EVENT_CONNECT))
+		tell(tell_connect, &ticket);
 }
 
 static void
@@ -612,8 +699,11 @@ account_error(TimestampTz at)
 	bool		is_error = !user_rollback && !proc_exit_inprogress &&
 		(pending_sqlstate != 0 || !po_compat_errors_are_logged());
 
-	if (is_error)
-		po_stats_error(&my_slot->account, pending_sqlstate, at);
+	if (!is_error)
+		return;
+	po_stats_error(&my_slot->account, pending_sqlstate, at);
+	if (po_events_want(PO_EVENT_ERROR))
+		tell_error(pending_sqlstate);
 }
 
 /* Has the wall clock been set since this was last asked? */

@@ -259,10 +259,16 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u64(&s->watched, (uint64) GetCurrentTimestamp());
 	pg_atomic_init_u64(&s->last_pass, 0);
 	pg_atomic_init_u64(&s->worker_errors, 0);
+	pg_atomic_init_u32(&s->keeper_reads, 1);
 	pg_atomic_init_u32(&s->keeper_pid, 0);
 	pg_atomic_init_u32(&s->pooler_pid, 0);
 	pg_atomic_init_u64(&s->changes_applied, 0);
 	pg_atomic_init_u32(&s->extension_found, 0);
+	for (int i = 0; i < PO_N_EVENT_KINDS; i++)
+	{
+		pg_atomic_init_u64(&s->notify_rate[i].taken, 0);
+		pg_atomic_init_u64(&s->notify_rate[i].suppressed, 0);
+	}
 	/* One change is pending from the start: the table has not been read. */
 	pg_atomic_init_u64(&s->changes_requested, 1);
 }

@@ -31,7 +31,9 @@
 #include "storage/lwlock.h"
 
 #include "model/po_alert_rule.h"
+#include "model/po_baseline.h"
 #include "model/po_brake.h"
+#include "model/po_event_kind.h"
 #include "model/po_histogram.h"
 #include "model/po_history.h"
 #include "model/po_instances.h"
@@ -361,6 +363,7 @@ typedef struct PoTenantStats
 	PoSizingInput input;		/* that it rests on */
 	PoBreaker	breaker;
 	PoStatsTold told;
+	PoBaseline	usual;			/* of how many are busy, for the alert "anomaly" */
 } PoTenantStats;
 
 /* Of all tenants, since the server started.  PO_LOCK_STATS */
@@ -428,22 +431,11 @@ typedef struct PoHistoryMember
 
 /* ---------- events ---------- */
 
-typedef enum PoEventKind
-{
-	PO_EVENT_REJECT,
-	PO_EVENT_WOULD_REJECT,
-	PO_EVENT_TERMINATE,
-	PO_EVENT_WOULD_TERMINATE,
-	PO_EVENT_ALERT,
-	PO_EVENT_POLICY,
-	PO_EVENT_RESIZE,
-	PO_EVENT_WOULD_RESIZE
-} PoEventKind;
-
 typedef struct PoEvent
 {
 	TimestampTz at;
 	PoEventKind kind;
+	bool		notify;			/* listeners are to hear of it */
 	int			pid;			/* 0 = none */
 	char		tenant[PO_NAME_LEN];
 	char		reason[PO_REASON_LEN];
@@ -455,10 +447,21 @@ typedef struct PoEvent
 #define PO_RING_OTHERS	1
 #define PO_N_RINGS		2
 
+/* PO_LOCK_EVENTS */
 typedef struct PoRing
 {
-	uint64		written;		/* PO_LOCK_EVENTS */
+	uint64		written;
+	uint64		to_notify;		/* number after the last that listeners are to hear of */
+	uint64		notified;		/* those before were; by the keeper */
+	uint64		lost;			/* overwritten before they were */
 } PoRing;
+
+/* How many of a kind listeners heard of in this minute; written by whoever adds one. */
+typedef struct PoNotifyRate
+{
+	pg_atomic_uint64 taken;		/* minute of the monotonic clock << 32 | how many */
+	pg_atomic_uint64 suppressed;	/* for the rate, until the keeper tells so */
+} PoNotifyRate;
 
 /* ---------- alerts ---------- */
 
@@ -641,6 +644,7 @@ typedef struct PoShared
 	pg_atomic_uint64 watched;	/* us that samples stand for; begins with the wall clock */
 	pg_atomic_uint64 last_pass; /* start of the last look at all, monotonic us; 0 = none */
 	pg_atomic_uint64 worker_errors;
+	pg_atomic_uint32 keeper_reads;	/* is the keeper to read tables, or only to notify? */
 
 	/* Written by the keeper */
 	pg_atomic_uint32 keeper_pid;
@@ -659,6 +663,7 @@ typedef struct PoShared
 
 	PoRate		rate;			/* of terminations.  PO_LOCK_STATS */
 	PoRing		ring[PO_N_RINGS];	/* PO_LOCK_EVENTS */
+	PoNotifyRate notify_rate[PO_N_EVENT_KINDS];	/* atomics */
 	PoRegistry	registry;		/* PO_LOCK_ADMISSION */
 	PoPoolers	poolers;		/* PO_LOCK_POOLERS */
 	PoStatsTotal total;			/* PO_LOCK_STATS */

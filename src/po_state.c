@@ -8,7 +8,8 @@
  * by the postmaster last of all at a clean stop, and stays when it has been read, so that a crash
  * loses a minute.
  *
- *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., CRC-32C
+ *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., alerts raised and
+ *		told ..., rules of alerts ..., CRC-32C
  *
  * How that is packed, and everything that believes what was read, is in po_packing.h.
  */
@@ -24,6 +25,7 @@
 #include "storage/ipc.h"
 
 #include "model/po_packing.h"
+#include "po_alert_table.h"
 #include "po_inject.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
@@ -46,10 +48,18 @@ typedef union PackedStats
 	uint64		word[PO_PACKING_WORDS(sizeof(PoTenantStats))];
 } PackedStats;
 
+typedef union PackedAlert
+{
+	PoAlertSaved s;
+	uint64		word[PO_PACKING_WORDS(sizeof(PoAlertSaved))];
+} PackedAlert;
+
 static void
 fill_header(PoPackingHeader *header)
 {
 	po_packing_header(header, sizeof(PoTenant), sizeof(PoTenantStats), sizeof(PoPolicy));
+	header->alert_size = sizeof(PoAlertSaved);
+	header->rule_size = sizeof(PoAlertRule);
 }
 
 /* ---------- writing ---------- */
@@ -82,8 +92,75 @@ put_packed(PoStream *s, const uint64 *word, int n)
 	put(s, packed, used * sizeof(uint64));
 }
 
+/* What is written besides tenants; in memory of the caller. */
+typedef struct Copies
+{
+	PoPolicy   *policies;
+	int			n_policies;
+	PoAlertSaved *alerts;
+	int			n_alerts;
+	PoAlertRule *rules;
+	int			n_rules;
+} Copies;
+
+static void *
+allocate_copy(Size n, Size size)
+{
+	return MemoryContextAllocHuge(CurrentMemoryContext, mul_size(Max(n, 1), size));
+}
+
 static void
-write_all(PoStream *s, const PoPolicy *policies, int n_policies)
+copy_all(Copies *c)
+{
+	PoTenant	tenant;
+
+	c->policies = allocate_copy(po_shared->n_policies, sizeof(PoPolicy));
+	c->n_policies = po_registry_copy_policies(c->policies, po_shared->n_policies);
+	c->alerts = allocate_copy(po_shared->n_alerts + po_shared->n_alert_entries,
+							  sizeof(PoAlertSaved));
+	c->n_alerts = po_alert_table_save(c->alerts);
+	for (int i = 0; i < c->n_alerts; i++)
+	{
+		const PoAlertRecord *r = &c->alerts[i].entry.record;
+
+		/* Places differ after a restart: a tenant is known by its name. */
+		if (r->tenant >= 0 && po_registry_copy_tenant(r->tenant, &tenant) &&
+			tenant.hash == r->subject)
+			strlcpy(c->alerts[i].tenant, tenant.name, PO_NAME_LEN);
+	}
+	c->rules = allocate_copy(po_shared->n_alert_rules, sizeof(PoAlertRule));
+	/* As long as they have not been read there are none to speak of. */
+	if (po_alert_table_copy_rules(c->rules, &c->n_rules) == 0)
+		c->n_rules = 0;
+}
+
+static void
+free_copies(Copies *c)
+{
+	pfree(c->policies);
+	pfree(c->alerts);
+	pfree(c->rules);
+}
+
+static void
+write_copies(PoStream *s, const Copies *c)
+{
+	PackedAlert alert;
+
+	for (int i = 0; i < c->n_policies && s->error == 0; i++)
+		put(s, &c->policies[i], sizeof(PoPolicy));
+	for (int i = 0; i < c->n_alerts && s->error == 0; i++)
+	{
+		memset(&alert, 0, sizeof(alert));
+		alert.s = c->alerts[i];
+		put_packed(s, alert.word, lengthof(alert.word));
+	}
+	for (int i = 0; i < c->n_rules && s->error == 0; i++)
+		put(s, &c->rules[i], sizeof(PoAlertRule));
+}
+
+static void
+write_all(PoStream *s, const Copies *c)
 {
 	PoPackingHeader header;
 	PoRegistry	totals;
@@ -94,7 +171,9 @@ write_all(PoStream *s, const PoPolicy *policies, int n_policies)
 	po_registry_copy_totals(&totals);
 	fill_header(&header);
 	header.n_tenants = totals.n_tenants;
-	header.n_policies = n_policies;
+	header.n_policies = c->n_policies;
+	header.n_alerts = c->n_alerts;
+	header.n_rules = c->n_rules;
 	put(s, &header, sizeof(header));
 	for (int i = 0; i < totals.n_tenants && s->error == 0; i++)
 	{
@@ -106,8 +185,7 @@ write_all(PoStream *s, const PoPolicy *policies, int n_policies)
 		put_packed(s, tenant.word, lengthof(tenant.word));
 		put_packed(s, stats.word, lengthof(stats.word));
 	}
-	for (int i = 0; i < n_policies && s->error == 0; i++)
-		put(s, &policies[i], sizeof(PoPolicy));
+	write_copies(s, c);
 	crc = s->crc;
 	FIN_CRC32C(crc);
 	put(s, &crc, sizeof(crc));
@@ -130,22 +208,21 @@ bool
 po_state_write(void)
 {
 	PoStream	s;
-	/* Before the file is open: nothing would close it after an error. */
-	Size		size = mul_size(po_shared->n_policies, sizeof(PoPolicy));
-	PoPolicy   *policies = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	int			n_policies = po_registry_copy_policies(policies, po_shared->n_policies);
+	Copies		copies;
 
+	/* Before the file is open: nothing would close it after an error. */
+	copy_all(&copies);
 	po_inject("state_write");
 	INIT_CRC32C(s.crc);
 	s.file = AllocateFile(STATE_TMP_FILE, PG_BINARY_W);
 	s.error = s.file == NULL ? errno : 0;
 	if (s.file != NULL)
 	{
-		write_all(&s, policies, n_policies);
+		write_all(&s, &copies);
 		if (FreeFile(s.file) != 0 && s.error == 0)
 			s.error = errno;
 	}
-	pfree(policies);
+	free_copies(&copies);
 	if (s.error == 0 && put_in_place())
 		return true;
 	if (s.error != 0)
@@ -171,6 +248,8 @@ typedef struct StateFile
 	PackedTenant *tenants;
 	PackedStats *stats;
 	PoPolicy   *policies;
+	PackedAlert *alerts;
+	PoAlertRule *rules;
 } StateFile;
 
 static const char too_short[] = "it is too short";
@@ -195,6 +274,10 @@ free_state(StateFile *state)
 		pfree(state->stats);
 	if (state->policies != NULL)
 		pfree(state->policies);
+	if (state->alerts != NULL)
+		pfree(state->alerts);
+	if (state->rules != NULL)
+		pfree(state->rules);
 }
 
 static const char *
@@ -267,7 +350,10 @@ read_all(FILE *file, StateFile *state)
 	state->tenants = allocate(h->n_tenants, sizeof(PackedTenant));
 	state->stats = allocate(h->n_tenants, sizeof(PackedStats));
 	state->policies = allocate(h->n_policies, sizeof(PoPolicy));
-	if (state->tenants == NULL || state->stats == NULL || state->policies == NULL)
+	state->alerts = allocate(h->n_alerts, sizeof(PackedAlert));
+	state->rules = allocate(h->n_rules, sizeof(PoAlertRule));
+	if (state->tenants == NULL || state->stats == NULL || state->policies == NULL ||
+		state->alerts == NULL || state->rules == NULL)
 		return no_memory;
 	for (uint32 i = 0; i < h->n_tenants; i++)
 	{
@@ -276,6 +362,13 @@ read_all(FILE *file, StateFile *state)
 			return too_short;
 	}
 	if (!po_packing_read(in, state->policies, h->n_policies * sizeof(PoPolicy)))
+		return too_short;
+	for (uint32_t i = 0; i < h->n_alerts; i++)
+	{
+		if (!po_packing_unpack(in, state->alerts[i].word, lengthof(state->alerts[i].word)))
+			return too_short;
+	}
+	if (!po_packing_read(in, state->rules, h->n_rules * sizeof(PoAlertRule)))
 		return too_short;
 	return NULL;
 }
@@ -300,6 +393,43 @@ restore_policies(PoPolicy *policies, int n)
 	(void) po_registry_publish(policies, n_sound,
 							   pg_atomic_read_u64(&po_shared->changes_requested), &published);
 	po_policy_row_tell_published(&published);
+}
+
+/* The rules that are sound, to the front of the array; then the alerts. */
+static void
+restore_alerts(StateFile *state)
+{
+	int			n_rules = 0;
+	int			n = 0;
+	PoAlertSaved *alerts = allocate(state->header.n_alerts, sizeof(PoAlertSaved));
+
+	for (uint32 i = 0; i < state->header.n_rules; i++)
+	{
+		if (po_alert_rule_check(&state->rules[i], NULL))
+			state->rules[n_rules++] = state->rules[i];
+	}
+	/* Without any it is better to wait for the table than to believe so. */
+	if (n_rules > 0)
+		(void) po_alert_table_put_rules(state->rules, n_rules);
+	for (uint32 i = 0; alerts != NULL && i < state->header.n_alerts; i++)
+	{
+		PoAlertSaved *saved = &state->alerts[i].s;
+		PoAlertRecord *r = &saved->entry.record;
+		PoTenantGlance g;
+
+		saved->tenant[PO_NAME_LEN - 1] = '\0';
+		if (r->tenant >= 0)
+		{
+			r->tenant = po_registry_find_tenant(saved->tenant);
+			if (!po_registry_glance(r->tenant, &g))
+				continue;
+			r->subject = g.hash;
+		}
+		alerts[n++] = *saved;
+	}
+	po_alert_table_restore(alerts, n);
+	if (alerts != NULL)
+		pfree(alerts);
 }
 
 static void
@@ -328,6 +458,7 @@ restore(StateFile *state)
 				(errmsg("pool_optimizer.max_tenants is too small for %d tenants of file \"%s\"",
 						n_lost, STATE_FILE)));
 	restore_policies(state->policies, state->header.n_policies);
+	restore_alerts(state);
 }
 
 static void

@@ -657,14 +657,36 @@ po_stats_recommended_size(int tenant)
 }
 
 void
-po_stats_copy_waits(int tenant, uint64 *n_waits, double *waited_us)
+po_stats_copy_counts(int tenant, PoTenantCounts *counts)
 {
 	const PoTenantStats *t = &po_tenant_stats[tenant];
+	int64		ticks = po_shmem_monotonic_us();
 
 	lock_stats();
-	*n_waits = t->n_waits;
-	*waited_us = t->waited_us;
+	counts->transactions = t->transactions;
+	counts->xact_errors = t->xact_errors;
+	counts->terminated = t->terminated;
+	counts->service_us = t->service_us;
+	counts->n_waits = t->n_waits;
+	counts->waited_us = t->waited_us;
+	counts->recommended_size = t->recommendation.size;
+	counts->breaker_open = !po_breaker_allows(&t->breaker, ticks);
 	unlock_stats();
+}
+
+double
+po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, double *usual)
+{
+	PoBaseline *b = &po_tenant_stats[tenant].usual;
+	double		deviations;
+
+	lock_stats();
+	*usual = b->mean;
+	deviations = po_baseline_deviations(b, quiet_pieces > 0 ? 0 : busy);
+	po_baseline_feed(b, busy, 1);
+	po_baseline_feed(b, 0, quiet_pieces);
+	unlock_stats();
+	return deviations;
 }
 
 void

@@ -83,6 +83,27 @@ extern void po_stats_copy(int tenant, PoTenantStats *stats);
 extern int	po_stats_recommended_size(int tenant);
 /* Logins that have left the queue so far, and how long they waited in all. */
 extern void po_stats_copy_waits(int tenant, uint64 *n_waits, double *waited_us);
+/* What has been counted so far; n_waits: logins that have left the queue. */
+typedef struct PoTenantCounts
+{
+	uint64		transactions;
+	uint64		xact_errors;
+	uint64		terminated;
+	double		service_us;
+	uint64		n_waits;
+	uint64		waited_us;
+	int			recommended_size;
+	bool		breaker_open;
+} PoTenantCounts;
+
+extern void po_stats_copy_counts(int tenant, PoTenantCounts *counts);
+
+/*
+ * So many were busy on average in a piece of time, and none in so many more after it.
+ * Returns by how many deviations the last of these is above what is usual (NaN = not
+ * known), and what is.
+ */
+extern double po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, double *usual);
 extern void po_stats_copy_gaps(int tenant, PoHistogram *gaps);
 extern void po_stats_restore(int tenant, const PoTenantStats *saved);
 

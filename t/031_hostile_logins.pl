@@ -548,7 +548,7 @@ ok(wait_until(sub {
 			AND (detail->>'sessions')::int <= 5}) == 1;
 	}), 'an alert says that it is connections that still authenticate');
 like(log_since($node, 0),
-	qr/LOG: .* of them still authenticating.*\n.*HINT: .*authentication_timeout/,
+	qr/LOG: .* of them still authenticating.*\n(?:.*DETAIL: .*\n)?.*HINT: .*authentication_timeout/,
 	'so does the log, with a hint');
 
 # They take the reserved slots as well: who is what is known after the password only.

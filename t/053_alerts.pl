@@ -270,9 +270,9 @@ ok(wait_until(sub {
 my $samples = $admin->value('SELECT samples FROM pool_stats_cluster');
 ok(wait_until(sub { $admin->value('SELECT samples FROM pool_stats_cluster') > $samples + 200 }), 'which works');
 is($admin->value(q{SELECT string_agg(id::text, ' ' ORDER BY id) FROM pool_alerts
-		WHERE alert <> 'refusals' AND alert <> 'waits'}),
+		WHERE alert ~ 'utilization'}),
 	$admin->value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM pool_alerts
-		WHERE id IN (@{[ join ', ', split / /, $before ]}) AND alert <> 'refusals' AND alert <> 'waits'"),
+		WHERE id IN (@{[ join ', ', split / /, $before ]}) AND alert ~ 'utilization'"),
 	'alerts stay those that were raised');
 is(told('cluster_utilization', 'raised'), '1', 'nothing is told twice');
 is($admin->value(q{SELECT count(DISTINCT id) = count(*) FROM pool_alerts_history}), 't',
@@ -318,9 +318,44 @@ foreach my $call (q{pool_set_alert('refusals')}, q{pool_drop_alert('refusals', i
 	is($app->sqlstate, '42501', "$call needs a grant");
 }
 
+# ---------- a restart ----------
+
+my $history = $admin->value(q{SELECT string_agg(id || ' ' || coalesce(tenant, '-') || ' ' || message, E'\n'
+	ORDER BY id) FROM pool_alerts_history WHERE cleared_at IS NOT NULL});
+my $id = $admin->value(q{SELECT id FROM pool_alerts WHERE alert = 'tenant_utilization'
+	AND tenant = 'r_app@postgres'});
+
+set_rules(q{SELECT pool_set_alert('tenant_utilization', 'critical', 'r_app@*', threshold => 0.95);});
+$node->restart;
+$admin = open_session($node, $super);
+ok(wait_until(sub { $admin->value("SELECT count(*) FROM pool_events WHERE kind = 'alert'
+			AND detail->>'state' = 'cleared' AND (detail->>'id')::bigint = $id") == 1 }),
+	'an alert that was raised before a restart is over after it, which is told');
+is($admin->value("SELECT cleared_at IS NOT NULL FROM pool_alerts_history WHERE id = $id"), 't',
+	'and in the history');
+foreach my $line (split /\n/, $history)
+{
+	my ($was, $tenant, $message) = split / /, $line, 3;
+
+	is($admin->value("SELECT coalesce(tenant, '-') || ' ' || message FROM pool_alerts_history
+		WHERE id = $was"), "$tenant $message", 'with what was there before');
+}
+like(log_since($node, 0), qr/alert rules are in force/, 'rules were told');
+# Before the keeper can have read the table: it must wait for it.
+$node->safe_psql('postgres', 'ALTER TABLE pool_alert_rules RENAME threshold TO was_threshold');
+$node->restart;
+$admin = open_session($node, $super);
+@app = app(10);
+raised_is('tenant_utilization', 'r_app@postgres', 'critical 1 0.95',
+	'the rules of before are in force although their table cannot be read');
+cmp_ok($admin->value("SELECT id FROM pool_alerts WHERE alert = 'tenant_utilization'"), '>', $id,
+	'a new alert has another number');
+$node->safe_psql('postgres', 'ALTER TABLE pool_alert_rules RENAME was_threshold TO threshold');
+
 # ---------- the table is damaged, the extension dropped ----------
 
-set_rules(q{SELECT pool_set_alert('tenant_utilization', s, threshold => 0.99)
+set_rules(q{SELECT pool_drop_alert('tenant_utilization', 'critical', 'r_app@*');
+	SELECT pool_set_alert('tenant_utilization', s, threshold => 0.99)
 	FROM unnest(ARRAY['warning', 'critical']) s;});
 raised_is('tenant_utilization', 'r_app@postgres', 'critical 1 0.99', 'a rule is in force');
 $node->safe_psql('postgres', 'ALTER TABLE pool_alert_rules RENAME threshold TO was_threshold');

@@ -299,6 +299,7 @@ sub new
 		state => 'login',		# login, ready, busy, closed
 		buffer => '',
 		rows => [],
+		notifications => [],	# payloads
 		error => undef,			# of the login, the statement, or the end
 		reached_ready => 0,
 		pid => undef,
@@ -396,6 +397,12 @@ sub take_message
 	}
 	elsif ($type eq 'E') { $self->{error} = parse_error($body); }
 	elsif ($type eq 'K') { $self->{pid} = unpack('N', $body); }
+	elsif ($type eq 'A')
+	{
+		my ($channel, $payload) = split /\0/, substr($body, 4), -1;
+
+		push @{ $self->{notifications} }, $payload;
+	}
 	elsif ($type eq 'D') { push @{ $self->{rows} }, parse_row($body); }
 	elsif ($type eq 'R' && unpack('N', $body) != 0) { die 'authentication other than trust'; }
 	return;
@@ -529,6 +536,15 @@ sub is_alive
 	$self->update;
 	return $self->{state} ne 'closed'
 	  && !(defined $self->{error} && $self->{error}{S} eq 'FATAL');
+}
+
+# Payloads that NOTIFY has brought since this was asked before.
+sub notifications
+{
+	my ($self) = @_;
+
+	$self->update;
+	return splice @{ $self->{notifications} };
 }
 
 sub error { my ($self) = @_; return $self->{error}; }

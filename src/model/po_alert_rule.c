@@ -38,12 +38,35 @@ typedef struct Kind
 static const Kind kinds[PO_N_ALERTS] = {
 	[PO_ALERT_CLUSTER_UTILIZATION] = {"cluster_utilization", true, false, SOURCE_SETTINGS,
 	{0, 0}, {10, 0}, 0.05, 30},
+	/* Minutes until it is full. */
+	[PO_ALERT_CLUSTER_EXHAUSTION] = {"cluster_exhaustion", false, true, SOURCE_TABLE,
+	{60, 15}, {60, 60}, 0.5, 60},
+	/* Share of the last minute's samples that were not taken. */
+	[PO_ALERT_SAMPLER_LATE] = {"sampler_late", true, false, SOURCE_TABLE,
+	{0.1, 0.5}, {0, 0}, 0.1, 60},
+	/* Seconds. */
+	[PO_ALERT_POOLER_UNREACHABLE] = {"pooler_unreachable", false, false, SOURCE_TABLE,
+	{0, NEVER}, {0, 0}, 0, 0},
 	[PO_ALERT_TENANT_UTILIZATION] = {"tenant_utilization", true, false, SOURCE_SETTINGS,
 	{0, 0}, {10, 10}, 0.05, 30},
+	[PO_ALERT_TENANT_EXHAUSTION] = {"tenant_exhaustion", false, true, SOURCE_TABLE,
+	{60, 15}, {60, 60}, 0.5, 60},
 	[PO_ALERT_REFUSALS] = {"refusals", false, false, SOURCE_TABLE,
 	{1, 30}, {0, 0}, 0, 60},
 	[PO_ALERT_WAITS] = {"waits", false, false, SOURCE_TARGET_WAIT,
-	{1, 10}, {0, 0}, 0.1, 60}
+	{1, 10}, {0, 0}, 0.1, 60},
+	/* Probability: five windows that grew in a row. */
+	[PO_ALERT_LEAK_GROWTH] = {"leak_growth", true, false, SOURCE_TABLE,
+	{0.96, NEVER}, {0, 0}, 0, 300},
+	/* Seconds, of sessions that do harm. */
+	[PO_ALERT_IDLE_IN_TRANSACTION] = {"idle_in_transaction", false, false, SOURCE_TABLE,
+	{60, 600}, {0, 0}, 0, 10},
+	/* 1 = so it is. */
+	[PO_ALERT_TERMINATIONS_NOT_HELPING] = {"terminations_not_helping", true, false,
+	SOURCE_TABLE, {1, NEVER}, {0, 0}, 0, 0},
+	/* Deviations above what is usual. */
+	[PO_ALERT_ANOMALY] = {"anomaly", false, false, SOURCE_TABLE,
+	{6, NEVER}, {30, 0}, 0.3, 60}
 };
 
 static const char *const severity_names[] = {"none", "warning", "critical"};

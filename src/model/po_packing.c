@@ -56,6 +56,13 @@ least_record(const PoPackingHeader *header)
 			PO_PACKING_BITMAP(PO_PACKING_WORDS(header->stats_size))) * sizeof(uint64_t);
 }
 
+/* May there be so many, of so many bytes at least? */
+static bool
+fits(uint32_t n, size_t least, size_t size)
+{
+	return n == 0 || (least > 0 && n <= size / least);
+}
+
 PoPackingError
 po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
 {
@@ -65,11 +72,16 @@ po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
 		return PO_PACKING_TOO_SHORT;
 	header->n_tenants = seen.n_tenants;
 	header->n_policies = seen.n_policies;
+	header->n_alerts = seen.n_alerts;
+	header->n_rules = seen.n_rules;
 	if (memcmp(&seen, header, sizeof(seen)) != 0)
 		return PO_PACKING_OTHER_VERSION;
 	/* Before memory is taken by what a damaged header says. */
-	if (seen.n_tenants > in->size / least_record(header) ||
-		seen.n_policies > in->size / header->policy_size)
+	if (!fits(seen.n_tenants, least_record(header), in->size) ||
+		!fits(seen.n_policies, header->policy_size, in->size) ||
+		!fits(seen.n_alerts, PO_PACKING_BITMAP(PO_PACKING_WORDS(header->alert_size)) *
+			  sizeof(uint64_t), in->size) ||
+		!fits(seen.n_rules, header->rule_size, in->size))
 		return PO_PACKING_WRONG_COUNTS;
 	return PO_PACKING_OK;
 }

@@ -51,7 +51,8 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 	must(in->read <= in->size, "reading stays within the file");
 	if (error != PO_PACKING_OK)
 		return;
-	must(header->n_tenants <= in->size && header->n_policies <= in->size,
+	must(header->n_tenants <= in->size && header->n_policies <= in->size &&
+		 header->n_alerts <= in->size && header->n_rules <= in->size,
 		 "counts are no more than bytes");
 	for (uint32_t i = 0; i < header->n_tenants; i++)
 	{
@@ -65,6 +66,10 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 		must(po_packing_read(in, policy, header->policy_size) == (left >= header->policy_size),
 			 "a policy is read if it is there");
 	}
+	for (uint32_t i = 0; i < header->n_alerts; i++)
+		read_record(in, PO_PACKING_WORDS(header->alert_size));
+	for (uint32_t i = 0; i < header->n_rules; i++)
+		(void) po_packing_read(in, policy, header->rule_size);
 }
 
 int
@@ -80,6 +85,16 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	po_packing_header(&header, bytes[0] + 1, bytes[1] * 8 + 1, bytes[2] + 1);
 	header.n_tenants = bytes[3];
 	header.n_policies = bytes[4];
+	if (bytes[5] & 2)
+	{
+		header.alert_size = bytes[1] + 1;
+		header.n_alerts = bytes[4];
+	}
+	if (bytes[5] & 4)
+	{
+		header.rule_size = bytes[2] + 1;
+		header.n_rules = bytes[3];
+	}
 	in.size = size - N_SHAPE;
 	in.read = 0;
 	if (bytes[5] & 1)
@@ -102,6 +117,10 @@ static const FuzzSeed seeds[] = {
 	/* every word zero */
 	SEED("\xFF\x0F\x00\x02\x00\x01"
 	"\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0"),
+	/* alerts of two words, rules of four bytes */
+	SEED("\x07\x0F\x03\x01\x02\x07"
+	"\x01\0\0\0\0\0\0\0" "TENANT!!" "\x01\0\0\0\0\0\0\0" "STATS..." "POLYPOLY"
+	"\x02\0\0\0\0\0\0\0" "ALERT..." "\0\0\0\0\0\0\0\0" "RULE"),
 	/* 100 words: a bitmap of two words */
 	SEED("\x00\x64\x00\x01\x00\x01"
 	"\0\0\0\0\0\0\0\0" "\x81\0\0\0\0\0\0\0" "\x01\0\0\0\0\0\0\0" "abcdefghijklmnopqrstuvwx"),

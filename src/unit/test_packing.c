@@ -136,6 +136,13 @@ test_header(void)
 	CHECK_INT(read_header(&file, size, &seen), PO_PACKING_OK);
 	CHECK_INT(seen.n_tenants, 10);
 	CHECK_INT(seen.n_policies, 4);
+	/* What such files do not have. */
+	file.header.n_alerts = 1;
+	CHECK_INT(read_header(&file, size, &seen), PO_PACKING_WRONG_COUNTS);
+	file.header.n_alerts = 0;
+	file.header.n_rules = 1;
+	CHECK_INT(read_header(&file, size, &seen), PO_PACKING_WRONG_COUNTS);
+	file.header.n_rules = 0;
 
 	for (size_t cut = 0; cut < sizeof(file.header); cut++)
 		CHECK_INT(read_header(&file, cut, &seen), PO_PACKING_TOO_SHORT);

@@ -1,0 +1,46 @@
+/*
+ * po_baseline.c
+ *		What is usual: mean and deviation of equal pieces of time, learnt online.
+ */
+#include "model/po_baseline.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool
+is_sound(const PoBaseline *b)
+{
+	return isfinite(b->n) && isfinite(b->mean) && isfinite(b->variance) && b->n >= 0 &&
+		b->variance >= 0;
+}
+
+void
+po_baseline_feed(PoBaseline *b, double value, int64_t count)
+{
+	double		k = (double) count;
+	double		share;
+	double		difference;
+
+	if (count <= 0 || !isfinite(value) || fabs(value) > 1e12)
+		return;
+	if (!is_sound(b))
+		memset(b, 0, sizeof(*b));
+	/* Of all that is known then, how much is new: at first its number, later by forgetting. */
+	share = b->n + k <= PO_BASELINE_MEMORY ? k / (b->n + k) :
+		-expm1(-k / PO_BASELINE_MEMORY);
+	difference = value - b->mean;
+	b->mean += share * difference;
+	b->variance = (1 - share) * (b->variance + share * difference * difference);
+	b->n = fmin(b->n + k, PO_BASELINE_MEMORY);
+}
+
+double
+po_baseline_deviations(const PoBaseline *b, double value)
+{
+	double		deviation;
+
+	if (!is_sound(b) || b->n < PO_BASELINE_LEAST)
+		return NAN;
+	deviation = fmax(sqrt(b->variance), fmax(fabs(b->mean) / 10, 1));
+	return (value - b->mean) / (deviation * (1 + PO_BASELINE_CAUTION / b->n));
+}
