@@ -204,6 +204,7 @@ check_rows(int *newval, void **extra, GucSource source)
 	return false;
 }
 
+static bool
 check_channel(char **newval, void **extra, GucSource source)
 {
 	(void) extra;

@@ -4,8 +4,6 @@
  *
  * Row-level security on pool_policies and pool_alert_rules lets a plain role see what
  * holds for itself.
- * Row-level security on pool_policies and pool_alert_rules lets a plain role see what holds
- * for itself.
  * Core's row security has side channels: comparisons of text are leakproof, so they
  * may become conditions of an index scan, before the policy is asked, and EXPLAIN
  * ANALYZE or the counters of the index then tell whether a hidden name is there.

@@ -578,6 +578,9 @@ step_clients(void)
 		return;
 	clients_due = ticks + CLIENTS_EVERY_US;
 	po_client_table_flush(ticks);
+}
+
+static void
 step_summary(void)
 {
 	po_summary_round(ticks);

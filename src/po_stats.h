@@ -81,8 +81,6 @@ extern PoBreakerEvent po_stats_breaker_check(int tenant, int64 now, int sessions
 
 extern void po_stats_copy(int tenant, PoTenantStats *stats);
 extern int	po_stats_recommended_size(int tenant);
-/* Logins that have left the queue so far, and how long they waited in all. */
-extern void po_stats_copy_waits(int tenant, uint64 *n_waits, double *waited_us);
 /* What has been counted so far; n_waits: logins that have left the queue. */
 typedef struct PoTenantCounts
 {
