@@ -43,13 +43,13 @@ sizing_input(const Tenant *t, int64_t now_s, PoSizingInput *in)
 	double		wait_total = 0;
 
 	memset(in, 0, sizeof(*in));
-	in->busy = t->busy;
+	po_levels_digest(&t->busy, &in->busy);
 	in->arrival_cv2 = 1;
 	in->service_cv2 = 1;
 	in->observed_us = (now_s - t->known_since) * PO_US_PER_S;
 	in->transactions = (uint64_t) t->transactions;
 	in->sessions = t->granted;
-	in->peak_busy = po_levels_max(&t->busy);
+	in->peak_busy = in->busy.max;
 	in->previous = t->r.method >= PO_METHOD_IDLE ? t->r.size : 0;
 	if (t->elapsed_us > 0)
 		in->arrival_rate = t->transactions * PO_US_PER_S / t->elapsed_us;

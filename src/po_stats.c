@@ -350,12 +350,12 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 	double		wait_total = 0;
 
 	memset(in, 0, sizeof(*in));
-	in->busy = t->busy;
+	po_levels_digest(&t->busy, &in->busy);
 	in->arrival_cv2 = 1.0;
 	in->observed_us = t->observed_since == 0 ? 0 : Max(now - t->observed_since, 0);
 	in->transactions = (uint64) w->transactions;
 	in->sessions = sessions;
-	in->peak_busy = po_levels_max(&t->busy);
+	in->peak_busy = in->busy.max;
 	in->drift = t->drift;
 	po_warmup_read(&t->warmup, (int64) po_guc_sample_interval * PO_US_PER_MS, &in->warmup);
 	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;

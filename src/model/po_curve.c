@@ -206,7 +206,7 @@ po_curve_fit(const PoSizingInput *in, double load, const PoSearch *search, int d
 	c->arrival_cv2 = sane(in->arrival_cv2, 1e9);
 	c->service_cv2 = sane(in->service_cv2, 1e9);
 	c->demand = demand > 0 ? demand : 0;
-	c->load = sane(po_levels_mean(&in->busy), PO_QUEUEING_MAX_SERVERS);
+	c->load = sane(in->busy.mean, PO_QUEUEING_MAX_SERVERS);
 	if (c->load <= 0)
 		c->load = sane(c->rate * c->service_us / PO_US_PER_S, PO_QUEUEING_MAX_SERVERS);
 	if (c->service_us <= 0 && c->rate > 0)

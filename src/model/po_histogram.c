@@ -283,3 +283,12 @@ po_levels_max(const PoLevels *l)
 	}
 	return 0;
 }
+
+void
+po_levels_digest(const PoLevels *l, PoBusy *busy)
+{
+	busy->mean = po_levels_mean(l);
+	busy->p50 = po_levels_quantile(l, 0.5);
+	busy->p95 = po_levels_quantile(l, 0.95);
+	busy->max = po_levels_max(l);
+}

@@ -94,4 +94,15 @@ extern double po_levels_mean(const PoLevels *l);
 extern int	po_levels_quantile(const PoLevels *l, double q);
 extern int	po_levels_max(const PoLevels *l);
 
+/* What is kept of levels where there is no room for all of them. */
+typedef struct PoBusy
+{
+	double		mean;
+	int			p50;
+	int			p95;
+	int			max;
+} PoBusy;
+
+extern void po_levels_digest(const PoLevels *l, PoBusy *busy);
+
 #endif							/* PO_HISTOGRAM_H */

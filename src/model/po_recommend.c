@@ -161,7 +161,7 @@ po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest)
 static int
 most_busy(const PoSizingInput *in)
 {
-	int			max = po_levels_max(&in->busy);
+	int			max = sane_count(in->busy.max);
 	int			peak = sane_count(in->peak_busy);
 	PoLevels	peak_only = {{0}, 0};
 
@@ -181,9 +181,9 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	double		service_us = sane_number(in->service_us, MOST_US);
 
 	out->busy_max = most_busy(in);
-	out->busy_mean = fmin(po_levels_mean(&in->busy), out->busy_max);
-	out->busy_p50 = lesser(po_levels_quantile(&in->busy, 0.5), out->busy_max);
-	out->busy_p95 = lesser(po_levels_quantile(&in->busy, 0.95), out->busy_max);
+	out->busy_mean = fmin(sane_number(in->busy.mean, out->busy_max), out->busy_max);
+	out->busy_p95 = lesser(sane_count(in->busy.p95), out->busy_max);
+	out->busy_p50 = lesser(sane_count(in->busy.p50), out->busy_p95);
 
 	d->mean_load = out->busy_mean;
 	if (d->mean_load <= 0)

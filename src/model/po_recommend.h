@@ -43,7 +43,7 @@ typedef enum PoBound
 
 typedef struct PoSizingInput
 {
-	PoLevels	busy;			/* concurrently busy sessions */
+	PoBusy		busy;			/* concurrently busy sessions */
 	double		arrival_rate;	/* transactions per second */
 	double		service_us;		/* mean service time */
 	double		service_cv2;	/* squared coefficient of variation of it */

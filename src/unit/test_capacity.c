@@ -301,6 +301,7 @@ typedef struct World
 	double		rate[2];
 	double		on_cpu[2];
 	double		busy[2];
+	PoLevels	levels[2];		/* of these, as remembered */
 } World;
 
 static int
@@ -381,7 +382,7 @@ noisy(double x, double by)
 
 /* An evaluation as the server makes it, of a second and a half. */
 static void
-observe(const World *w, int i, int evaluation, PoEvaluation *e)
+observe(World *w, int i, int evaluation, PoEvaluation *e)
 {
 	double		memory = exp(-1 / 30.0);
 	double		on_cpu = fmin(noisy(w->on_cpu[i], 0.15 / sqrt(w->cpus)), w->busy[i]);
@@ -399,8 +400,9 @@ observe(const World *w, int i, int evaluation, PoEvaluation *e)
 	po_recommend_bounds(e->policy, &e->seen.lowest, &e->seen.highest);
 	e->seen.saturated = po_search_is_limited(&e->seen, e->policy->scale_up_threshold);
 
-	po_levels_decay(&e->in.busy, memory);
-	po_levels_add(&e->in.busy, (int) (e->seen.busy + 0.5), 1.5e6);
+	po_levels_decay(&w->levels[i], memory);
+	po_levels_add(&w->levels[i], (int) (e->seen.busy + 0.5), 1.5e6);
+	po_levels_digest(&w->levels[i], &e->in.busy);
 	e->in.arrival_cv2 = e->in.service_cv2 = 1;
 	e->in.arrival_rate = e->seen.rate;
 	e->in.service_us = e->seen.busy / e->seen.rate * PO_US_PER_S;
@@ -408,7 +410,7 @@ observe(const World *w, int i, int evaluation, PoEvaluation *e)
 	e->in.observed_us = evaluation * (PO_US_PER_S * 3 / 2);
 	e->in.transactions = (uint64_t) fmin(e->in.transactions * memory + e->seen.transactions, 1e9);
 	e->in.sessions = e->seen.size;
-	e->in.peak_busy = po_levels_max(&e->in.busy);
+	e->in.peak_busy = e->in.busy.max;
 	e->in.previous = e->r.method >= PO_METHOD_IDLE ? e->r.size : 0;
 	e->in.cores = w->cpus;
 }

@@ -16,7 +16,7 @@ static void
 set_input(PoSizingInput *in, double service_us, int busy, double cpu, double lock, int cores)
 {
 	memset(in, 0, sizeof(*in));
-	po_levels_add(&in->busy, busy, 60e6);
+	in->busy = (PoBusy) {busy, busy, busy, busy};
 	in->service_us = service_us;
 	in->arrival_rate = busy / service_us * PO_US_PER_S;
 	in->service_cv2 = in->arrival_cv2 = 1;

@@ -12,6 +12,9 @@
 
 #define MINUTE	(60 * PO_US_PER_S)
 
+/* What recommend() is given as the busy sessions of its input. */
+static PoLevels levels;
+
 /* Watched for an hour, well known, nothing busy yet. */
 static PoSizingInput
 quiet(void)
@@ -23,7 +26,8 @@ quiet(void)
 	in.observed_us = 60 * MINUTE;
 	in.transactions = 100000;
 	in.cores = 4;
-	po_levels_pass(&in.busy, 1e6);
+	memset(&levels, 0, sizeof(levels));
+	po_levels_pass(&levels, 1e6);
 	return in;
 }
 
@@ -46,8 +50,8 @@ textbook(void)
 {
 	PoSizingInput in = quiet();
 
-	memset(&in.busy, 0, sizeof(in.busy));
-	add_binomial(&in.busy, 12, 0.5);
+	memset(&levels, 0, sizeof(levels));
+	add_binomial(&levels, 12, 0.5);
 	in.arrival_rate = 120;
 	in.service_us = 50000;
 	in.sessions = 12;
@@ -58,9 +62,11 @@ textbook(void)
 static PoRecommendation
 recommend(const PoSizingInput *in, const PoPolicyFields *policy)
 {
+	PoSizingInput with_levels = *in;
 	PoRecommendation r;
 
-	po_recommend_size(in, policy, &r);
+	po_levels_digest(&levels, &with_levels.busy);
+	po_recommend_size(&with_levels, policy, &r);
 	return r;
 }
 
@@ -196,9 +202,9 @@ test_recommend_burst(void)
 	PoPolicyFields policy = defaults();
 	PoRecommendation r;
 
-	memset(&in.busy, 0, sizeof(in.busy));
-	po_levels_pass(&in.busy, 94e6);
-	po_levels_add(&in.busy, 30, 6e6);
+	memset(&levels, 0, sizeof(levels));
+	po_levels_pass(&levels, 94e6);
+	po_levels_add(&levels, 30, 6e6);
 	in.sessions = 40;
 	in.arrival_rate = 18;
 	in.service_us = 100000;
@@ -219,10 +225,10 @@ test_recommend_burst(void)
 	{
 		double		chance = exp(-load);
 
-		memset(&in.busy, 0, sizeof(in.busy));
+		memset(&levels, 0, sizeof(levels));
 		for (int k = 0; k < 70; k++)
 		{
-			po_levels_add(&in.busy, k, chance * 1e12);
+			po_levels_add(&levels, k, chance * 1e12);
 			chance *= load / (k + 1);
 		}
 		in.sessions = 200;
@@ -239,9 +245,9 @@ test_recommend_saturated(void)
 	PoPolicyFields policy = defaults();
 	PoRecommendation r;
 
-	memset(&in.busy, 0, sizeof(in.busy));
-	po_levels_add(&in.busy, 9, 40e6);
-	po_levels_add(&in.busy, 10, 60e6);
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 9, 40e6);
+	po_levels_add(&levels, 10, 60e6);
 	in.sessions = 10;
 	in.peak_busy = 10;
 	in.arrival_rate = 100;
@@ -293,8 +299,8 @@ test_recommend_steady(void)
 	PoPolicyFields policy = defaults();
 	PoRecommendation r;
 
-	memset(&in.busy, 0, sizeof(in.busy));
-	po_levels_add(&in.busy, 4, 100e6);
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 4, 100e6);
 	in.sessions = 20;
 	in.peak_busy = 4;
 	in.arrival_rate = 40;
@@ -320,9 +326,9 @@ test_recommend_peak(void)
 	PoSizingInput in = quiet();
 
 	/* 33 shares its bucket with 39, and is known exactly */
-	memset(&in.busy, 0, sizeof(in.busy));
-	po_levels_add(&in.busy, 33, 1e6);
-	po_levels_pass(&in.busy, 9e6);
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 33, 1e6);
+	po_levels_pass(&levels, 9e6);
 	in.peak_busy = 33;
 	CHECK_INT(recommend(&in, NULL).busy_max, 33);
 	CHECK_INT(recommend(&in, NULL).busy_p95, 33);
@@ -479,15 +485,15 @@ test_recommend_properties(void)
 		PoRecommendation strict;
 		int			clients = 1 + random_below(300);
 
-		memset(&in.busy, 0, sizeof(in.busy));
-		add_binomial(&in.busy, clients, 0.01 + random_unit() * 0.7);
+		memset(&levels, 0, sizeof(levels));
+		add_binomial(&levels, clients, 0.01 + random_unit() * 0.7);
 		if (random_below(2))
-			po_levels_add(&in.busy, random_below(clients + 1), random_unit() * 1e12);
+			po_levels_add(&levels, random_below(clients + 1), random_unit() * 1e12);
 		in.sessions = clients;
-		in.peak_busy = po_levels_max(&in.busy);
+		in.peak_busy = po_levels_max(&levels);
 		in.service_us = exp(random_unit() * 16);
 		in.service_cv2 = random_unit() * 10;
-		in.arrival_rate = po_levels_mean(&in.busy) / in.service_us * PO_US_PER_S;
+		in.arrival_rate = po_levels_mean(&levels) / in.service_us * PO_US_PER_S;
 		policy.target_wait_us = 1 + random_magnitude() % (3600 * PO_US_PER_S);
 		r = recommend(&in, &policy);
 
@@ -514,9 +520,11 @@ test_recommend_properties(void)
 static void
 random_input(PoSizingInput *in)
 {
-	for (int i = 0; i < PO_LEVELS_BUCKETS; i++)
-		in->busy.weight[i] = random_below(4) ? 0 : random_odd_double();
-	in->busy.total = random_odd_double();
+	memset(in, 0, sizeof(*in));
+	in->busy.mean = random_odd_double();
+	in->busy.p50 = random_odd_int();
+	in->busy.p95 = random_odd_int();
+	in->busy.max = random_odd_int();
 	in->arrival_rate = random_odd_double();
 	in->service_us = random_odd_double();
 	in->service_cv2 = random_odd_double();
@@ -529,12 +537,15 @@ random_input(PoSizingInput *in)
 	in->sessions = random_odd_int();
 	in->peak_busy = random_odd_int();
 	in->previous = random_odd_int();
+	in->search_size = random_odd_int();
+	in->search_settled = random_below(2);
 	in->warmup.login_us = random_odd_int64();
 	in->warmup.span_us = random_odd_int64();
 	in->warmup.rise = random_odd_int();
 	in->cores = random_odd_int();
 	in->alone = random_odd_int();
 	in->allotted = random_odd_int();
+	in->allotted_by = random_below(2) ? PO_BOUND_CPU : PO_BOUND_CONNECTIONS;
 	in->budget = random_odd_int();
 	in->cpus_allotted = random_odd_double();
 }
@@ -564,7 +575,7 @@ test_recommend_damaged(void)
 			policy.scale_up_step = random_odd_int();
 			policy.scale_down_step = random_odd_int();
 		}
-		r = recommend(&in, random_below(20) ? &policy : NULL);
+		po_recommend_size(&in, random_below(20) ? &policy : NULL, &r);
 		CHECK_WITH(1 <= r.min && r.min <= r.size && r.size <= r.max, "%d %d %d",
 				   r.min, r.size, r.max);
 		CHECK(r.max <= PO_QUEUEING_MAX_SERVERS);
@@ -650,7 +661,7 @@ test_recommend_warmup(void)
 	CHECK_INT(recommend(&in, &policy).min, 8);
 	/* A tenant that comes in bursts: nobody busy half of the time. */
 	in = quiet();
-	po_levels_add(&in.busy, 24, 2e5);
+	po_levels_add(&levels, 24, 2e5);
 	in.peak_busy = in.sessions = 24;
 	in.service_us = 20000;
 	in.arrival_rate = 200;
