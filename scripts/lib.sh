@@ -237,6 +237,8 @@ missing_packages()
 			python-clients)
 				/usr/bin/python3 -c 'import sqlalchemy, psycopg2' 2>/dev/null ||
 					echo python3-sqlalchemy python3-psycopg2 ;;
+			node-pg)
+				has_node_pg || echo node-pg ;;
 			tmux)
 				command -v tmux >/dev/null || echo tmux ;;
 			prometheus)
@@ -369,6 +371,33 @@ want()
 has_candidate()
 {
 	apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null
+}
+
+# Debian's modules are where its own node looks, and another one with NODE_PATH.
+has_node_pg()
+{
+	NODE_PATH=${NODE_PATH:-/usr/share/nodejs} node -e 'require("pg")' 2>/dev/null
+}
+
+# Packages of Debian's modules cannot be installed beside a node that is not Debian's:
+# unpacks them into a directory, which NODE_PATH names then.
+unpack_node_pg()
+{
+	local packages file
+
+	if has_node_pg || ! command -v node >/dev/null || ! command -v apt-get >/dev/null; then
+		return
+	fi
+	packages=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
+		--no-breaks --no-replaces --no-enhances node-pg 2>/dev/null | grep '^node-' | sort -u)
+	mkdir -p "$1" || return
+	# shellcheck disable=SC2086
+	(cd "$1" && apt-get -q download $packages >/dev/null 2>&1)
+	for file in "$1"/*.deb; do
+		[ ! -e "$file" ] || dpkg-deb -x "$file" "$1"
+	done
+	export NODE_PATH=$1/usr/share/nodejs
+	has_node_pg && say "Unpacked for single tests: node-pg"
 }
 
 install_missing()

@@ -48,8 +48,7 @@ take_notification(PoEventKind kind)
 bool
 po_events_want(PoEventKind kind)
 {
-	return po_guc_notify_channel[0] != '\0' &&
-		(po_guc_notify_kinds & PO_EVENT_BIT(kind)) != 0;
+	return (po_guc_notify_kinds & PO_EVENT_BIT(kind)) != 0;
 }
 
 static void
@@ -73,13 +72,13 @@ static void
 add(PoEventKind kind, const char *tenant, int pid, const PoTold *told)
 {
 	PoEvent		event;
-	bool		wanted = !told->heard && po_guc_notify_channel[0] != '\0' &&
-		(kind == PO_EVENT_ALERT || po_events_want(kind));
+	bool		wanted = !told->heard && (kind == PO_EVENT_ALERT || po_events_want(kind)) &&
+		take_notification(kind);
 
-	memset(&event, 0, sizeof(event));
-	event.notify = wanted && take_notification(kind);
-	if (!event.notify && (PO_EVENTS_ON_REQUEST & PO_EVENT_BIT(kind)) != 0)
+	if (!wanted && (PO_EVENTS_ON_REQUEST & PO_EVENT_BIT(kind)) != 0)
 		return;
+	memset(&event, 0, sizeof(event));
+	event.notify = wanted && po_guc_notify_channel[0] != '\0';
 	event.at = GetCurrentTimestamp();
 	event.kind = kind;
 	event.pid = pid;

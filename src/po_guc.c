@@ -357,11 +357,13 @@ define_telling(void)
 {
 	DefineCustomStringVariable("pool_optimizer.notify_channel",
 							   "Channel on which alerts and events are told with NOTIFY.",
-							   "In the database of pool_optimizer.database; empty = none.",
-							   &po_guc_notify_channel, "pool_optimizer",
-							   PGC_SIGHUP, 0, check_channel, NULL, NULL);
+							   "In the database of pool_optimizer.database; empty = none. "
+							   "Whoever knows it can listen.",
+							   &po_guc_notify_channel, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_channel, NULL, NULL);
 	DefineCustomStringVariable("pool_optimizer.notify_events",
-							   "Kinds of events that are told with NOTIFY besides alerts.",
+							   "Kinds of events that are recorded, if they are not anyway, and "
+							   "told with NOTIFY besides alerts.",
 							   "A comma-separated list: connect, disconnect, error, tenant, or "
 							   "any other kind of pool_events.",
 							   &notify_events, "",

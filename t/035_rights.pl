@@ -142,8 +142,10 @@ my @policy_columns = qw(scope tenant max_connections guaranteed weight on_full w
 my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label database
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
 	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants
-	history_second_rows history_ten_second_rows history_minute_rows);
-$setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include);
+	history_second_rows history_ten_second_rows history_minute_rows
+	notify_events notify_rate log_interval);
+$setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include
+	notify_channel);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.
 $setting{'pool_optimizer.inject'} = 'public';
 

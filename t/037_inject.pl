@@ -46,6 +46,7 @@ $node->append_conf('postgresql.conf', qq{
 	pool_optimizer.mode = enforce
 	pool_optimizer.sample_interval = 20ms
 	max_connections = 20
+	pool_optimizer.notify_channel = 'alerts'
 });
 $node->start;
 $node->safe_psql('postgres', q{
@@ -81,7 +82,7 @@ sub third_is_refused
 my @in = map { open_session($node, 'regress_pool_a') } 1, 2;
 
 for my $step (
-	qw(collect reclaim account recommend groups alert keeper state state_write reconcile))
+	qw(collect reclaim account recommend groups alert summary keeper state state_write reconcile))
 {
 	my $sampler = cluster_stat($node, 'sampler_pid');
 
@@ -134,6 +135,57 @@ for my $step (qw(keeper_start keeper_read keeper_publish))
 			SELECT last_error IS NULL AND policy_generation > $wanted FROM pool_stats_cluster}),
 		"$step: the next one succeeds, and the error is gone");
 }
+
+# ---------- the keeper tells listeners ----------
+
+my $listener = open_session($node, $node->safe_psql('postgres', 'SELECT current_user'));
+my @heard;
+my $full = "tenant = '$A' AND alert = 'tenant_utilization'";
+
+sub heard
+{
+	my ($state, $id) = @_;
+
+	push @heard, $listener->notifications;
+	return scalar grep { /"alert":"tenant_utilization"/ && /"state":"$state"/ && /"id":$id\b/ } @heard;
+}
+
+# Raised before and so told already; it escalates no more, but it can be over.
+$listener->query('LISTEN alerts');
+$node->safe_psql('postgres', q{SELECT pool_set_alert('tenant_utilization', s, for_duration => '0',
+	clear_after => '0') FROM unnest(ARRAY['warning', 'critical']) s});
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pool_alerts WHERE $full"),
+	'an alert is raised');
+my $id = $node->safe_psql('postgres', "SELECT id FROM pool_alerts WHERE $full");
+
+# Before the transaction: nothing is heard, and nothing is lost.
+inject('notify_start');
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 9)");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pool_alerts WHERE $full"),
+	'it is over');
+ok($node->poll_query_until('postgres', q{SELECT last_error = 'keeper: injected at "notify_start"'
+		FROM pool_stats_cluster}), 'notify_start: the keeper fails, which is shown');
+is(heard('cleared', $id), 0, 'notify_start: nothing is heard');
+
+# After it: told again by the next one, with the same number.
+inject('notify_end');
+ok(wait_until(sub { heard('cleared', $id) >= 2 }), 'notify_end: what was told is told again');
+inject('');
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 2)");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pool_alerts WHERE $full"),
+	'another one is raised');
+my $next = $node->safe_psql('postgres', "SELECT id FROM pool_alerts WHERE $full");
+
+ok(wait_until(sub { heard('raised', $next) > 0 }), 'it is heard');
+my $times = heard('cleared', $id);
+
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 9)");
+ok(wait_until(sub { heard('cleared', $next) == 1 }), 'and its end');
+is(heard('cleared', $id), $times, 'the old one is not told any more');
+is(heard('raised', $next), 1, 'the new one once');
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 2)");
+wait_sync($node);
+$listener->close_and_wait;
 
 # ---------- hooks ----------
 

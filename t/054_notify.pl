@@ -14,9 +14,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $node = new_node(max_connections => 60);
+my $node = new_node(max_connections => 60, 'pool_optimizer.notify_channel' => "'pool_optimizer'");
 my $super = $node->safe_psql('postgres', 'SELECT current_user');
 my $json = JSON::PP->new->utf8;
+my ($rc, $out, $err);
 
 create_roles($node, qw(r_app r_b r_c r_quiet));
 my $admin = open_session($node, $super);
@@ -72,6 +73,11 @@ $node->safe_psql('postgres', q{
 	SELECT pool_set_quota('r_b@postgres', 1)});
 wait_sync($node);
 
+# Whoever knows the channel can listen to it: its name is not for everybody.
+psql_as($node, 'r_app', 'SELECT 1');
+($rc, $out, $err) = psql_as($node, 'r_app', 'SHOW pool_optimizer.notify_channel');
+isnt($rc, 0, 'a plain role is not told the channel');
+
 # ---------- an alert ----------
 
 my @app = map { open_session($node, 'r_app') } 1, 2;
@@ -98,7 +104,7 @@ is(scalar @heard, 2, 'and nothing else is told');
 
 # ---------- other kinds: off by default ----------
 
-my ($rc, $out, $err) = $node->psql('postgres',
+($rc, $out, $err) = $node->psql('postgres',
 	q{ALTER SYSTEM SET pool_optimizer.notify_events = 'connect, nonsense'});
 
 like($err, qr/invalid value.*\n.*There is no kind of event "nonsense"/, 'a kind that is none');
@@ -363,7 +369,7 @@ sub run_listener
 	my ($in, $lines) = ('', '');
 	my @env = (PGHOST => $node->host, PGPORT => $node->port, PGUSER => $super, PGDATABASE => 'postgres');
 	local %ENV = (%ENV, @env);
-	my $process = IPC::Run::start(\@command, '<', \$in, '>', \$lines, '2>', \$lines);
+	my $process = IPC::Run::start([ @command, '', 'pool_optimizer' ], '<', \$in, '>', \$lines, '2>', \$lines);
 	my $says = sub {
 		my ($pattern, $what) = @_;
 

@@ -1,7 +1,10 @@
 #!/usr/bin/env node
 // Tells of alerts of pool_optimizer as they are raised and cleared.
 //
-// usage: listen.js [CONNECTION_STRING]; without one the variables of libpq are used
+// usage: listen.js CONNECTION_STRING CHANNEL
+//
+// CONNECTION_STRING is a URI, or empty for the variables of libpq (PGHOST, ...); CHANNEL is what
+// pool_optimizer.notify_channel says.
 //
 // Needs pg (Debian: node-pg).  Put your pager into page().  The role needs CONNECT to the
 // database of pool_optimizer.database, and pg_read_all_stats to be told at the start what is
@@ -10,7 +13,6 @@
 
 const { Client } = require('pg');
 
-const CHANNEL = 'pool_optimizer';	// pool_optimizer.notify_channel
 const RETRY_MS = 5000;
 
 const raised = new Map();	// id -> severity, of what was told and is not over
@@ -65,7 +67,8 @@ function heard(message)
 
 async function listen()
 {
-	const client = new Client({ connectionString: process.argv[2], keepAlive: true });
+	const [uri, channel] = process.argv.slice(2);
+	const client = new Client({ connectionString: uri || undefined, keepAlive: true });
 	const lost = new Promise((_, reject) => {
 		client.on('error', reject);
 		client.on('end', () => reject(new Error('the connection was closed')));
@@ -73,13 +76,18 @@ async function listen()
 
 	client.on('notification', (n) => heard(JSON.parse(n.payload)));
 	await client.connect();
-	await client.query(`LISTEN "${CHANNEL}"`);
+	await client.query(`LISTEN ${client.escapeIdentifier(channel)}`);
 	await catchUp(client);	// after LISTEN, so that nothing is missed in between
 	console.log('listening');
 	await lost;
 }
 
 (async () => {
+	if (process.argv.length !== 4)
+	{
+		console.error('usage: listen.js CONNECTION_STRING CHANNEL');
+		process.exit(1);
+	}
 	for (;;)
 	{
 		await listen().catch((error) => console.error('lost:', error.message));

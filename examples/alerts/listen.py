@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Tells of alerts of pool_optimizer as they are raised and cleared.
 
-usage: listen.py [CONNECTION_STRING]
+usage: listen.py CONNECTION_STRING CHANNEL
+
+CHANNEL is what pool_optimizer.notify_channel says.
 
 Needs psycopg2 (Debian: python3-psycopg2).  Put your pager into page().  The role needs
 CONNECT to the database of pool_optimizer.database, and pg_read_all_stats to be told at the
@@ -13,9 +15,9 @@ import sys
 import time
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
-CHANNEL = "pool_optimizer"      # pool_optimizer.notify_channel
 RETRY_SECONDS = 5
 
 raised = {}                     # id -> severity, of what was told and is not over
@@ -51,10 +53,10 @@ def catch_up(connection):
         del raised[gone]
 
 
-def listen(dsn):
+def listen(dsn, channel):
     connection = psycopg2.connect(dsn)
     connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-    connection.cursor().execute(f'LISTEN "{CHANNEL}"')
+    connection.cursor().execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     catch_up(connection)        # after LISTEN, so that nothing is missed in between
     print("listening", flush=True)
     while True:
@@ -73,9 +75,11 @@ def listen(dsn):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     while True:
         try:
-            listen(sys.argv[1] if len(sys.argv) > 1 else "")
+            listen(sys.argv[1], sys.argv[2])
         except psycopg2.OperationalError as error:
             print("lost:", str(error).strip(), file=sys.stderr, flush=True)
             time.sleep(RETRY_SECONDS)

@@ -69,14 +69,14 @@ look(PoAlarm *alarm, const PoAlarmLimit *limit, double value, int64_t now_us)
 static void
 set_hold(PoAlarm *alarm, int64_t clear_after_us, int64_t now_us)
 {
-	int64_t		twice = larger(alarm->hold_us, PO_ALARM_HOLD_LEAST_US / 2) * 2;
+	int64_t		before = larger(alarm->hold_us, clear_after_us);
 
 	if (alarm->cleared_at == 0 || elapsed(alarm->cleared_at, now_us) >= PO_ALARM_FLAP_US)
-		alarm->hold_us = clear_after_us;
-	else if (alarm->hold_us < PO_ALARM_HOLD_MOST_US)
-		alarm->hold_us = larger(clear_after_us,
-								twice < PO_ALARM_HOLD_MOST_US ? twice :
-								PO_ALARM_HOLD_MOST_US);
+		alarm->hold_us = 0;
+	else if (before >= PO_ALARM_HOLD_MOST_US / 2)
+		alarm->hold_us = PO_ALARM_HOLD_MOST_US;
+	else
+		alarm->hold_us = larger(2 * before, PO_ALARM_HOLD_LEAST_US);
 }
 
 static PoAlarmChange
@@ -95,11 +95,13 @@ rise(PoAlarm *alarm, PoSeverity to, int64_t clear_after_us, int64_t now_us)
 }
 
 static PoAlarmChange
-maybe_clear(PoAlarm *alarm, bool any_enabled, int64_t now_us)
+maybe_clear(PoAlarm *alarm, bool any_enabled, int64_t clear_after_us, int64_t now_us)
 {
+	int64_t		hold_us = larger(alarm->hold_us, clear_after_us);
+
 	if (alarm->unmet_since == 0 || alarm->unmet_since > now_us)
 		alarm->unmet_since = moment(now_us);
-	if (any_enabled && elapsed(alarm->unmet_since, now_us) < alarm->hold_us)
+	if (any_enabled && elapsed(alarm->unmet_since, now_us) < hold_us)
 		return PO_ALARM_NOTHING;
 	alarm->raised = PO_SEVERITY_NONE;
 	alarm->unmet_since = 0;
@@ -120,7 +122,8 @@ po_alarm_step(PoAlarm *alarm, const PoAlarmLimit limit[PO_N_SEVERITIES], double 
 	if (alarm->raised == PO_SEVERITY_NONE)
 		return PO_ALARM_NOTHING;
 	if (!any_met)
-		return maybe_clear(alarm, any_enabled, now_us);
+		return maybe_clear(alarm, any_enabled,
+						   limit[PO_SEVERITY_INDEX(alarm->raised)].clear_after_us, now_us);
 	alarm->unmet_since = 0;
 	return PO_ALARM_NOTHING;
 }

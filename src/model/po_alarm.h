@@ -8,10 +8,10 @@
  *	- A threshold is met from the threshold on, and no more only when the value has
  *	  gone back by the hysteresis, a share of the threshold.
  *	- It is raised when a threshold has been met for for_us without a break.
- *	- It is cleared when none has been met for the hold, which is clear_after_us at
- *	  first, and twice as long (10 s at least) each time that it is raised within
- *	  PO_ALARM_FLAP_US of having been cleared, up to PO_ALARM_HOLD_MOST_US: whatever
- *	  comes and goes is soon one alert that stays.
+ *	- It is cleared when none has been met for clear_after_us, or for twice as long as
+ *	  before (10 s at least) each time that it is raised within PO_ALARM_FLAP_US of
+ *	  having been cleared, up to PO_ALARM_HOLD_MOST_US: whatever comes and goes is soon one
+ *	  alert that stays.
  *	- Its severity only rises until it is cleared.
  */
 #ifndef PO_ALARM_H
@@ -50,7 +50,7 @@ typedef struct PoAlarm
 	int64_t		met_since[PO_N_SEVERITIES];
 	int64_t		unmet_since;	/* none is; while raised */
 	int64_t		cleared_at;
-	int64_t		hold_us;
+	int64_t		hold_us;		/* as it comes and goes; 0 = it does not */
 	PoSeverity	raised;
 } PoAlarm;
 
