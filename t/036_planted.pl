@@ -356,7 +356,10 @@ my $admin = open_session($node, $super);
 is($admin->query(q{SELECT pool.pool_set_quota('r_x', 5)}), undef,
 	'a table that is not the extension\'s is not written to');
 is(trapped(), '', 'and its triggers do not run');
-$admin->query("SELECT pool.pool_sync('${PoolTest::TIMEOUT} s')");
+ok(wait_until(sub {
+			$admin->value(q{SELECT pool.pool_sync('10ms') IS NOT NULL AND last_error LIKE
+				'keeper: table "pool_policies" is missing%' FROM pool.pool_stats_cluster}) eq 't';
+		}), 'which the keeper tells');
 is(refused($node, 'r_victim'), '', 'nor does the keeper take policies from it');
 $admin->query($_) // fail($admin->error_text) foreach (
 	'DROP TABLE pool.pool_policies', 'ALTER TABLE safe.pool_policies SET SCHEMA pool',
