@@ -569,6 +569,23 @@ tell_drained(PoAdvice *a, const PoReportTenant *t)
 
 /* ---------- alerts ---------- */
 
+/* What rules call that an alert is about; most call it as the alert is called. */
+static const char *
+topic_of(const PoReportAlert *alert)
+{
+	static const char *const topics[][2] = {
+		{"idle_in_transaction", "leaks"}, {"leak_growth", "leaks"},
+		{"pooler_unreachable", "pooler"}, {"sampler_late", "sampler"}
+	};
+
+	for (int i = 0; i < lengthof(topics); i++)
+	{
+		if (strcmp(topics[i][0], alert->alert) == 0)
+			return topics[i][1];
+	}
+	return alert->alert;
+}
+
 /* The finding of a rule that tells the same. */
 static PoFinding *
 find_finding(PoAdvice *a, int n_rules, const PoReportAlert *alert)
@@ -577,7 +594,7 @@ find_finding(PoAdvice *a, int n_rules, const PoReportAlert *alert)
 
 	for (int i = 0; i < n_rules; i++)
 	{
-		if (a->finding[i].tenant == t && strcmp(a->finding[i].topic, alert->alert) == 0)
+		if (a->finding[i].tenant == t && strcmp(a->finding[i].topic, topic_of(alert)) == 0)
 			return &a->finding[i];
 	}
 	return NULL;

@@ -24,8 +24,6 @@ my $script = slurp_file("$FindBin::RealBin/report_page.js");
 my $node = new_node(-name => 'look', cluster_name => "'orders-eu'", max_connections => 60);
 my $browser = Chromium->new;
 
-stand_in_alerts($node);
-
 sub keep
 {
 	my ($name, $bytes) = @_;
@@ -149,8 +147,6 @@ my @sessions = trouble($node);
 my @tenants = map { "$_\@postgres" } 'shop', 'reports', 'billing', @ODD;
 
 fill_history($node, 9, @tenants, 'gone@postgres');
-$node->safe_psql('postgres', q{INSERT INTO alerts VALUES ('shop@postgres', 'forecast',
-	'warning', now() - interval '10 min', 40, 60, 'full in 40 minutes at this rate')});
 look('trouble', report($node));
 check_sections('trouble');
 like(text('#verdict-h'), qr/^Act now: /, 'trouble: says so first');

@@ -18,7 +18,6 @@ my $node = new_node(-name => 'many', max_connections => 60,
 my @roles = map { sprintf('app_of_customer_%04d', $_) } 1 .. $N;
 
 stand_in($node);
-stand_in_alerts($node);
 create_roles($node, @roles[ 0 .. 39 ]);
 # A policy makes a tenant known; so does a login.
 $node->safe_psql('postgres', q{INSERT INTO pool_policies (tenant, max_connections)

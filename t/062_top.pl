@@ -255,7 +255,8 @@ sees(qr/^tenant.*LEAK.*tx\/s.*p95ms.*guar.*errors.*bound +why this size/m, 'what
 sees(qr/\n[^\n]*q: quit[^\n]*\s*\z/, 'the last of 50 lines is the bar');
 is(scalar(() = screen() =~ /sorted by/g), 1, 'nothing is left of the smaller one');
 resize(20, 5);
-sees(qr/\A\d\d:\d\d:\d\d /, 'at 20 x 5');
+# Alerts come before the time.
+sees(qr/\A(?:\d\d:\d\d:\d\d |\d+% \w+ )/, 'at 20 x 5');
 sees(qr/^r_busy/m, 'there is still a tenant');
 resize(3, 2);
 press('Down', 'Enter', 'q', 'C-l');
@@ -276,19 +277,20 @@ $node->safe_psql('postgres', 'DROP EXTENSION pool_optimizer CASCADE');
 sees(qr/^ERROR: this database has no extension/m, 'the extension is gone');
 $node->safe_psql('postgres', 'CREATE SCHEMA "Odd ""place"; CREATE EXTENSION pool_optimizer SCHEMA "Odd ""place"');
 sees(qr/\A(?!.*ERROR:).*sess/s, 'the extension is back, in another schema');
-SKIP:
-{
-	# Alerts have rules of their own, which are not the matter here.
-	skip 'pool_alerts is a part of the extension', 1
-	  if $node->safe_psql('postgres', q{SELECT to_regclass('"Odd ""place".pool_alerts') IS NOT NULL}) eq 't';
-	$node->safe_psql('postgres', q{
-		CREATE VIEW "Odd ""place".pool_alerts AS
-			SELECT NULL::text AS tenant, 'utilization' AS alert, 'critical' AS severity, now() AS since,
-				0.95::float8 AS value, 0.9::float8 AS threshold, E'full \x1b[5mof it' AS message});
-	sees(qr/^critical \d\d-\d\d \d\d:\d\d:\d\d cluster, utilization: full \?\[5mof it$/m, 'an alert');
-}
+
+# An alert of a tenant whose name would like to blink.
+my $blinking = "al\x1b[5mert";
+
+$node->safe_psql('postgres', qq{
+	CREATE ROLE "$blinking" LOGIN;
+	SELECT "Odd ""place".pool_set_alert('tenant_utilization', 'critical', for_duration => '0');
+	SELECT "Odd ""place".pool_set_quota('$blinking\@postgres', 1)});
+$node->poll_query_until('postgres', q{SELECT "Odd ""place".pool_sync('10s')});
+my $alerting = open_session($node, $blinking);
+
+sees(qr/^critical \d\d-\d\d \d\d:\d\d:\d\d al\?\[5mert\@postgres, tenant_utilization: 1 of 1/m, 'an alert');
 press('a');
-sees(qr/^(?:critical|warning|no alert now)\b(?s:.*)Esc: back/m, 'a: all alerts');
+sees(qr/^critical .* al\?\[5mert\@postgres(?s:.*)1 of 1 connections are in use(?s:.*)Esc: back/m, 'a: all alerts');
 press('Escape');
 sees(qr/sorted by/, 'Esc: the list');
 

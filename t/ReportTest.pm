@@ -10,7 +10,7 @@ use Exporter 'import';
 use PoolTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(ident quote report fill_history stand_in stand_in_alerts trouble @ODD);
+our @EXPORT = qw(ident quote report fill_history stand_in trouble @ODD);
 
 # Names that want to be something else: bytes of UTF-8.
 our @ODD = map { encode_utf8($_) } (
@@ -83,19 +83,6 @@ sub stand_in
 				sum(h.transactions)::bigint, NULL::float8, NULL::float8, NULL::float8
 			FROM public.pool_stats_history(resolution, since, until, NULL) h GROUP BY 1 $$;
 		GRANT SELECT ON history TO PUBLIC});
-	return;
-}
-
-# Until the extension has them.
-sub stand_in_alerts
-{
-	my ($node, $db) = @_;
-
-	$node->safe_psql($db // 'postgres', q{
-		CREATE TABLE alerts (tenant text, alert text, severity text, since timestamptz,
-			value float8, threshold float8, message text);
-		CREATE VIEW pool_alerts AS SELECT * FROM alerts;
-		GRANT SELECT ON alerts, pool_alerts TO PUBLIC});
 	return;
 }
 
