@@ -711,6 +711,12 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_metrics_cluster() IS
 	'metrics pool_optimizer_* of pool_metrics as a row, for exporters';
 
+CREATE FUNCTION pool_metrics_alert(OUT alert text, OUT severity text, OUT alerts float8)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_metrics_alert_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 24;
+COMMENT ON FUNCTION pool_metrics_alert() IS
+	'metric pool_optimizer_alerts of pool_metrics as rows, for exporters';
+
 CREATE FUNCTION pool_metrics_tenant(
 	OUT tenant text, OUT sessions float8, OUT active_sessions float8, OUT idle_sessions float8,
 	OUT idle_in_transaction_sessions float8, OUT exempt_sessions float8,

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "model/po_exposition.h"
+#include "po_alert_table.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_health.h"
@@ -102,6 +103,10 @@ static const Metric cluster_metrics[] = {
 	{"unready_logins_total", COUNTER,
 	"Logins let in uncounted because something failed on our side."},
 	{"worker_errors_total", COUNTER, "Errors of workers that were caught and survived."},
+};
+
+static const Metric alert_metrics[] = {
+	{"alerts", GAUGE, "Alerts that are raised."},
 };
 
 /* How what is left for (other) comes about. */
@@ -234,6 +239,8 @@ static const Family families[PO_N_METRICS_FAMILIES] = {
 	lengthof(build_metrics), NULL, 0},
 	[PO_METRICS_CLUSTER] = {"pool_optimizer_", NULL, cluster_metrics,
 	lengthof(cluster_metrics), NULL, 0},
+	[PO_METRICS_ALERT] = {"pool_optimizer_", "alert", alert_metrics,
+	lengthof(alert_metrics), NULL, 0},
 	[PO_METRICS_TENANT] = {"pool_optimizer_tenant_", "tenant", tenant_metrics,
 	lengthof(tenant_metrics), tenant_histograms, lengthof(tenant_histograms)},
 	[PO_METRICS_POOLER] = {"pool_optimizer_pooler_", "pooler", pooler_metrics,
@@ -801,6 +808,34 @@ cluster_rows(int *n)
 	return row;
 }
 
+/* How many of each alert and severity there are; those that there are none of as 0. */
+static PoMetricsRow *
+alert_rows(int *n)
+{
+	PoMetricsRow *rows = new_rows(PO_N_ALERTS * PO_N_SEVERITIES);
+	PoAlertRecord *alerts = palloc_extended(po_shared->n_alerts * sizeof(PoAlertRecord),
+											MCXT_ALLOC_HUGE);
+
+	*n = PO_N_ALERTS * PO_N_SEVERITIES;
+	for (int i = 0; i < *n; i++)
+	{
+		rows[i].label = po_alert_name((PoAlertKind) (i / PO_N_SEVERITIES));
+		rows[i].severity = po_severity_name((PoSeverity) (PO_SEVERITY_WARNING +
+														  i % PO_N_SEVERITIES));
+		add_value(&rows[i], 0);
+	}
+	(void) po_alert_table_copy(alerts, NULL);
+	for (int i = 0; i < po_shared->n_alerts; i++)
+	{
+		const PoAlertRecord *a = &alerts[i];
+
+		if (a->id != 0 && po_view_sees_tenant(a->tenant))
+			rows[a->kind * PO_N_SEVERITIES + PO_SEVERITY_INDEX(a->severity)].value[0]++;
+	}
+	pfree(alerts);
+	return rows;
+}
+
 /* Sums over those pools of a pooler that the caller may see. */
 typedef struct PoolSums
 {
@@ -876,6 +911,8 @@ po_metrics_rows(PoMetricsFamily family, int *n_rows)
 			return build_rows(n_rows);
 		case PO_METRICS_CLUSTER:
 			return cluster_rows(n_rows);
+		case PO_METRICS_ALERT:
+			return alert_rows(n_rows);
 		case PO_METRICS_TENANT:
 			return tenant_rows(n_rows);
 		case PO_METRICS_POOLER:
@@ -910,6 +947,8 @@ write_sample(StringInfo out, const Family *f, const char *name, const char *suff
 
 		po_exposition_escape(escaped, row->label);
 		appendStringInfo(out, "{%s=\"%s\"", f->label, escaped);
+		if (row->severity != NULL)
+			appendStringInfo(out, ",severity=\"%s\"", row->severity);
 		if (le != NULL)
 			appendStringInfo(out, ",le=\"%s\"", le);
 		appendStringInfoChar(out, '}');

@@ -14,16 +14,17 @@
 #define PO_METRICS_BOUNDS		20
 #define PO_METRICS_HISTOGRAMS	2
 
-/* Metrics with the same label, whose names begin alike. */
+/* Metrics with the same labels, whose names begin alike. */
 typedef enum PoMetricsFamily
 {
 	PO_METRICS_BUILD,
 	PO_METRICS_CLUSTER,
+	PO_METRICS_ALERT,
 	PO_METRICS_TENANT,
 	PO_METRICS_POOLER
 } PoMetricsFamily;
 
-#define PO_N_METRICS_FAMILIES	4
+#define PO_N_METRICS_FAMILIES	5
 
 typedef struct PoMetricsHistogram
 {
@@ -36,14 +37,15 @@ typedef struct PoMetricsHistogram
 typedef struct PoMetricsRow
 {
 	const char *label;			/* its value; NULL when the family has none */
+	const char *severity;		/* of alerts, which have a second label; else NULL */
 	int			n_values;
 	double		value[PO_METRICS_VALUES];	/* NaN = not known, or not for the caller */
 	int			n_histograms;
 	PoMetricsHistogram histogram[PO_METRICS_HISTOGRAMS];
 } PoMetricsRow;
 
-/* palloc'd; no two have the same label.  Columns of the SQL functions are in this order:
- * the label, the values, and of each histogram its bounds, counts, sum and total. */
+/* palloc'd; no two have the same labels.  Columns of the SQL functions are in this order:
+ * the labels, the values, and of each histogram its bounds, counts, sum and total. */
 extern PoMetricsRow *po_metrics_rows(PoMetricsFamily family, int *n_rows);
 
 /* All families in text format 0.0.4; palloc'd. */

@@ -64,6 +64,7 @@ PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_health_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_cluster_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_alert_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_tenant_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_history_1_0);
@@ -415,6 +416,8 @@ put_metrics(FunctionCallInfo fcinfo, PoMetricsFamily family)
 	{
 		if (rows[i].label != NULL)
 			add_text(&row, rows[i].label);
+		if (rows[i].severity != NULL)
+			add_text(&row, rows[i].severity);
 		for (int v = 0; v < rows[i].n_values; v++)
 			add(&row, Float8GetDatum(rows[i].value[v]), isnan(rows[i].value[v]));
 		for (int h = 0; h < rows[i].n_histograms; h++)
@@ -428,6 +431,12 @@ Datum
 pool_metrics_cluster_1_0(PG_FUNCTION_ARGS)
 {
 	return put_metrics(fcinfo, PO_METRICS_CLUSTER);
+}
+
+Datum
+pool_metrics_alert_1_0(PG_FUNCTION_ARGS)
+{
+	return put_metrics(fcinfo, PO_METRICS_ALERT);
 }
 
 Datum

@@ -39,6 +39,7 @@ my %function = (
 	pool_health => [ read => '' ],
 	pool_metrics => [ read => '' ],
 	pool_metrics_cluster => [ read => '' ],
+	pool_metrics_alert => [ read => '' ],
 	pool_metrics_pooler => [ read => '' ],
 	pool_metrics_tenant => [ read => '' ],
 	pool_policies_changed => [ none => '' ],

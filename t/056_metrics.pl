@@ -200,10 +200,43 @@ SKIP:
 }
 
 # ---------------------------------------------------------------------------
+# Alerts
+# ---------------------------------------------------------------------------
+
+# How many are raised, as a role is told: "alert severity number, ...", with those of none left out.
+sub alerts_told
+{
+	my ($metrics) = @_;
+	my $samples = $metrics->{pool_optimizer_alerts}{samples};
+
+	return join ', ', map { join(' ', /alert=(\w+)\|severity=(\w+)/) . " $samples->{$_}" }
+	  grep { $samples->{$_} > 0 } sort keys %$samples;
+}
+
+sub alerts_raised
+{
+	return $node->safe_psql('postgres', q{SELECT string_agg(format('%s %s %s', alert, severity, n), ', '
+		ORDER BY alert COLLATE "C", severity COLLATE "C")
+		FROM (SELECT alert, severity, count(*) AS n FROM pool_alerts GROUP BY 1, 2) x});
+}
+
+$node->safe_psql('postgres', q{SELECT pool_set_alert('tenant_utilization', 'critical', for_duration => '0')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pool_alerts
+		WHERE alert = 'tenant_utilization' AND severity = 'critical'}), 'two quotas are used up');
+# It may be another one by now.
+ok(wait_until(sub { alerts_told(metrics()) eq alerts_raised() }), 'as many alerts as in pool_alerts');
+like(alerts_told(metrics()), qr/tenant_utilization critical 2/, 'those two, too');
+is(scalar keys %{ $m->{pool_optimizer_alerts}{samples} }, 24, 'of each alert and severity there is a series');
+like(alerts_told(parse($held[2]->value('SELECT pool_metrics()'))), qr/tenant_utilization critical 1(?:, |$)/,
+	'a plain role is told of those of its own tenant');
+is(alerts_told(parse($held[0]->value('SELECT pool_metrics()'))), '', 'which may be none');
+
+# ---------------------------------------------------------------------------
 # Text, rows and the documentation agree
 # ---------------------------------------------------------------------------
 
 my %family = (pool_metrics_cluster => 'pool_optimizer_',
+	pool_metrics_alert => 'pool_optimizer_',
 	pool_metrics_tenant => 'pool_optimizer_tenant_',
 	pool_metrics_pooler => 'pool_optimizer_pooler_');
 my %of_rows;
@@ -214,7 +247,7 @@ foreach my $function (sort keys %family)
 		"SELECT array_to_string(proargnames, ' ') FROM pg_proc WHERE proname = '$function'");
 
 	$of_rows{"$family{$function}$_"} = 1
-	  foreach grep { !/^(tenant|pooler)$/ && !/_(bucket|sum|count)$/ } @names;
+	  foreach grep { !/^(tenant|pooler|alert|severity)$/ && !/_(bucket|sum|count)$/ } @names;
 }
 my $reference = slurp_file("$FindBin::RealBin/../docs/reference.md");
 my ($section) = $reference =~ /^## Metrics\n(.*?)^## /ms;
