@@ -33,6 +33,7 @@
 #define TENANTS_PER_ROUND	128		/* of each kind of look */
 #define RULES_WITHIN_US		(30 * PO_US_PER_S)	/* then without any that can be read */
 #define MOST_POOL_WAITS		256
+#define FULL_TOLD_EVERY_US	(60 * PO_US_PER_S)
 #define IDLERS_PER_SECOND	32
 #define IDLER_LEAST_US		PO_US_PER_S
 #define HORIZON_LEAST		2		/* its own transaction holds back itself */
@@ -40,6 +41,7 @@
 /* In samples, so that all of it is faster where more are taken. */
 #define FORECAST_SAMPLES	6000	/* time constant: 10 min with 100 ms */
 #define FORECAST_LEAST		1200
+#define FORECAST_STAYS_US	(600 * PO_US_PER_S)
 #define PIECE_SAMPLES		100		/* a piece of time for what is usual: 10 s */
 
 /* One alert of one subject. */
@@ -63,6 +65,7 @@ typedef struct Growth
 
 typedef struct TenantWatch
 {
+	uint32		hash;			/* of its name: places of tenants are used again; 0 = nobody */
 	Watched		alert[PO_N_TENANT_ALERTS];
 	bool		listed;
 	uint64		rejected;		/* as of the last look */
@@ -122,7 +125,7 @@ static uint64 second = 1;		/* counts them */
 static int64 second_at = 0;		/* when the next one begins */
 static int64 attached_at = 0;
 static int64 now = 0;			/* monotonic us, of this round */
-static bool table_is_full = false;
+static int64 full_told_at = 0;	/* when it was last told that the table is full */
 
 static PoAlertRule *rule_copy;
 static PoAlertRules rules;
@@ -167,6 +170,8 @@ tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *fact
 	{
 		int64		duration = Max(GetCurrentTimestamp() - record->since, 0);
 
+		if (record->tenant >= 0 && facts->tenant == NULL)
+			appendStringInfoString(&reason, "of a tenant that is not known any more: ");
 		po_alert_words_cleared(record->kind, facts, duration, &reason);
 		appendStringInfo(&detail, ", \"duration_ms\": " INT64_FORMAT, duration / 1000);
 	}
@@ -217,6 +222,17 @@ fill_record(const Watched *w, PoAlertKind kind, const PoAlertFacts *facts,
 /* ---------- one alert ---------- */
 
 static void
+tell_full(void)
+{
+	if (full_told_at != 0 && now - full_told_at < FULL_TOLD_EVERY_US)
+		return;
+	full_told_at = now;
+	ereport(LOG,
+			(errmsg("pool_optimizer has no room for more than %d alerts at a time",
+					po_shared->n_alerts)));
+}
+
+static void
 raise_alert(Watched *w, PoAlertRecord *record, const PoAlertFacts *facts)
 {
 	int			place = po_alert_table_raise(record);
@@ -225,14 +241,9 @@ raise_alert(Watched *w, PoAlertRecord *record, const PoAlertFacts *facts)
 	{
 		/* It is raised as soon as there is a place. */
 		w->alarm.raised = PO_SEVERITY_NONE;
-		if (!table_is_full)
-			ereport(LOG,
-					(errmsg("pool_optimizer has no room for more than %d alerts at a time",
-							po_shared->n_alerts)));
-		table_is_full = true;
+		tell_full();
 		return;
 	}
-	table_is_full = false;
 	w->place = place + 1;
 	tell(PO_ALARM_RAISED, record, facts);
 }
@@ -334,6 +345,16 @@ count_events(TenantWatch *w, const PoTenantGlance *g, PoTenantCounts *c)
 	w->waited_us = c->waited_us;
 }
 
+/* Long enough watched to say that there is no forecast?  Before that one that was raised
+ * before a restart stays. */
+static bool
+is_known(const PoForecast *f)
+{
+	int64		least_us = FORECAST_LEAST * po_guc_sample_interval * PO_US_PER_MS;
+
+	return now - f->since_us >= Min(least_us, FORECAST_STAYS_US);
+}
+
 /* In minutes, as of a level that is noted now. */
 static double
 forecast(PoForecast *f, double level, double limit)
@@ -355,7 +376,8 @@ look_at_load(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
 	consider(&alert[PO_ALERT_TENANT_UTILIZATION], PO_ALERT_TENANT_UTILIZATION, facts);
 	full_in = forecast(&w->forecast, g->used, g->max_connections);
 	facts->value = isnan(utilization_of(g)) ? NAN : full_in;
-	consider(&alert[PO_ALERT_TENANT_EXHAUSTION], PO_ALERT_TENANT_EXHAUSTION, facts);
+	if (is_known(&w->forecast))
+		consider(&alert[PO_ALERT_TENANT_EXHAUSTION], PO_ALERT_TENANT_EXHAUSTION, facts);
 	facts->value = facts->refusals = po_recent_sum(&w->refusals, now);
 	consider(&alert[PO_ALERT_REFUSALS], PO_ALERT_REFUSALS, facts);
 	facts->waits = po_recent_sum(&w->waits, now);
@@ -391,19 +413,35 @@ end_piece(TenantWatch *w, int tenant)
 }
 
 static void
+look_at_growth(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
+{
+	Watched    *alert = &w->alert[PO_ALERT_LEAK_GROWTH - PO_FIRST_TENANT_ALERT];
+	PoIdentityCopy who;
+
+	facts->value = NAN;
+	facts->application = facts->address = "";
+	if (w->growth.round == growth_round)
+	{
+		facts->value = facts->probability = w->growth.probability;
+		facts->group_count = w->growth.count;
+		/* The session that told of the group may have gone, its slot be another tenant's. */
+		if (po_registry_copy_session(w->growth.slot, &who) && who.tenant == g->tenant)
+		{
+			facts->application = who.application;
+			facts->address = who.address;
+		}
+	}
+	consider(alert, PO_ALERT_LEAK_GROWTH, facts);
+}
+
+static void
 look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAlertFacts *facts)
 {
 	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
-	const PoSlot *slot = &po_slots[w->growth.slot];
 	/* Many are looked at in turn. */
 	uint64		turns = 2 + n_idlers / IDLERS_PER_SECOND;
 
-	facts->probability = w->growth.probability;
-	facts->group_count = w->growth.count;
-	facts->application = slot->application;
-	facts->address = slot->address;
-	facts->value = w->growth.round == growth_round ? w->growth.probability : NAN;
-	consider(&alert[PO_ALERT_LEAK_GROWTH], PO_ALERT_LEAK_GROWTH, facts);
+	look_at_growth(w, g, facts);
 
 	facts->idler = &w->idler;
 	facts->value = w->idler_second != 0 && second - w->idler_second <= turns ?
@@ -422,12 +460,31 @@ look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAle
 	consider(&alert[PO_ALERT_ANOMALY], PO_ALERT_ANOMALY, facts);
 }
 
+/* Whoever had this place is not known any more: its alerts are over. */
 static void
-look_at_tenant(TenantWatch *w, const PoTenantGlance *g)
+forget(TenantWatch *w)
 {
+	PoAlertFacts facts;
+	bool		listed = w->listed;
+
+	memset(&facts, 0, sizeof(facts));
+	for (int i = 0; i < PO_N_TENANT_ALERTS; i++)
+		clear_alert(&w->alert[i], &facts);
+	memset(w, 0, sizeof(*w));
+	w->listed = listed;
+	w->deviations = NAN;
+}
+
+static void
+look_at_tenant(const PoTenantGlance *g)
+{
+	TenantWatch *w = &watches[g->tenant];
 	PoAlertFacts facts;
 	PoTenantCounts counts;
 
+	if (w->hash != g->hash && w->hash != 0)
+		forget(w);
+	w->hash = g->hash;
 	memset(&facts, 0, sizeof(facts));
 	facts.tenant = g;
 	count_events(w, g, &counts);
@@ -466,10 +523,24 @@ look_at_touched(void)
 	{
 		int			tenant = glances[i].tenant;
 
-		look_at_tenant(&watches[tenant], &glances[i]);
+		look_at_tenant(&glances[i]);
 		/* Once more in a second: a wait is counted after its login was let in. */
 		put_on_list(tenant);
 	}
+}
+
+/* Whoever is there, and again in a second if that may be needed. */
+static void
+look_at_place(int tenant)
+{
+	TenantWatch *w = &watches[tenant];
+
+	if (po_registry_glance(tenant, &glances[0]))
+		look_at_tenant(&glances[0]);
+	else if (w->hash != 0)
+		forget(w);
+	if (is_moving(w))
+		put_on_list(tenant);
 }
 
 static void
@@ -480,11 +551,7 @@ look_at_list(void)
 		int			tenant = list[list_at++];
 
 		watches[tenant].listed = false;
-		if (!po_registry_glance(tenant, &glances[0]))
-			continue;
-		look_at_tenant(&watches[tenant], &glances[0]);
-		if (is_moving(&watches[tenant]))
-			put_on_list(tenant);
+		look_at_place(tenant);
 	}
 }
 
@@ -499,11 +566,7 @@ sweep(void)
 		int			tenant = sweep_at;
 
 		sweep_at = sweep_at + 1 < n ? sweep_at + 1 : -1;
-		if (!po_registry_glance(tenant, &glances[0]))
-			continue;
-		look_at_tenant(&watches[tenant], &glances[0]);
-		if (is_moving(&watches[tenant]))
-			put_on_list(tenant);
+		look_at_place(tenant);
 	}
 }
 
@@ -717,18 +780,22 @@ look_at_connections(void)
 	facts.value = used;
 	consider(&cluster[PO_ALERT_CLUSTER_UTILIZATION], PO_ALERT_CLUSTER_UTILIZATION, &facts);
 	facts.value = forecast(&cluster_forecast, u->taken, u->usable);
-	consider(&cluster[PO_ALERT_CLUSTER_EXHAUSTION], PO_ALERT_CLUSTER_EXHAUSTION, &facts);
+	if (is_known(&cluster_forecast))
+		consider(&cluster[PO_ALERT_CLUSTER_EXHAUSTION], PO_ALERT_CLUSTER_EXHAUSTION, &facts);
 }
 
 static void
 look_at_sampler(void)
 {
 	PoAlertFacts facts;
-	double		taken = po_recent_sum(&samples_taken, now);
+	/* Of all of the minute: a sampler that has just begun has taken few. */
+	double		due = (double) (PO_RECENT_SLOTS * PO_RECENT_SLOT_US) /
+		(po_guc_sample_interval * PO_US_PER_MS);
 
 	memset(&facts, 0, sizeof(facts));
 	facts.missed = po_recent_sum(&samples_missed, now);
-	facts.value = taken + facts.missed > 0 ? facts.missed / (taken + facts.missed) : 0;
+	facts.value = facts.missed /
+		fmax(due, po_recent_sum(&samples_taken, now) + facts.missed);
 	consider(&cluster[PO_ALERT_SAMPLER_LATE], PO_ALERT_SAMPLER_LATE, &facts);
 }
 
@@ -930,6 +997,7 @@ po_alert_attach(void)
 		if (!po_registry_glance(i, &glances[0]))
 			continue;
 		po_stats_copy_counts(i, &counts);
+		watches[i].hash = glances[0].hash;
 		watches[i].rejected = glances[0].rejected;
 		watches[i].n_waits = counts.n_waits;
 		watches[i].waited_us = counts.waited_us;

@@ -56,15 +56,19 @@ add_entry(const PoAlertRecord *record, PoAlarmChange change, TimestampTz at)
 
 /* ---------- by the sampler ---------- */
 
+/* Below PoAlertTable.used none of tenants' places is free, so that a full table is not
+ * searched again and again. */
 static int
 free_place(bool of_tenant)
 {
-	for (int i = of_tenant ? RESERVED : 0; i < po_shared->n_alerts; i++)
-	{
-		if (po_alerts[i].record.id == 0)
-			return i;
-	}
-	return -1;
+	int			first = of_tenant ? Max(table()->used, RESERVED) : 0;
+	int			place = first;
+
+	while (place < po_shared->n_alerts && po_alerts[place].record.id != 0)
+		place++;
+	if (of_tenant)
+		table()->used = place;
+	return place < po_shared->n_alerts ? place : -1;
 }
 
 int
@@ -118,6 +122,7 @@ po_alert_table_clear(int place, PoAlertRecord *record)
 	record->value = record->worst;
 	memcpy(record->message, po_alerts[place].worst_message, sizeof(record->message));
 	po_alerts[place].record.id = 0;
+	table()->used = Min(table()->used, place);
 	add_entry(record, PO_ALARM_CLEARED, now);
 	unlock_alerts();
 }

@@ -504,6 +504,7 @@ typedef struct PoAlertTable
 	uint64		written;		/* entries so far; the ring has the last of them */
 	uint64		delivered;		/* of these, to listeners; by the keeper */
 	uint64		lost;			/* overwritten before they were */
+	int			used;			/* places of tenants below it are not free */
 	uint32		rules_generation;	/* 0 = not read yet; by the keeper, as the next */
 	int			n_rules;
 } PoAlertTable;

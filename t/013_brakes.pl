@@ -120,6 +120,10 @@ is(scalar @lines, 1, 'one LOG line');
 cmp_ok(stat_of($node, 'r_storm@postgres', 'terminated'), '>=', 10,
 	'not before some were ended in vain');
 
+is($admin->value(q{SELECT concat_ws(' ', severity, value, threshold) FROM pool_alerts
+		WHERE alert = 'terminations_not_helping' AND tenant = 'r_storm@postgres'}), 'warning 1 1',
+	'as long as it is open it is in pool_alerts');
+
 my $terminated = stat_of($node, 'r_storm@postgres', 'terminated');
 
 # It is the tenant's own.

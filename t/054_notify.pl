@@ -441,6 +441,58 @@ my $samples = cluster_stat($node, 'samples');
 ok($node->poll_query_until('postgres', "SELECT samples > $samples + 50 FROM pool_stats_cluster"), 'time passes');
 unlike(log_since($node, $quiet_since), qr/, last \d+ s: /, 'none at all when it is off');
 close_all($busy);
+
+# ---------- a standby ----------
+
+# Nothing can be told with NOTIFY there; views, events and the log work.
+$node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\n"
+	  . "wal_keep_size = 256MB\n");
+close_all($admin, $listener);
+$node->restart;
+$node->backup('standby');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+$standby->init_from_backup($node, 'standby', has_streaming => 1);
+$standby->start;
+$node->safe_psql('postgres', q{
+	CREATE ROLE st1 LOGIN; CREATE ROLE st2 LOGIN;
+	SELECT pool_set_quota(t || '@postgres', 1) FROM unnest(ARRAY['st1', 'st2']) t;
+	SELECT pool_set_alert('tenant_utilization', s, 'st1@postgres', threshold => 0.5)
+	FROM unnest(ARRAY['warning', 'critical']) s});
+$node->wait_for_catchup($standby);
+wait_sync($standby);
+my $st1 = open_session($standby, 'st1');
+
+ok($standby->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pool_alerts
+		WHERE tenant = 'st1@postgres' AND severity = 'critical' AND threshold = 0.5}),
+	'on a standby an alert is raised, by the rules of the primary');
+like(log_since($standby, 0), qr/LOG:  pool_optimizer, tenant "st1\@postgres": 1 of 1 connections are in use/,
+	'with its line in the log');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE tenant = 'st1@postgres'
+		AND detail->>'state' = 'raised'}), '1', 'and its event');
+is($standby->safe_psql('postgres', q{SELECT coalesce(last_error, '') FROM pool_stats_cluster}), '',
+	'that nobody can be told is no error');
+unlike(log_since($standby, 0), qr/cannot execute (?:NOTIFY|LISTEN)/, 'nor tried');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_alerts WHERE tenant = 'st1@postgres'}), '0',
+	'the primary has alerts of its own');
+($rc, $out, $err) = $standby->psql('postgres',
+	q{\set VERBOSITY verbose
+	SELECT pool_set_alert('refusals', threshold => 5)});
+like($err, qr/ERROR:  25006:/, 'rules cannot be set there');
+$standby->promote;
+my $hears_it = open_session($standby, $super);
+my @told;
+
+$hears_it->query('LISTEN pool_optimizer');
+my $st2 = open_session($standby, 'st2');
+
+ok(wait_until(sub {
+			push @told, map { $json->decode($_) } $hears_it->notifications;
+			return grep { is_alert($_, 'tenant_utilization', 'raised', 'st2@postgres') } @told;
+		}, 'promoted'), 'after the promotion alerts are told');
+is(cluster_stat($standby, 'worker_errors'), '0', 'no error was met on the way');
+close_all($st1, $st2, $hears_it);
+stop_clean($standby);
 is(cluster_stat($node, 'worker_errors'), '0', 'no error was met on the way');
 stop_clean($node);
 done_testing();

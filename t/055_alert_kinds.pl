@@ -1,6 +1,6 @@
 # Alerts that need something to happen for a while: a forecast while sessions leak, a load
 # that is unusual, transactions left open that block others or hold back vacuum, a late
-# sampler, a PgBouncer that is not there.
+# sampler, a PgBouncer that is not there; more alerts than there is room for.
 use strict;
 use warnings;
 
@@ -57,6 +57,7 @@ rule('cluster_exhaustion', '');
 rule('anomaly', ', threshold => 2');
 rule('idle_in_transaction', ', threshold => 1');
 rule('sampler_late', ', threshold => 0.01');
+rule('leak_growth', '');
 $admin->query(q{SELECT pool_set_quota('r_leak@postgres', 140)});
 $admin->query('CREATE TABLE t AS SELECT 1 AS i');
 $admin->query('GRANT ALL ON t TO PUBLIC');
@@ -80,8 +81,8 @@ sub leak
 {
 	keep_going();
 	return if time() < $next_leak || @leaked >= 110;
-	push @leaked, open_session($node, 'r_leak');
-	$next_leak = time() + 0.3;
+	push @leaked, open_session($node, 'r_leak', application_name => 'lea"ky');
+	$next_leak = time() + 0.4;
 	return;
 }
 
@@ -100,7 +101,31 @@ ok(wait_until(sub { leak(); return raised('cluster_exhaustion') ne ''; }, 'clust
 	'the cluster, too');
 like(raised('cluster_exhaustion'),
 	qr/^(?:warning|critical): full in .* at this rate: \d+ of 147 connections are taken$/, 'it says so');
+ok(wait_until(sub { leak(); return raised('leak_growth', 'r_leak') ne ''; }, 'growth'),
+	'nobody uses them again: a leak that grows');
+like(raised('leak_growth', 'r_leak'), qr/^warning: growth: one application opens sessions that are not reused, \d+ by now \(probability of a leak 0\.\d\d\)$/,
+	'it says how many');
+is(detail('leak_growth', 'application'), 'lea"ky', 'and whose');
+
+# What was raised is taken over by another sampler, which cannot know yet that it is over.
+my $forecast_id = q{SELECT coalesce(min(id), 0) FROM pool_alerts WHERE alert = 'tenant_exhaustion'};
+
+ok(wait_until(sub { leak(); return $admin->value($forecast_id) > 0; }, 'forecast'), 'the forecast stands');
+my $id = $admin->value($forecast_id);
+my $first_sampler = cluster_stat($node, 'sampler_pid');
+
+kill 'TERM', $first_sampler;
+ok(wait_until(sub {
+			leak();
+			return $admin->value("SELECT coalesce(sampler_pid, $first_sampler) <> $first_sampler FROM pool_stats_cluster") eq 't';
+		}), 'a new sampler');
+my $samples = cluster_stat($node, 'samples');
+
+ok(wait_until(sub { leak(); return cluster_stat($node, 'samples') > $samples + 300; }), 'works for a while');
+is($admin->value($forecast_id), $id, 'what needs time to be known stays raised meanwhile');
 close_all(splice @leaked);
+ok(wait_until(sub { keep_going(); return raised('leak_growth', 'r_leak') eq ''; }, 'over'),
+	'without them there is no leak');
 ok(wait_until(sub { keep_going(); return raised('tenant_exhaustion', 'r_leak') eq ''; }, 'over'),
 	'without growth there is no forecast');
 ok(wait_until(sub { keep_going(); return raised('cluster_exhaustion') eq ''; }, 'over'),
@@ -225,6 +250,58 @@ is($admin->value(q{SELECT count(*) FROM pool_events WHERE detail->>'alert' = 'po
 poolers('');
 ok(wait_until(sub { $admin->value(q{SELECT count(*) FROM pool_alerts WHERE alert = 'pooler_unreachable'}) == 0 }),
 	'without any there is none');
+is(cluster_stat($node, 'worker_errors'), '0', 'no error was met on the way');
+stop_clean($node);
+
+# ---------- more than there is room for ----------
+
+# 60 tenants have 79 places, of which the cluster keeps 32 for itself.
+$node = new_node(-name => 'full', max_connections => 70, 'pool_optimizer.max_tenants' => 60,
+	'pool_optimizer.tenant' => "'%a'", superuser_reserved_connections => 3);
+create_roles($node, 'r_many');
+$admin = open_session($node, $super);
+rule($_, '') foreach qw(tenant_utilization cluster_utilization);
+$admin->query(q{SELECT pool_set_alert(a, 'critical', for_duration => '0', clear_after => '0')
+	FROM unnest(ARRAY['tenant_utilization', 'cluster_utilization']) a});
+$admin->query(q{SELECT pool_set_quota('t*', 1)});
+wait_sync($node);
+
+# With names that nobody would choose: the application's is the tenant's here.
+my @odd = (q{t<script>"'%}, q{t%s%n%d}, q{t\\u0000}, q{t$1;--});
+my @places = map { open_session($node, 'r_many', application_name => $odd[$_] // "t$_") } 0 .. 54;
+my $raised = q{SELECT count(*) FROM pool_alerts WHERE alert = 'tenant_utilization'};
+
+ok(wait_until(sub { $admin->value($raised) == 47 }, 'full'), 'no more than there is room for');
+ok(wait_until(sub { log_since($node, 0) =~ /LOG:  pool_optimizer has no room for more than 79 alerts at a time/ }),
+	'which is told');
+ok(wait_until(sub { $admin->value(q{SELECT count(*) FROM pool_alerts WHERE tenant IS NULL
+		AND alert = 'cluster_utilization'}) == 1 }), 'there is room for the cluster\'s');
+$samples = cluster_stat($node, 'samples');
+ok(wait_until(sub { cluster_stat($node, 'samples') > $samples + 300 }), 'time passes');
+is(scalar(() = log_since($node, 0) =~ /has no room for more than/g), 1, 'once');
+is($admin->value($raised), 47, 'those that were raised stay');
+
+# Who has no alert yet has one as soon as others' are over.
+my $without = $admin->value(q{SELECT count(*) FROM pool_stats s WHERE tenant LIKE 't%' AND NOT EXISTS
+	(SELECT FROM pool_alerts a WHERE a.tenant = s.tenant)});
+
+is($without, 55 - 47, 'some have none');
+my @first = splice @places, 0, 20;
+
+close_all(@first);
+ok(wait_until(sub { $admin->value($raised) == 35 }, 'room'), 'a place that is free is taken');
+is($admin->value(q{SELECT count(*) FROM pool_alerts WHERE tenant ~ '^t([4-9]|1\d)$'}), 0,
+	'of those that are over none is left');
+is($admin->value(q{SELECT count(DISTINCT tenant) FROM pool_events WHERE kind = 'alert'
+		AND detail->>'state' = 'cleared' AND tenant IN ($$t<script>"'%$$, 't%s%n%d', $$t\u0000$$, 't$1;--')}),
+	'4', 'odd names are told as they are');
+close_all(@places);
+ok(wait_until(sub { $admin->value($raised) == 0 }, 'none'), 'at last there is none');
+is($admin->value(q{SELECT count(*) FROM (SELECT detail->>'id' FROM pool_events WHERE kind = 'alert'
+		AND detail->>'alert' = 'tenant_utilization' GROUP BY 1
+		HAVING count(*) FILTER (WHERE detail->>'state' = 'raised') <> 1
+			OR count(*) FILTER (WHERE detail->>'state' = 'cleared') <> 1) x}), '0',
+	'each was raised once and cleared once');
 is(cluster_stat($node, 'worker_errors'), '0', 'no error was met on the way');
 stop_clean($node);
 done_testing();

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/po_names.h"
@@ -223,6 +224,7 @@ po_alert_rule_index(PoAlertRules *rules, const PoAlertRule *rule, int n)
 
 		rules->first[rule[i].kind][severity] = i;
 		rules->count[rule[i].kind][severity]++;
+		rules->n_exact[rule[i].kind][severity] += !po_pattern_is(rule[i].tenant);
 	}
 }
 
@@ -263,11 +265,19 @@ inherit(PoAlarmLimit *into, uint32_t known, const PoAlertRule *from)
 	return known | from->set;
 }
 
-static bool
-applies(const PoAlertRule *rule, const char *tenant)
+/* The rule of exactly this name, NULL when there is none. */
+static const PoAlertRule *
+find_exact(const PoAlertRule *rule, int n, PoAlertKind kind, int severity, const char *tenant)
 {
-	return po_pattern_is(rule->tenant) ? po_pattern_matches(rule->tenant, tenant) :
-		strcmp(rule->tenant, tenant) == 0;
+	PoAlertRule key;
+
+	/* What has a * is the name of no rule but patterns. */
+	if (n == 0 || po_pattern_is(tenant) || strlen(tenant) >= sizeof(key.tenant))
+		return NULL;
+	key.kind = kind;
+	key.severity = (PoSeverity) (PO_SEVERITY_WARNING + severity);
+	strcpy(key.tenant, tenant);
+	return bsearch(&key, rule, (size_t) n, sizeof(key), po_alert_rule_compare);
 }
 
 void
@@ -277,12 +287,16 @@ po_alert_rule_resolve(const PoAlertRules *rules, PoAlertKind kind, const char *t
 	for (int s = 0; s < PO_N_SEVERITIES; s++)
 	{
 		const PoAlertRule *rule = rules->rule + rules->first[kind][s];
+		int			n_exact = rules->n_exact[kind][s];
+		const PoAlertRule *exact = find_exact(rule, n_exact, kind, s, tenant);
 		uint32_t	known = 0;
 
 		set_built_in(&limit[s], kind, s, context);
-		for (int i = 0; i < rules->count[kind][s] && known != PO_ALERT_SET_ALL; i++)
+		if (exact != NULL)
+			known = inherit(&limit[s], known, exact);
+		for (int i = n_exact; i < rules->count[kind][s] && known != PO_ALERT_SET_ALL; i++)
 		{
-			if (applies(&rule[i], tenant))
+			if (po_pattern_matches(rule[i].tenant, tenant))
 				known = inherit(&limit[s], known, &rule[i]);
 		}
 		/* Whoever gives a threshold to what is not looked at by itself wants it to be. */

@@ -57,6 +57,7 @@ typedef struct PoAlertRules
 	int			n;
 	int			first[PO_N_ALERTS][PO_N_SEVERITIES];
 	int			count[PO_N_ALERTS][PO_N_SEVERITIES];
+	int			n_exact[PO_N_ALERTS][PO_N_SEVERITIES];	/* come first; no patterns */
 } PoAlertRules;
 
 /* What built-in thresholds come from. */

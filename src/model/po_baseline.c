@@ -14,6 +14,12 @@ is_sound(const PoBaseline *b)
 		b->variance >= 0;
 }
 
+static double
+deviation_of(const PoBaseline *b)
+{
+	return fmax(sqrt(b->variance), fmax(fabs(b->mean) / 10, 1));
+}
+
 void
 po_baseline_feed(PoBaseline *b, double value, int64_t count)
 {
@@ -25,6 +31,8 @@ po_baseline_feed(PoBaseline *b, double value, int64_t count)
 		return;
 	if (!is_sound(b))
 		memset(b, 0, sizeof(*b));
+	if (b->n >= PO_BASELINE_LEAST)
+		value = fmin(value, b->mean + PO_BASELINE_CLIP * deviation_of(b));
 	/* Of all that is known then, how much is new: at first its number, later by forgetting. */
 	share = b->n + k <= PO_BASELINE_MEMORY ? k / (b->n + k) :
 		-expm1(-k / PO_BASELINE_MEMORY);
@@ -37,10 +45,7 @@ po_baseline_feed(PoBaseline *b, double value, int64_t count)
 double
 po_baseline_deviations(const PoBaseline *b, double value)
 {
-	double		deviation;
-
 	if (!is_sound(b) || b->n < PO_BASELINE_LEAST)
 		return NAN;
-	deviation = fmax(sqrt(b->variance), fmax(fabs(b->mean) / 10, 1));
-	return (value - b->mean) / (deviation * (1 + PO_BASELINE_CAUTION / b->n));
+	return (value - b->mean) / (deviation_of(b) * (1 + PO_BASELINE_CAUTION / b->n));
 }

@@ -5,7 +5,9 @@
  * The first PO_BASELINE_MEMORY pieces count alike, later ones are forgotten exponentially
  * with that as time constant (B. P. Welford 1962; T. Finch 2009, "Incremental
  * calculation of weighted mean and variance").  What few pieces say is not trusted: the
- * deviation counts for (1 + PO_BASELINE_CAUTION / n) times as much.
+ * deviation counts for (1 + PO_BASELINE_CAUTION / n) times as much.  What is far above what is
+ * usual is learnt as PO_BASELINE_CLIP deviations above it: a storm is not usual as soon as it
+ * has been seen once, but is in the end if it stays (P. J. Huber 1964 on such means).
  */
 #ifndef PO_BASELINE_H
 #define PO_BASELINE_H
@@ -15,6 +17,7 @@
 #define PO_BASELINE_MEMORY		8640.0	/* a day of pieces of 10 s */
 #define PO_BASELINE_LEAST		30.0	/* before that nothing is unusual */
 #define PO_BASELINE_CAUTION		120.0
+#define PO_BASELINE_CLIP		4.0
 
 /* All zero is a valid start. */
 typedef struct PoBaseline

@@ -8,7 +8,7 @@
 
 static const PoBaseline fresh;
 
-/* While all counts alike it is the plain mean and variance. */
+/* While all counts alike it is the plain mean and variance; these are never clipped. */
 static void
 test_plain(void)
 {
@@ -21,7 +21,7 @@ test_plain(void)
 
 		while (n < 5000)
 		{
-			double		value = random_unit() * 100;
+			double		value = 100 + random_unit() * 40;
 			int			count = 1 + random_below(20);
 
 			po_baseline_feed(&b, value, count);
@@ -43,7 +43,7 @@ test_many_at_once(void)
 
 	for (int i = 0; i < 400; i++)
 	{
-		double		value = random_below(10);
+		double		value = 100 + random_below(10);
 		int			count = random_below(100);
 
 		po_baseline_feed(&many, value, count);
@@ -101,6 +101,35 @@ test_daily_load(void)
 	CHECK(po_baseline_deviations(&b, 150) >= 6);
 }
 
+/* What comes once stays unusual for a while, and is usual when it has stayed. */
+static void
+test_storm(void)
+{
+	PoBaseline	b = fresh;
+	int			n = 0;
+
+	for (int i = 0; i < 45; i++)
+		po_baseline_feed(&b, 0.2, 1);
+	while (n < 10000 && po_baseline_deviations(&b, 20) >= 2)
+	{
+		po_baseline_feed(&b, 20, 1);
+		n++;
+	}
+	CHECK(n >= 8 && n < 1000);
+	po_baseline_feed(&b, 20, 10000);
+	for (int i = 0; i < 10000; i++)
+		po_baseline_feed(&b, 20, 1);
+	CHECK_NEAR(b.mean, 20, 8);
+	CHECK(po_baseline_deviations(&b, 20) < 1);
+	/* A day of it after a year of quiet. */
+	b = fresh;
+	for (int i = 0; i < 100000; i++)
+		po_baseline_feed(&b, random_unit(), 1);
+	for (n = 0; n < 100000 && po_baseline_deviations(&b, 200) >= 6; n++)
+		po_baseline_feed(&b, 200, 1);
+	CHECK(n > 360 && n < 8640);
+}
+
 static void
 test_odd(void)
 {
@@ -127,6 +156,7 @@ main(void)
 	test_many_at_once();
 	test_unusual();
 	test_daily_load();
+	test_storm();
 	test_odd();
 	return check_end("test_baseline");
 }
