@@ -470,7 +470,9 @@ poolers_are("pooler = '$huge->{label}' AND state IN ('unreachable', 'unreadable'
 	'a message that never ends');
 foreach my $b ($B, $down, $slow, $http, $columns, $endless, $huge)
 {
-	is(events("PgBouncer $b->{label} "), '1', "one alert for $b->{label}");
+	# Alerts are looked at once a second.
+	ok(wait_until(sub { events("PgBouncer $b->{label} ") eq '1' }, $b->{label}),
+		"one alert for $b->{label}");
 }
 $seen = $node->safe_psql('postgres', 'SELECT now()');
 poolers_are("pooler = '$A->{label}' AND state = 'ok' AND seen_at > '$seen'",
@@ -486,7 +488,8 @@ is(psql_as($node, 'r_shop', 'SELECT count(*) FROM pool_stats_pooler'), '0',
 write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B);
 $node->reload;
 poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'with the right password it is let in');
-is(events("PgBouncer $B->{label} answers again"), '1', 'which is told');
+ok(wait_until(sub { events("PgBouncer $B->{label} answers again") eq '1' }, 'again'),
+	'which is told');
 end_process($_->{process}) foreach $slow, $http, $columns, $endless, $huge;
 
 # ---------------------------------------------------------------------------
