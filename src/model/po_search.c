@@ -17,6 +17,7 @@
 
 #define LEAST_N				2		/* evaluations of a size */
 #define MOST_N				5
+#define MOST_N_SURPRISING	6
 #define MOST_N_SETTLED		20
 #define LEAST_NOISE			0.01	/* relative, of one evaluation */
 #define MAX_BIAS			0.7
@@ -91,7 +92,7 @@ po_search_knee(const PoSearchSeen *from)
 		return on_cpu + off_cpu + 1;
 	if (on_cpu >= CPU_USED_UP * seen.cores)
 		return seen.cores + off_cpu;
-	return fmin(seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
+	return fmin((double) seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
 }
 
 bool
@@ -339,19 +340,34 @@ growth_is_vain(const PoSearch *s, const PoSearchSeen *seen, int next)
 }
 
 /*
- * Those who wait for locks do nothing, so they are left out at once, however many; how
- * many CPUs take is less sure.
+ * So many that what is used up now will be, still: those who wait for a lock or a CPU do
+ * nothing, so they are left out at once, however many.  How many are off the CPU varies (as
+ * a Poisson number, say), and they may all come at once.  0 = nothing is used up.
  */
+static double
+enough_for_all(const PoSearchSeen *seen)
+{
+	double		knee = po_search_knee(seen);
+
+	if (knee <= 0 || knee > seen->size)
+		return 0;
+	if (seen->share[PO_WAIT_LOCK] <= MOST_LOCK)
+		knee += sqrt(fmax(knee - seen->cores, 0));
+	return ceil(knee - 0.05);
+}
+
 static int
 size_below(int near, const PoSearchSeen *seen)
 {
 	double		next = fmin(floor(near / STEP), near - 1);
-	double		knee = seen->size == near ? po_search_knee(seen) : 0;
-	double		farthest = seen->share[PO_WAIT_LOCK] > MOST_LOCK ? 1 : near / MOST_STEP;
+	double		enough = seen->size == near ? enough_for_all(seen) : 0;
 
-	if (knee > 0)
-		next = fmin(next, fmax(ceil(knee), farthest));
-	return clamp(next, seen->lowest, seen->highest);
+	if (enough > 0)
+		next = fmin(next, enough);
+	/* Work that comes anyhow needs those who are at it. */
+	if (!seen->saturated)
+		next = fmax(next, ceil(seen->busy));
+	return clamp(next, seen->lowest, near);
 }
 
 /*
@@ -363,6 +379,8 @@ size_within(const PoSearch *s, int near)
 {
 	int			i = place_of(s, near);
 
+	if (s->full > 0 && near >= s->full)
+		return 0;				/* there is no more to be had */
 	if (i + 1 >= s->n_points || s->point[i + 1].size < near * WIDE_GAP ||
 		s->point[i + 1].size - near < 2)
 		return 0;
@@ -371,9 +389,9 @@ size_within(const PoSearch *s, int near)
 
 /* Larger ones are of no use: not allowed, or nobody would want them. */
 static int
-largest_useful(const PoSearchSeen *seen)
+largest_useful(const PoSearch *s, const PoSearchSeen *seen)
 {
-	return seen->demand > 0 ? clamp(seen->demand, seen->lowest, seen->highest) : seen->highest;
+	return s->demand > 0 ? clamp(s->demand, seen->lowest, seen->highest) : seen->highest;
 }
 
 /*
@@ -407,8 +425,8 @@ again_below(const PoSearch *s, const Bracket *b)
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
 {
-	int			limit = seen->saturated ? largest_useful(seen) :
-		clamp(seen->size, seen->lowest, largest_useful(seen));
+	int			limit = seen->saturated ? largest_useful(s, seen) :
+		clamp(seen->size, seen->lowest, largest_useful(s, seen));
 	Bracket		b;
 
 	read_points(s, &b);
@@ -421,7 +439,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 
 		if (!b.flat && !look_below && b.top < limit && !growth_is_vain(s, seen, above))
 			return above;
-		if (b.failing == 0 && b.near > seen->lowest && !is_too_small(s, seen, limit))
+		if (b.failing == 0 && size_below(b.near, seen) < b.near && !is_too_small(s, seen, limit))
 			return size_below(b.near, seen);
 		if (b.failing > 0 && b.near - b.failing > 1 &&
 			b.near > FINE_ENOUGH * b.failing)
@@ -432,7 +450,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	if (again_below(s, &b))
 		return b.failing;
 	s->phase = PO_SEARCH_SETTLED;
-	s->limit = largest_useful(seen);
+	s->limit = largest_useful(s, seen);
 	return b.near;
 }
 
@@ -441,8 +459,29 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 static void
 begin(PoSearch *s)
 {
+	bool		was_slack = s->was_slack;
+
 	po_search_reset(s);
+	s->was_slack = was_slack;
 	s->phase = PO_SEARCH_TRYING;
+}
+
+/* Much of the pool is not used, and not for lack of CPU or locks. */
+static bool
+is_slack(const PoSearchSeen *seen)
+{
+	return !seen->saturated && seen->busy < LEAST_BUSY * seen->size;
+}
+
+/*
+ * The pool is not the limit: queueing theory knows how large it has to be.  If that is
+ * tight, clients wait now and then, so next time it takes more than a moment of it.
+ */
+static void
+stop(PoSearch *s)
+{
+	po_search_reset(s);
+	s->was_slack = true;
 }
 
 static bool
@@ -466,7 +505,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 {
 	PoSearchPoint *p;
 
-	if (s->probe >= s->limit && largest_useful(seen) >= s->limit * STEP)
+	if (s->probe >= s->limit && largest_useful(s, seen) >= s->limit * STEP)
 	{
 		s->phase = PO_SEARCH_TRYING;
 		s->evaluations = 0;
@@ -479,8 +518,12 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		memcpy(s->share, seen->share, sizeof(s->share));
 	if (is_odd(s, seen))
 	{
-		if (++s->odd >= IN_A_ROW)
+		if (++s->odd < IN_A_ROW)
+			return;
+		if (seen->saturated)
 			begin(s);
+		else
+			stop(s);
 		return;
 	}
 	s->odd = 0;
@@ -493,10 +536,19 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 static bool
 is_surprising(const PoSearch *s, const PoSearchSeen *seen, const PoSearchPoint *p)
 {
-	double		knee = po_search_knee(seen);
+	double		enough = enough_for_all(seen);
+	bool		sure = seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
 
-	return p->n < MOST_N && knee > 0 && seen->size > FINE_ENOUGH * knee &&
+	return p->n < (sure ? MOST_N_SURPRISING : MOST_N) && enough > 0 &&
+		seen->size >= enough * (sure ? 1 : FINE_ENOUGH) &&
 		p->mean < NEAR_BEST * best_but(s, p) && place_of(s, p->size) + 1 < s->n_points;
+}
+
+static bool
+uses_up_cpu(const PoSearchSeen *seen)
+{
+	return seen->cores > 0 && seen->busy * seen->share[PO_WAIT_CPU] >= CPU_USED_UP * seen->cores &&
+		seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
 }
 
 static void
@@ -514,6 +566,8 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	}
 	add_rate(p, seen->rate, MOST_N_SETTLED);
+	if (uses_up_cpu(seen) && (s->full == 0 || seen->size < s->full))
+		s->full = seen->size;
 	/* Somebody else's size: it is known now, but another one is asked for. */
 	if (!is_sure(s, p) || is_surprising(s, seen, p))
 		s->probe = seen->size;
@@ -541,17 +595,20 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	moved = seen.size != s->seen_size;
 	s->seen_size = seen.size;
 
-	s->slack = seen.saturated ? 0 : s->slack + 1;
-	if (s->phase == PO_SEARCH_SETTLED && s->slack >= IN_A_ROW)
-		po_search_reset(s);
+	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
+	s->slack = is_slack(&seen) ? s->slack + 1 : 0;
+	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
+		stop(s);
 	if (s->phase == PO_SEARCH_NONE)
 	{
-		if (!seen.saturated)
+		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
 			return 0;
 		begin(s);
 		s->seen_size = seen.size;
 		moved = false;
 	}
+	if (s->demand < seen.demand)
+		s->demand = seen.demand;
 	/* In part the work of the size before, or too little of it. */
 	if (moved || seen.transactions < LEAST_TRANSACTIONS)
 		return asked_for(s, &seen);

@@ -9,7 +9,8 @@
  * where the parts of the service time put the knee (asymptotic bounds of a closed
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
- * enough, and one that did not pay is taken back.  With three sizes measured, one of which
+ * enough, and one that did not pay is taken back.  Sessions that wait for a lock or a CPU
+ * are left out at once, and a size that should do without them has to fail for longer.  With three sizes measured, one of which
  * the Universal Scalability Law (po_usl.h) says that it will not pay is not even tried.
  *
  * The next size follows from the points measured alone; there is no hidden state to
@@ -46,7 +47,11 @@ typedef struct PoSearch
 	int			seen_size;		/* at the last evaluation */
 	int			evaluations;	/* since the search began */
 	int			odd;			/* evaluations in a row that do not fit what is known */
-	int			slack;			/* evaluations in a row in which the pool was not the limit */
+	int			slack;			/* evaluations in a row in which much of the pool was not used */
+	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
+	bool		was_slack;		/* the search ended before since the pool was not the limit */
+	int			full;			/* least size tried that uses up the CPUs; 0 = none */
+	int			demand;			/* most clients that wanted one at once, since it began */
 	int			limit;			/* largest useful size of the moment it settled */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
 	int			n_points;

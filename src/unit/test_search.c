@@ -314,6 +314,51 @@ test_waiting(void)
 	CHECK(po_search_is_limited(&seen, 0.8));
 }
 
+/*
+ * Arrivals that do not depend on the pool: it has room, so queueing theory makes it tight,
+ * and then clients wait now and then.  That alone starts no search, and none goes below
+ * those who are at work.
+ */
+static void
+test_open(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+	int			least = 100;
+
+	po_search_reset(&search);
+	look(&workloads[7], 8, 0, &seen);
+	po_search_step(&search, &seen);
+	CHECK_INT(search.phase, PO_SEARCH_TRYING);
+	seen.busy = 2;
+	seen.saturated = false;
+	for (int i = 0; i < 3; i++)
+		po_search_step(&search, &seen);
+	CHECK_INT(search.phase, PO_SEARCH_NONE);
+
+	seen.size = 4;
+	seen.busy = 2.4;
+	for (int i = 0; i < 12; i++)
+	{
+		seen.saturated = i % 3 > 0;
+		CHECK_INT(po_search_step(&search, &seen), 0);
+	}
+	for (int i = 0; i < 60; i++)
+	{
+		int			next;
+
+		seen.busy = fmin(seen.size, 2.4);
+		seen.rate = 40 * fmin(seen.size / 2.4, 1) * (1 + 0.05 * gauss());
+		seen.transactions = 40;
+		seen.saturated = i < 3 || seen.size < 3;
+		next = po_search_step(&search, &seen);
+		if (next > 0)
+			seen.size = next;
+		least = seen.size < least ? seen.size : least;
+	}
+	CHECK_WITH(least >= 3, "went down to %d", least);
+}
+
 /* Whatever comes in, sizes are within bounds and nothing is NaN. */
 static void
 test_nonsense(void)
@@ -329,7 +374,7 @@ test_nonsense(void)
 			int			next;
 
 			memset(&seen, 0, sizeof(seen));
-			seen.size = random_below(100) - 10;
+			seen.size = random_below(10) == 0 ? random_odd_int() : random_below(100) - 10;
 			seen.saturated = random_below(4) > 0;
 			seen.rate = random_odd_double();
 			seen.transactions = random_odd_double();
@@ -338,7 +383,7 @@ test_nonsense(void)
 				seen.share[w] = random_odd_double();
 			seen.demand = random_below(300) - 100;
 			seen.waiting = random_below(30) - 10;
-			seen.cores = random_below(10) - 2;
+			seen.cores = random_below(10) == 0 ? random_odd_int() : random_below(10) - 2;
 			seen.lowest = random_below(20) - 5;
 			seen.highest = random_below(200) - 50;
 			next = po_search_step(&search, &seen);
@@ -369,6 +414,7 @@ main(void)
 	test_cut_by_others();
 	test_cut_by_policy();
 	test_waiting();
+	test_open();
 	test_nonsense();
 	return check_end("test_search");
 }

@@ -1,0 +1,469 @@
+/*
+ * pool.c
+ *		Regret of recommended sizes against brute force, in discrete events.
+ *
+ * As bench/regret does with a real server: sweep the sizes of a pool, take the best
+ * throughput T* and n*, the least size with 0.95 T*; then let the extension's own code find a
+ * size from 20, 2 and 64 by what its sampler would have seen, once each evaluation; what it
+ * settles on is compared with T* and n*.  Here every workload takes a second instead of minutes,
+ * on any number of processors, and as often as one likes.
+ */
+#include "world.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/po_policy.h"
+#include "model/po_recommend.h"
+#include "model/po_search.h"
+
+#define NEAR			0.95
+#define QUIET			10		/* settled after so many evaluations without a change */
+#define EVALUATIONS		60
+#define WATCH			20
+#define INTERVAL_US		1e6
+#define SAMPLE_US		1e5
+#define MEMORY			30		/* evaluations, as in po_stats.c */
+#define MOST_RUNS		100
+#define LEAST_DONE		300.0	/* transactions for each second asked for */
+
+/* Times are of the order that pgbench, PgBouncer and a server on one machine take. */
+static const Workload workloads[] = {
+	{"hot", "a hot row, one round trip", 64, 0, 0.004, 0.02,
+	{{1, 60, 0, {{STEP_CPU, 40}, {STEP_LOCK, 1}, {STEP_CPU, 80}}}}},
+	{"lock1", "a hot row, three round trips", 64, 0, 0.004, 0.02,
+	{{1, 60, 0, {{STEP_CPU, 30}, {STEP_CLIENT, 40}, {STEP_LOCK, 1}, {STEP_CPU, 60},
+	{STEP_CLIENT, 40}, {STEP_CPU, 40}}}}},
+	{"lock4", "4 of them", 64, 0, 0.004, 0.02,
+	{{1, 60, 0, {{STEP_CPU, 30}, {STEP_CLIENT, 40}, {STEP_LOCK, 4}, {STEP_CPU, 60},
+	{STEP_CLIENT, 40}, {STEP_CPU, 40}}}}},
+	{"lock16", "16 of them", 64, 0, 0.004, 0.02,
+	{{1, 60, 0, {{STEP_CPU, 30}, {STEP_CLIENT, 40}, {STEP_LOCK, 16}, {STEP_CPU, 60},
+	{STEP_CLIENT, 40}, {STEP_CPU, 40}}}}},
+	{"locked think", "4 rows, thinks 2 ms while it holds one", 64, 0, 0.004, 0.02,
+	{{1, 60, 0, {{STEP_CPU, 30}, {STEP_CLIENT, 40}, {STEP_LOCK, 4}, {STEP_CPU, 60},
+	{STEP_THINK, 2000}, {STEP_CPU, 40}}}}},
+	{"think0.5", "client thinks 0.5 ms in the transaction", 64, 0, 0.004, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 500}, {STEP_CPU, 60}}}}},
+	{"think2", "client thinks 2 ms", 64, 0, 0.004, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 2000}, {STEP_CPU, 60}}}}},
+	{"think5", "client thinks 5 ms", 64, 0, 0.004, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 5000}, {STEP_CPU, 60}}}}},
+	{"think20", "client thinks 20 ms", 64, 0, 0.004, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 20000}, {STEP_CPU, 60}}}}},
+	{"cpu", "CPU only", 64, 0, 0.0005, 0,
+	{{1, 60, 0, {{STEP_CPU, 4000}}}}},
+	{"io", "waits off the CPU", 64, 0, 0.002, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_IO, 5000}, {STEP_CPU, 30}}}}},
+	{"commit", "waits for the disk at its end", 64, 0, 0.002, 0,
+	{{1, 60, 0, {{STEP_CPU, 100}, {STEP_IO, 600}}}}},
+	{"select", "a row by its key", 64, 0, 0.004, 0,
+	{{1, 70, 0, {{STEP_CPU, 60}}}}},
+	{"mixed", "95 % of 0.1 ms, 5 % of 10 ms", 64, 0, 0.002, 0,
+	{{0.95, 70, 0, {{STEP_CPU, 60}}}, {0.05, 70, 0, {{STEP_CPU, 10000}}}}},
+	{"long short", "90 % of 0.1 ms, 10 % that wait 50 ms", 64, 0, 0.002, 0,
+	{{0.9, 70, 0, {{STEP_CPU, 60}}}, {0.1, 70, 0, {{STEP_CPU, 200}, {STEP_IO, 50000}}}}},
+	{"pause", "clients think 30 ms outside of the transaction", 64, 0, 0.002, 0,
+	{{1, 70, 30000, {{STEP_CPU, 60}}}}},
+	{"rate", "800/s arrive, client thinks 2 ms", 64, 800, 0.002, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 2000}, {STEP_CPU, 60}}}}},
+	{"slow rate", "40/s arrive, 60 ms each, mostly disk", 64, 40, 0.002, 0,
+	{{1, 60, 0, {{STEP_CPU, 5000}, {STEP_IO, 55000}}}}}
+};
+
+#define N_WORKLOADS		((int) (sizeof(workloads) / sizeof(workloads[0])))
+
+static const int sizes[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64};
+
+#define N_SIZES			((int) (sizeof(sizes) / sizeof(sizes[0])))
+
+static const int starts[] = {20, 2, 64};
+
+#define N_STARTS		((int) (sizeof(starts) / sizeof(starts[0])))
+
+typedef struct Options
+{
+	int			cores;
+	int			runs;
+	double		noise;
+	double		seconds;		/* for each size */
+	bool		verbose;
+	bool		check;
+	const char *only;
+} Options;
+
+/* ---------- brute force ---------- */
+
+typedef struct Sweep
+{
+	double		rate[N_SIZES];
+	double		best;
+	int			least;			/* n* */
+} Sweep;
+
+/* The machine is quiet while it is swept: what is wanted is the truth. */
+static double
+throughput(const Workload *w, const Options *o, int size)
+{
+	World	   *world = world_new(w, o->cores, 0, 1);
+	Seen		seen;
+	double		done = 0;
+	int			s = 0;
+
+	world_resize(world, size);
+	world_run(world, 1e6, 1e6, &seen);
+	for (; s < o->seconds && done < LEAST_DONE * o->seconds; s++)
+	{
+		world_run(world, 1e6, 1e6, &seen);
+		done += seen.done;
+	}
+	world_free(world);
+	return done / s;
+}
+
+static void
+sweep(const Workload *w, const Options *o, Sweep *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (int i = 0; i < N_SIZES; i++)
+	{
+		s->rate[i] = throughput(w, o, sizes[i]);
+		s->best = fmax(s->best, s->rate[i]);
+	}
+	for (int i = N_SIZES - 1; i >= 0; i--)
+	{
+		if (s->rate[i] >= NEAR * s->best)
+			s->least = sizes[i];
+	}
+	for (int i = 0; i < N_SIZES; i++)
+	{
+		if (o->verbose)
+			printf("  %d:%.0f", sizes[i], s->rate[i]);
+	}
+	if (o->verbose)
+		printf("\n");
+}
+
+/* ---------- what the extension makes of it ---------- */
+
+/* As PoTenantStats, without a server. */
+typedef struct Tenant
+{
+	PoLevels	busy;
+	double		transactions;
+	double		service_us;
+	double		service_sq;
+	double		elapsed_us;
+	double		wait_us[PO_N_WAITS];
+	double		observed_us;
+	int			peak;
+	PoSearch	search;
+	PoRecommendation r;
+} Tenant;
+
+static void
+forget(Tenant *t)
+{
+	double		factor = exp(-1.0 / MEMORY);
+
+	po_levels_decay(&t->busy, factor);
+	t->transactions *= factor;
+	t->service_us *= factor;
+	t->service_sq *= factor;
+	t->elapsed_us *= factor;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		t->wait_us[i] *= factor;
+}
+
+static void
+remember(Tenant *t, const Seen *seen)
+{
+	for (int n = 0; n <= MOST_CLIENTS; n++)
+	{
+		if (seen->busy[n] > 0)
+			po_levels_add(&t->busy, n, seen->busy[n] * SAMPLE_US);
+	}
+	t->transactions += seen->done;
+	t->service_us += seen->service;
+	t->service_sq += seen->service_sq;
+	t->elapsed_us += seen->elapsed;
+	t->observed_us += seen->elapsed;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		t->wait_us[i] += seen->waits[i] * SAMPLE_US;
+}
+
+static void
+search_input(const Seen *from, const PoPolicyFields *policy, int cores, PoSearchSeen *seen)
+{
+	double		busy = 0;
+
+	memset(seen, 0, sizeof(*seen));
+	for (int i = 0; i < PO_N_WAITS; i++)
+		busy += from->waits[i];
+	for (int i = 0; i < PO_N_WAITS && busy > 0; i++)
+		seen->share[i] = from->waits[i] / busy;
+	seen->size = from->sessions;
+	seen->busy = busy / from->samples;
+	seen->transactions = from->done;
+	seen->rate = from->done / from->elapsed * 1e6;
+	seen->cores = cores;
+	seen->demand = from->active + from->waiting;
+	seen->waiting = from->waiting;
+	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
+	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
+}
+
+static void
+sizing_input(const Tenant *t, int sessions, int cores, PoSizingInput *in)
+{
+	double		total = 0;
+	double		mean = t->transactions > 0 ? t->service_us / t->transactions : 0;
+
+	memset(in, 0, sizeof(*in));
+	po_levels_digest(&t->busy, &in->busy);
+	in->arrival_cv2 = 1;
+	in->observed_us = (int64_t) t->observed_us;
+	in->transactions = (uint64_t) t->transactions;
+	in->sessions = sessions;
+	in->peak_busy = in->busy.max;
+	in->previous = t->r.method >= PO_METHOD_IDLE ? t->r.size : 0;
+	in->arrival_rate = t->transactions / t->elapsed_us * 1e6;
+	in->service_us = mean;
+	if (mean > 0)
+		in->service_cv2 = fmax(t->service_sq / t->transactions / (mean * mean) - 1, 0);
+	for (int i = 0; i < PO_N_WAITS; i++)
+		total += t->wait_us[i];
+	for (int i = 0; i < PO_N_WAITS && total > 0; i++)
+		in->wait_share[i] = t->wait_us[i] / total;
+	in->cores = cores;
+}
+
+static int
+evaluate(Tenant *t, const Seen *seen, const Options *o)
+{
+	PoPolicyFields policy;
+	PoSearchSeen now;
+	PoSizingInput in;
+
+	po_policy_defaults(&policy);
+	forget(t);
+	remember(t, seen);
+	search_input(seen, &policy, o->cores, &now);
+	sizing_input(t, seen->sessions, o->cores, &in);
+	in.search_size = po_search_step(&t->search, &now);
+	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
+	po_recommend_size(&in, &policy, &t->r);
+	if (o->verbose)
+		printf("    %2d %-8s %6.0f/s busy %4.1f cpu %.2f io %.2f lock %.2f client %.2f "
+			   "waiting %2d%s -> %d %s\n",
+			   now.size, t->search.phase == PO_SEARCH_SETTLED ? "settled" :
+			   t->search.phase == PO_SEARCH_TRYING ? "trying" : "", now.rate, now.busy,
+			   now.share[PO_WAIT_CPU], now.share[PO_WAIT_IO], now.share[PO_WAIT_LOCK],
+			   now.share[PO_WAIT_CLIENT], now.waiting, now.saturated ? " limited" : "",
+			   t->r.size, po_method_name(t->r.method));
+	return t->r.size;
+}
+
+/* ---------- a closed loop ---------- */
+
+typedef struct Loop
+{
+	int			size;
+	int			evaluations;	/* until nothing changed any more; EVALUATIONS = never */
+	int			moves;			/* in the WATCH after that */
+} Loop;
+
+static void
+loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
+{
+	World	   *world = world_new(w, o->cores, o->noise, seed);
+	Tenant		t;
+	Seen		seen;
+	int			size = start;
+	int			changed = 0;
+	int			known = 0;
+
+	memset(&t, 0, sizeof(t));
+	memset(l, 0, sizeof(*l));
+	l->evaluations = EVALUATIONS;
+	world_resize(world, size);
+	world_run(world, 1e6, SAMPLE_US, &seen);
+	for (int i = 1; i <= EVALUATIONS; i++)
+	{
+		int			next;
+
+		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
+		next = evaluate(&t, &seen, o);
+		if (t.r.method <= PO_METHOD_TOO_LITTLE_DATA)
+			known = i;
+		if (next != size)
+			changed = i;
+		size = next;
+		world_resize(world, size);
+		if (i - (changed > known ? changed : known) >= QUIET)
+		{
+			l->evaluations = changed;
+			break;
+		}
+	}
+	for (int i = 0; i < WATCH; i++)
+	{
+		int			next;
+
+		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
+		next = evaluate(&t, &seen, o);
+		l->moves += next != size;
+		size = next;
+		world_resize(world, size);
+	}
+	l->size = size;
+	world_free(world);
+}
+
+/* ---------- the table ---------- */
+
+static int
+by_value(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+typedef struct Tally
+{
+	int			n;
+	int			good;			/* 0.95 T*, 1.5 n* */
+	int			fast;			/* and within 30 evaluations */
+	int			restless;
+	double		kept[N_WORKLOADS * N_STARTS * MOST_RUNS];
+	double		size[N_WORKLOADS * N_STARTS * MOST_RUNS];
+	double		evaluations[N_WORKLOADS * N_STARTS * MOST_RUNS];
+} Tally;
+
+static double
+quantile(double *values, int n, double q)
+{
+	qsort(values, (size_t) n, sizeof(double), by_value);
+	return values[(int) (q * (n - 1) + 0.5)];
+}
+
+static void
+add(Tally *t, double kept, double size, const Loop *l)
+{
+	bool		good = kept >= NEAR && size <= 1.5;
+
+	t->kept[t->n] = kept;
+	t->size[t->n] = size;
+	t->evaluations[t->n++] = l->evaluations;
+	t->good += good;
+	t->fast += good && l->evaluations <= 30;
+	t->restless += l->moves > 0;
+}
+
+static void
+show(const char *what, Tally *t)
+{
+	printf("%-24s T/T* %.3f (least %.3f)  n/n* %.2f (most %.2f)  evaluations %2.0f (95 %%: %2.0f)  "
+		   "good %3.0f %%, soon %3.0f %%, moved later %3.0f %%\n", what, quantile(t->kept, t->n, 0.5),
+		   quantile(t->kept, t->n, 0), quantile(t->size, t->n, 0.5), quantile(t->size, t->n, 1),
+		   quantile(t->evaluations, t->n, 0.5), quantile(t->evaluations, t->n, 0.95),
+		   100.0 * t->good / t->n, 100.0 * t->fast / t->n, 100.0 * t->restless / t->n);
+}
+
+static void
+append(Tally *all, const Tally *t)
+{
+	for (int i = 0; i < t->n; i++)
+	{
+		all->kept[all->n] = t->kept[i];
+		all->size[all->n] = t->size[i];
+		all->evaluations[all->n++] = t->evaluations[i];
+	}
+	all->good += t->good;
+	all->fast += t->fast;
+	all->restless += t->restless;
+}
+
+static void
+try_workload(const Workload *w, const Options *o, Tally *all)
+{
+	static Tally tally;
+	Sweep		s;
+	char		name[100];
+
+	memset(&tally, 0, sizeof(tally));
+	sweep(w, o, &s);
+	for (int from = 0; from < N_STARTS; from++)
+	{
+		for (int run = 0; run < o->runs; run++)
+		{
+			Loop		l;
+
+			if (o->verbose)
+				printf("  from %d, run %d\n", starts[from], run);
+			loop(w, o, starts[from], (uint64_t) (run * 10 + from + 1), &l);
+			add(&tally, throughput(w, o, l.size) / s.best, (double) l.size / s.least, &l);
+			if (o->verbose || o->runs == 1)
+				printf("  from %2d: %d, %.3f, after %d\n", starts[from], l.size,
+					   tally.kept[tally.n - 1], l.evaluations);
+		}
+	}
+	snprintf(name, sizeof(name), "%s (%d)", w->name, s.least);
+	show(name, &tally);
+	append(all, &tally);
+}
+
+/* Of all loops together; a single one may be misled by what the machine did meanwhile. */
+static bool
+keeps_its_promise(Tally *t)
+{
+	bool		kept = quantile(t->kept, t->n, 0.5) >= 0.98 && quantile(t->size, t->n, 0.5) <= 1.2 &&
+		t->good >= 0.85 * t->n && t->fast >= 0.8 * t->n && t->restless <= 0.05 * t->n;
+
+	printf("Checks: %s\n", kept ? "passed" : "FAILED: medians 0.98 and 1.2, 85 % good, "
+		   "80 % of them soon, 5 % move later");
+	return kept;
+}
+
+int
+main(int argc, char **argv)
+{
+	static Tally all;
+	Options		o = {.cores = 2, .runs = 5, .noise = 0.02, .seconds = 100};
+
+	for (int i = 1; i < argc; i++)
+	{
+		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (strcmp(argv[i], "--verbose") == 0)
+			o.verbose = true;
+		else if (strcmp(argv[i], "--check") == 0)
+			o.check = true;
+		else if (value == NULL)
+			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
+						   "[--seconds N] [--workload NAME] [--verbose] [--check]\n"), 2;
+		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
+			o.cores = atoi(value);
+		else if (strcmp(argv[i - 1], "--runs") == 0)
+			o.runs = atoi(value) < MOST_RUNS ? atoi(value) : MOST_RUNS;
+		else if (strcmp(argv[i - 1], "--noise") == 0)
+			o.noise = atof(value);
+		else if (strcmp(argv[i - 1], "--seconds") == 0)
+			o.seconds = atof(value);
+		else if (strcmp(argv[i - 1], "--workload") == 0)
+			o.only = value;
+	}
+	for (int i = 0; i < N_WORKLOADS; i++)
+	{
+		if (o.only == NULL || strcmp(o.only, workloads[i].name) == 0)
+			try_workload(&workloads[i], &o, &all);
+	}
+	show("all", &all);
+	if (o.check && !keeps_its_promise(&all))
+		return 1;
+	return 0;
+}
