@@ -10,8 +10,9 @@
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
  * enough, and one that did not pay is taken back.  Sessions that wait for a lock or a CPU
- * are left out at once, and a size that should do without them has to fail for longer.  With three sizes measured, one of which
- * the Universal Scalability Law (po_usl.h) says that it will not pay is not even tried.
+ * are left out at once, and a size that should do without them has to fail for longer.
+ * With three sizes measured, one of which the Universal Scalability Law (po_usl.h) says
+ * that it will not pay is not even tried.
  *
  * The next size follows from the points measured alone; there is no hidden state to
  * get stuck in.  All times and rates come from the caller; nothing is allocated.
