@@ -63,6 +63,7 @@ OBJS = \
 	src/po_alert_table.o \
 	src/po_alert_words.o \
 	src/po_alert.o \
+	src/po_standstill.o \
 	src/po_act.o \
 	src/po_judge.o \
 	src/po_session.o \

@@ -93,6 +93,25 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
+int
+po_pooler_table_starving(int64 least_us, int *tenants, int most)
+{
+	int			n = 0;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	for (int i = 0; i < po_shared->poolers.n_seen && n < most; i++)
+	{
+		const PoPoolSeen *seen = &po_pools[i];
+
+		if (seen->tenant >= 0 && seen->pool.cl_waiting > 0 &&
+			seen->pool.maxwait >= least_us / PO_US_PER_S &&
+			(n == 0 || tenants[n - 1] != seen->tenant))
+			tenants[n++] = seen->tenant;
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
+	return n;
+}
+
 const char *
 po_pooler_table_state_name(PoPoolerState state)
 {

@@ -42,6 +42,9 @@ typedef struct PoPoolerDemand
 /* All 0 when no pooler has a pool of the tenant, as far as is known. */
 extern void po_pooler_table_demand(int tenant, PoPoolerDemand *demand);
 
+/* Tenants of pools for whose connections a client has waited for least_us or longer. */
+extern int	po_pooler_table_starving(int64 least_us, int *tenants, int most);
+
 extern const char *po_pooler_table_state_name(PoPoolerState state);
 
 #endif							/* PO_POOLER_TABLE_H */

@@ -46,6 +46,7 @@
 #include "po_sample.h"
 #include "po_sampler.h"
 #include "po_sharing.h"
+#include "po_standstill.h"
 #include "po_state.h"
 #include "po_stats.h"
 #include "po_summary.h"
@@ -55,6 +56,7 @@
 #define STATE_EVERY_US		(PO_RARELY_S * PO_US_PER_S)
 #define CLIENTS_EVERY_US	PO_US_PER_S
 #define CLIENTS_MEMORY		30	/* evaluation intervals, as in po_stats.c */
+#define STANDSTILL_EVERY_US	(2 * PO_US_PER_S)
 #define RECONCILE_EVERY_US	(PO_RARELY_S * PO_US_PER_S)
 #define EVALUATE_PER_PASS	256
 #define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
@@ -112,6 +114,7 @@ static int64 last_tick = 0;
 static int64 state_due = 0;
 static int64 reconcile_due = 0;
 static int64 clients_due = 0;
+static int64 standstill_due = 0;
 static uint32 seen_generation = 0;
 static bool rescan = true;
 
@@ -587,6 +590,15 @@ step_summary(void)
 }
 
 static void
+step_standstill(void)
+{
+	if (ticks < standstill_due)
+		return;
+	standstill_due = ticks + STANDSTILL_EVERY_US;
+	po_standstill_check(ticks);
+}
+
+static void
 step_keeper(void)
 {
 	po_keeper_manage();
@@ -714,6 +726,7 @@ run_round(void)
 	run_step("alert", step_alert);
 	run_step("clients", step_clients);
 	run_step("summary", step_summary);
+	run_step("standstill", step_standstill);
 	run_step("keeper", step_keeper);
 	run_step("pooler", step_pooler);
 	run_step("state", step_state);

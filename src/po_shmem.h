@@ -361,6 +361,8 @@ typedef struct PoTenantStats
 	TimestampTz computed_at;	/* the same by the wall clock */
 	PoRecommendation recommendation;
 	PoSizingInput input;		/* that it rests on */
+	int			standstill_size;	/* of a pool that stood still; 0 = none */
+	TimestampTz standstill_at;	/* the last time, by the wall clock */
 	PoBreaker	breaker;
 	PoStatsTold told;
 	PoBaseline	usual;			/* of how many are busy, for the alert "anomaly" */

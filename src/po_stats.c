@@ -28,6 +28,9 @@
 #define MOST_OFF			3.0
 #define LEAST_LOAD			0.05	/* less is too little to be off by a share of it */
 
+/* How long a pool that stood still is remembered, by the wall clock. */
+#define STANDSTILL_DAYS		30
+
 /* How often to look as long as too little is known. */
 #define FIRST_LOOKS_US		(5 * PO_US_PER_S)
 
@@ -325,6 +328,16 @@ po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64
 
 /* ---------- sizing ---------- */
 
+/* One more than with which it stood still, for as long as that is remembered; 0 = nothing. */
+static int
+least_size(const PoTenantStats *t, TimestampTz now)
+{
+	if (t->standstill_size <= 0 || now < t->standstill_at ||
+		now - t->standstill_at > STANDSTILL_DAYS * USECS_PER_DAY)
+		return 0;
+	return t->standstill_size + 1;
+}
+
 /* Forgets what is older than the memory; what is left of a rare level goes at last. */
 static void
 forget(PoTenantStats *t, double factor)
@@ -490,6 +503,8 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
 		sizing_input(t, sessions, now, &e.in);
+		e.in.least = least_size(t, t->computed_at);
+		e.seen.lowest = Max(e.seen.lowest, Min(e.in.least, e.seen.highest));
 	}
 	unlock_stats();
 	if (!due)
@@ -592,6 +607,23 @@ po_stats_take_total(PoHistoryCounts *counts, PoHistogram *service)
 	if (service != NULL)
 		memcpy(service, &total->service, sizeof(*service));
 	unlock_stats();
+}
+
+bool
+po_stats_note_standstill(int tenant, int size)
+{
+	PoTenantStats *t = &po_tenant_stats[tenant];
+	TimestampTz now = GetCurrentTimestamp();
+	bool		news;
+
+	lock_stats();
+	news = least_size(t, now) <= size;
+	if (news)
+		t->standstill_size = size;
+	if (size >= t->standstill_size)
+		t->standstill_at = now;
+	unlock_stats();
+	return news;
 }
 
 bool

@@ -68,6 +68,9 @@ extern void po_stats_take_total(PoHistoryCounts *counts, PoHistogram *service);
 /* How many transactions it would count, and the histogram that these are in. */
 extern uint64 po_stats_untold(int tenant, PoHistogram *service);
 
+/* A pool of so many stood still (po_standstill.h).  True if that is news. */
+extern bool po_stats_note_standstill(int tenant, int size);
+
 /* Takes one termination out of the minute's allowance, which all who end sessions
  * share; false when it is used up. */
 extern bool po_stats_take_termination(int64 now);

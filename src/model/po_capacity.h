@@ -109,9 +109,9 @@ typedef struct PoEvaluation
 	const PoPolicyFields *policy;
 	int			guaranteed;		/* in force */
 	int			held;
-	PoSearchSeen seen;			/* lowest and highest are set here */
+	PoSearchSeen seen;
 	/* in and out */
-	PoSizingInput in;			/* from search_size on but for cores, it is set here */
+	PoSizingInput in;			/* search_*, alone and what is allotted is set here */
 	PoSearch	search;
 	/* out */
 	PoRecommendation r;

@@ -135,9 +135,11 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 	l->down_step = sane_count(policy->scale_down_step);
 }
 
+/* What is known of this tenant and of others besides its policy. */
 static void
-read_allotment(const PoSizingInput *in, Limits *l)
+read_bounds(const PoSizingInput *in, Limits *l)
 {
+	l->lowest = clamp(in->least, l->lowest, l->highest);
 	if (in->allotted <= 0 || in->allotted >= l->highest)
 		return;
 	l->highest = greater(in->allotted, l->lowest);
@@ -392,7 +394,9 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 			return confidence * by_drift(d->drift);
 		case PO_METHOD_THROUGHPUT:
 			/* Nobody knows what more would have done. */
-			return out->clamped_max ? fmin(limited, MOST_CONFIDENCE_SATURATED) : confidence;
+			if (out->clamped_max || out->clamped_share)
+				return fmin(limited, MOST_CONFIDENCE_SATURATED);
+			return confidence;
 		case PO_METHOD_IDLE:
 			break;
 	}
@@ -433,7 +437,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 
 	memset(out, 0, sizeof(*out));
 	read_policy(policy, &limits);
-	read_allotment(in, &limits);
+	read_bounds(in, &limits);
 	read_demand(in, out, &demand);
 
 	out->bottleneck = po_recommend_bottleneck(in->wait_share);
@@ -684,10 +688,17 @@ static void
 say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		   const PoPolicyFields *policy)
 {
+	int			lowest;
+	int			highest;
 	bool		by_quota = policy != NULL && policy->max_connections > 0 &&
 		(policy->max_size <= 0 || policy->max_connections < policy->max_size);
 
-	if (r->clamped_min)
+	po_recommend_bounds(policy, &lowest, &highest);
+	if (in->least > lowest && r->target == in->least)
+		say(s, "; at least %d, as a pool of %d stood still, each session idle in transaction "
+			"while clients waited, which happens when they need several connections at once",
+			in->least, in->least - 1);
+	else if (r->clamped_min)
 		say(s, "; raised to min_size of the policy");
 	if (r->clamped_max)
 		say(s, by_quota ? "; cut to the quota (max_connections)" :
@@ -751,6 +762,8 @@ say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 		say(s, "; surer when the pool has been set to that and the next ones");
 	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_max)
 		say(s, "; surer if the policy let more be tried");
+	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_share)
+		say(s, "; surer if others left room to try more");
 	else if (r->method != PO_METHOD_IDLE && fabs(in->drift) > HALF_DRIFT)
 		say(s, "; less sure, as the load is %s: surer when it keeps its level",
 			in->drift > 0 ? "rising" : "falling");

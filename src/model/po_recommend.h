@@ -58,6 +58,7 @@ typedef struct PoSizingInput
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
 	int			cores;
+	int			least;			/* a smaller pool stood still; 0 = nothing known */
 	int			alone;			/* target if nobody else wanted any; 0 = unknown */
 	int			allotted;		/* most connections, as others want some, too; 0 = no bound */
 	PoBound		allotted_by;

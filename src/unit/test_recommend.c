@@ -338,6 +338,67 @@ test_recommend_peak(void)
 	CHECK_INT(recommend(&in, NULL).busy_max, 100);
 }
 
+/* Others want some, too; no bound is told that does not bind. */
+static void
+test_recommend_share(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	int			alone = recommend(&in, &policy).target;
+	PoRecommendation r;
+
+	in.alone = alone;
+	in.allotted = alone;
+	in.budget = 77;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, alone);
+	CHECK(!r.clamped_share);
+	in.allotted = 5;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 5);
+	CHECK(r.clamped_share && !r.clamped_max);
+	CHECK_INT(r.max, 5);
+	CHECK_REASON(r, in, policy, "cut to its fair share of 5 of the cluster's 77 connections");
+	in.allotted_by = PO_BOUND_CPU;
+	in.cpus_allotted = 1.26;
+	CHECK_REASON(r, in, policy, "cut to 5, as others need the CPUs, too, and its fair share of "
+				 "the 4 is 1.3");
+
+	/* A policy that cuts more, or promises more. */
+	policy.max_size = 4;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 4);
+	CHECK(!r.clamped_share && r.clamped_max);
+	policy.max_size = PO_UNLIMITED;
+	policy.min_size = 6;
+	CHECK_INT(recommend(&in, &policy).size, 6);
+}
+
+/* A pool that stood still was too small, whatever the load. */
+static void
+test_recommend_least(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	in.sessions = 3;
+	in.least = 4;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 4);
+	CHECK_INT(r.min, 4);
+	CHECK_REASON(r, in, policy, "at least 4, as a pool of 3 stood still");
+	in.allotted = 3;
+	CHECK_INT(recommend(&in, &policy).size, 4);
+	policy.max_size = 2;
+	CHECK_INT(recommend(&in, &policy).size, 2);
+	policy.min_size = 2;
+	in.least = 2;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 2);
+	CHECK(strstr(reason_of(&r, &in, &policy), "stood still") == NULL);
+}
+
 /* What was measured is less sure when the load moves away from it. */
 static void
 test_recommend_drift(void)
@@ -543,6 +604,7 @@ random_input(PoSizingInput *in)
 	in->warmup.span_us = random_odd_int64();
 	in->warmup.rise = random_odd_int();
 	in->cores = random_odd_int();
+	in->least = random_odd_int();
 	in->alone = random_odd_int();
 	in->allotted = random_odd_int();
 	in->allotted_by = random_below(2) ? PO_BOUND_CPU : PO_BOUND_CONNECTIONS;
@@ -699,6 +761,8 @@ main(void)
 	test_recommend_saturated();
 	test_recommend_steady();
 	test_recommend_peak();
+	test_recommend_share();
+	test_recommend_least();
 	test_recommend_drift();
 	test_recommend_never_relieved();
 	test_recommend_hysteresis();
