@@ -30,7 +30,7 @@
 
 #define LEAST_PER_CONNECTION	0.001
 #define WISH_FADES			0.9
-#define SHARE_EVERY_US		100		/* for each tenant; sharing takes about 0.3 */
+#define SHARE_EVERY_US		100		/* for each tenant; sharing takes about 0.1 */
 
 void
 po_capacity_begin(PoCapacity *c, int n_most, PoClaim *claims, PoShare *shares,

@@ -135,44 +135,123 @@ remove_first(PoShareMark *heap, int *n)
 
 /* ---------- filling ---------- */
 
+/* Shares, not rounded, sum to constant + slope x level, in a range of levels. */
+typedef struct Line
+{
+	double		constant;
+	double		slope;
+} Line;
+
+/* Even numbers where a tenant begins to rise, odd ones where it ends. */
+static void
+add_mark(const PoShare *share, PoShareOutcome outcome, const PoShareMark *mark, Line *line)
+{
+	const PoShare *s = &share[mark->tie / 2];
+	Range		range = range_of(s, outcome);
+
+	line->constant += mark->tie % 2 == 0 ? -range.least : range.most;
+	line->slope += mark->tie % 2 == 0 ? weight_of(s) : -weight_of(s);
+}
+
+static void
+swap(PoShareMark *a, PoShareMark *b)
+{
+	PoShareMark c = *a;
+
+	*a = *b;
+	*b = c;
+}
+
 /*
- * The level at which shares, not rounded, sum to the budget.  What is summed up on the
- * way is off by rounding; round_at and settle do not depend on it.
+ * The middle one, by level, of three from anywhere: no order of tenants, as of their sizes,
+ * makes it slow.  The same input gives the same ones.
+ */
+static double
+pivot_of(const PoShareMark *marks, int n, uint32_t *anywhere)
+{
+	double		level[3];
+	double		a;
+	double		b;
+
+	for (int i = 0; i < 3; i++)
+	{
+		*anywhere = *anywhere * UINT32_C(1664525) + UINT32_C(1013904223);
+		level[i] = marks[(uint64_t) *anywhere * (uint64_t) n >> 32].level;
+	}
+	a = fmin(level[0], level[1]);
+	b = fmax(level[0], level[1]);
+	return fmax(a, fmin(b, level[2]));
+}
+
+/* Those up to the pivot come first; how many they are, and what they add. */
+static int
+split(const PoShare *share, PoShareOutcome outcome, PoShareMark *marks, int n, double pivot,
+	  Line *line)
+{
+	int			n_low = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (marks[i].level > pivot)
+			continue;
+		add_mark(share, outcome, &marks[i], line);
+		swap(&marks[i], &marks[n_low++]);
+	}
+	return n_low;
+}
+
+/*
+ * The level at which shares, not rounded, sum to the budget: it is between two marks, found as
+ * by Quickselect (C. A. R. Hoare 1961), as what is below a mark need not be in order to be
+ * summed up.  Sums are off by rounding; round_at and settle do not depend on it.
  */
 static double
 water_level(const PoShare *share, int n, int budget, PoShareOutcome outcome,
 			PoShareMark *marks)
 {
-	double		sum = 0;
-	double		slope = 0;
-	double		level = 0;
+	Line		below = {0, 0};
+	double		lowest = 0;
+	double		highest = INFINITY;
+	uint32_t	anywhere = 1;
 	int			n_marks = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		Range		range = range_of(&share[i], outcome);
 
-		sum += range.least;
+		below.constant += range.least;
 		if (range.least == range.most)
 			continue;
-		/* Even numbers where a tenant begins to rise, odd ones where it ends. */
 		marks[n_marks++] = (PoShareMark) {range.least / weight_of(&share[i]), 2 * (int64_t) i};
 		marks[n_marks++] = (PoShareMark) {range.most / weight_of(&share[i]), 2 * (int64_t) i + 1};
 	}
-	heapify(marks, n_marks);
 	while (n_marks > 0)
 	{
-		double		rise = slope * (marks[0].level - level);
-		double		weight = weight_of(&share[marks[0].tie / 2]);
+		double		pivot = pivot_of(marks, n_marks, &anywhere);
+		Line		line = below;
+		int			n_low = split(share, outcome, marks, n_marks, pivot, &line);
 
-		if (sum + rise >= budget)
-			return slope > 0 ? level + fmax(budget - sum, 0) / slope : level;
-		sum += rise;
-		level = marks[0].level;
-		slope = fmax(slope + (marks[0].tie % 2 == 0 ? weight : -weight), 0);
-		remove_first(marks, &n_marks);
+		if (line.constant + line.slope * pivot < budget)
+		{
+			below = line;
+			lowest = pivot;
+			marks += n_low;
+			n_marks -= n_low;
+			continue;
+		}
+		/* It is no higher, so those of the pivot itself are done with. */
+		highest = pivot;
+		n_low = 0;
+		for (int i = 0; i < n_marks; i++)
+		{
+			if (marks[i].level < pivot)
+				swap(&marks[i], &marks[n_low++]);
+		}
+		n_marks = n_low;
 	}
-	return level;
+	if (!(below.slope > 0))
+		return lowest;
+	return fmin(fmax((budget - below.constant) / below.slope, lowest), highest);
 }
 
 /* The level from which a share is count and no longer count - 1. */

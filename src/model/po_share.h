@@ -55,7 +55,7 @@ typedef struct PoShareMark
  *	3. the rest by weight, up to what each wants;
  *	4. of equals, who comes first in the array gets the odd connection.
  * No share falls when the budget rises.  The same input always gives the same shares.
- * O(n log n), O(n) when there is enough; input out of range is brought into it.
+ * O(n log n) at most, and mostly O(n); input out of range is brought into it.
  */
 extern PoShareOutcome po_share(PoShare *share, int n, int budget, PoShareMark *marks);
 
