@@ -163,11 +163,12 @@ ok(wait_until(sub {
 			return standstills('r_nested') > 0;
 		}), 'the standstill is told');
 like($node->safe_psql('postgres', q{SELECT reason FROM pool_events
-	WHERE kind = 'alert' AND tenant = 'r_nested@postgres'}),
+	WHERE kind = 'alert' AND tenant = 'r_nested@postgres' AND reason ~ '^standstill: '}),
 	qr/^standstill: 2 sessions, all idle in transaction for 10 s, while 2 clients wait at the pooler/,
 	'with what was seen');
 is($node->safe_psql('postgres', q{SELECT detail FROM pool_events
-	WHERE kind = 'alert' AND tenant = 'r_nested@postgres'}), '{"waiting": 2, "sessions": 2}',
+	WHERE kind = 'alert' AND tenant = 'r_nested@postgres' AND reason ~ '^standstill: '}),
+	'{"waiting": 2, "sessions": 2}',
 	'and the numbers');
 SKIP:
 {

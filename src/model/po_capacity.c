@@ -269,6 +269,14 @@ is_contended(const PoCapacity *c)
 		(c->cpus > 0 && c->cpu_wanted > cpu_budget(c));
 }
 
+/* Not too often; after a clock that was set back, at once. */
+static bool
+is_due(const PoCapacity *c, int64_t now_us)
+{
+	return now_us < c->shared_at ||
+		(uint64_t) now_us - (uint64_t) c->shared_at >= (uint64_t) SHARE_EVERY_US * (uint64_t) c->n;
+}
+
 static void
 answer(const PoCapacity *c, const PoClaim *claim, PoAllotment *out)
 {
@@ -311,7 +319,7 @@ po_capacity_ask(PoCapacity *c, int tenant, const PoWish *wish, int64_t now_us,
 	put_in(c, claim);
 	if (!is_contended(c))
 		claim->most = (int) (wanted_by(claim) + left_over(c));
-	else if (now_us - c->shared_at >= (int64_t) SHARE_EVERY_US * c->n || now_us < c->shared_at)
+	else if (is_due(c, now_us))
 		share_out(c, now_us);
 	else if (claim->most == 0)
 		claim->most = claim->wish.present;	/* new: what it has, for a moment */
@@ -388,7 +396,8 @@ po_capacity_evaluate(PoCapacity *c, int tenant, int64_t now_us, PoEvaluation *e)
 	PoWish		wish;
 	PoAllotment allotment;
 
-	e->in.alone = e->in.allotted = 0;
+	e->in.alone = e->in.allotted = e->in.budget = 0;
+	e->in.cpus_allotted = 0;
 	size_it(e);
 	e->in.alone = e->r.target;
 	make_wish(c, tenant, e, &before, &wish);

@@ -21,6 +21,8 @@
 #define MOST_N_SETTLED		20
 #define LEAST_NOISE			0.01	/* relative, of one evaluation */
 #define MAX_BIAS			0.7
+#define MOST_BIAS			0.5		/* of a mean, whatever its error */
+#define LEAST_RATE			1e-9	/* less is none: its square is to be a number */
 #define MOST_HIDDEN			1.05	/* a peak between points, at most */
 #define LEAST_TRANSACTIONS	20.0	/* in an evaluation that tells anything */
 
@@ -173,7 +175,7 @@ noise(const PoSearch *s)
 	{
 		const PoSearchPoint *p = &s->point[i];
 
-		if (p->n < 2 || p->mean <= 0)
+		if (p->n < 2 || p->mean <= LEAST_RATE)
 			continue;
 		squares += p->m2 / (p->mean * p->mean);
 		freedom += p->n - 1;
@@ -227,7 +229,7 @@ best_but(const PoSearch *s, const PoSearchPoint *but)
 	if (best == NULL)
 		return 0;
 	return fmax(best->mean, peak_near(s, best)) *
-		(1 - (n > 2 ? MAX_BIAS * noise(s) / sqrt(best->n) : 0));
+		(1 - (n > 2 ? fmin(MAX_BIAS * noise(s) / sqrt(best->n), MOST_BIAS) : 0));
 }
 
 double

@@ -1,6 +1,6 @@
 /*
  * fuzz.h
- *		What the fuzzers share: seeds, a mutator, and a driver without libFuzzer.
+ *		What the fuzzers share: seeds, a mutator, numbers, and a driver without libFuzzer.
  *
  * A fuzzer defines LLVMFuzzerTestOneInput and ends with FUZZ_MAIN(name, seeds).
  * With -DPO_LIBFUZZER libFuzzer drives it.  Otherwise main runs the inputs of a
@@ -40,6 +40,72 @@ must(bool holds, const char *what)
 	}
 }
 
+/* ---------- numbers out of an input; all are 0 where it ends ---------- */
+
+typedef struct FuzzReader
+{
+	const uint8_t *bytes;
+	size_t		size;
+	size_t		read;
+} FuzzReader;
+
+static inline uint64_t
+fuzz_take(FuzzReader *in, int n_bytes)
+{
+	uint64_t	word = 0;
+
+	for (int i = 0; i < n_bytes && in->read < in->size; i++)
+		word |= (uint64_t) in->bytes[in->read++] << 8 * i;
+	return word;
+}
+
+/* The first byte says how: a number that is odd, or one of so many bytes. */
+static inline int
+fuzz_int(FuzzReader *in)
+{
+	static const int odd[] = {INT_MIN, INT_MIN + 1, -2, -1, 262143, 262144, INT_MAX - 1, INT_MAX};
+	unsigned	how = (unsigned) fuzz_take(in, 1);
+
+	if (how < 0x80)
+		return (int) how;
+	if (how >= 0xF8)
+		return odd[how - 0xF8];
+	return how < 0xE0 ? (int) fuzz_take(in, 2) : (int) (uint32_t) fuzz_take(in, 4);
+}
+
+static inline int64_t
+fuzz_int64(FuzzReader *in)
+{
+	uint8_t		how = (uint8_t) fuzz_take(in, 1);
+
+	/* Small ones, those with two digits that count, and any. */
+	return how < 0x40 ? how : how < 0xE0 ? (int64_t) (fuzz_take(in, 1) << (how - 0x40) % 63) :
+		(int64_t) fuzz_take(in, 8);
+}
+
+static inline double
+fuzz_double(FuzzReader *in)
+{
+	static const double odd[] = {
+		NAN, INFINITY, -INFINITY, DBL_MAX, -DBL_MAX, DBL_MIN, 4.9e-324, -0.0
+	};
+	unsigned	how = (unsigned) fuzz_take(in, 1);
+	uint64_t	bits;
+	double		x;
+
+	if (how < 0x40)
+		return how;
+	if (how >= 0xF8)
+		return odd[how - 0xF8];
+	if (how < 0xA0)
+		return (double) fuzz_take(in, 1) / 255;
+	if (how < 0xE0)
+		return ldexp((double) fuzz_take(in, 1), (int) how - 0xC0);
+	bits = fuzz_take(in, 8);
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
 #ifdef PO_LIBFUZZER
 
 #define FUZZ_MAIN(name, seeds) \
@@ -48,7 +114,10 @@ must(bool holds, const char *what)
 
 #else
 
+/* A fuzzer whose inputs take long has fewer. */
+#ifndef FUZZ_N_INPUTS
 #define FUZZ_N_INPUTS	50000
+#endif
 #define FUZZ_N_CORPUS	4000
 
 typedef struct FuzzInput

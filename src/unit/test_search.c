@@ -359,6 +359,44 @@ test_open(void)
 	CHECK_WITH(least >= 3, "went down to %d", least);
 }
 
+/* The most of what is counted, at once. */
+static void
+test_huge(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+
+	po_search_reset(&search);
+	look(&workloads[0], 20, 0, &seen);
+	seen.size = seen.cores = seen.highest = INT_MAX;
+	CHECK_NEAR(po_search_knee(&seen), 262143, 0);
+	CHECK(po_search_step(&search, &seen) <= 262143);
+}
+
+/* However much rates vary, and however small they are, the best of them is one. */
+static void
+test_erratic(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+
+	for (int round = 0; round < 200; round++)
+	{
+		double		scale = pow(10, random_below(600) - 320.0);
+
+		po_search_reset(&search);
+		look(&workloads[0], 4, 0, &seen);
+		for (int i = 0; i < 60; i++)
+		{
+			seen.size = 4 * (1 + i / 3 % 4);
+			seen.rate = random_below(20) == 0 ? scale : 0;
+			(void) po_search_step(&search, &seen);
+			CHECK_WITH(isfinite(po_search_best(&search)) && po_search_best(&search) >= 0, "%g",
+					   po_search_best(&search));
+		}
+	}
+}
+
 /* Whatever comes in, sizes are within bounds and nothing is NaN. */
 static void
 test_nonsense(void)
@@ -415,6 +453,8 @@ main(void)
 	test_cut_by_policy();
 	test_waiting();
 	test_open();
+	test_huge();
+	test_erratic();
 	test_nonsense();
 	return check_end("test_search");
 }
