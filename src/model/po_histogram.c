@@ -172,21 +172,26 @@ positive(double weight)
 	return isfinite(weight) && weight > 0 ? weight : 0;
 }
 
+/* The highest bucket in use, mostly a low one; 0 = none. */
+static int
+top_of(const PoLevels *l)
+{
+	int			top = PO_LEVELS_BUCKETS - 1;
+
+	while (top > 0 && !(positive(l->weight[top]) > 0))
+		top--;
+	return top;
+}
+
 /* All time above level 0, never infinite. */
 static double
-busy_weight(const PoLevels *l)
+busy_weight(const PoLevels *l, int top)
 {
 	double		sum = 0;
 
-	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	for (int i = 1; i <= top; i++)
 		sum += positive(l->weight[i]);
 	return fmin(sum, DBL_MAX);
-}
-
-static double
-total_weight(const PoLevels *l)
-{
-	return fmax(positive(l->total), busy_weight(l));
 }
 
 /* Adds unless the sum would leave the finite numbers. */
@@ -224,45 +229,71 @@ po_levels_decay(PoLevels *l, double factor)
 
 	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
 	{
-		double		weight = positive(l->weight[i]) * factor;
+		double		weight;
 
+		if (l->weight[i] == 0)
+			continue;
+		weight = positive(l->weight[i]) * factor;
 		l->weight[i] = weight < LEVELS_LEAST_WEIGHT ? 0 : weight;
 	}
 	l->total = positive(l->total) * factor;
 }
 
-double
-po_levels_mean(const PoLevels *l)
+/* With what is known of it: the highest bucket in use, time above level 0, and all time. */
+typedef struct Known
 {
-	double		total = total_weight(l);
+	int			top;
+	double		busy;
+	double		total;
+} Known;
+
+static Known
+known_of(const PoLevels *l)
+{
+	Known		k;
+
+	k.top = top_of(l);
+	k.busy = busy_weight(l, k.top);
+	k.total = fmax(positive(l->total), k.busy);
+	return k;
+}
+
+static int
+max_of(const Known *k)
+{
+	return k->top > 0 ? level_upper(k->top) : 0;
+}
+
+static double
+mean_of(const PoLevels *l, const Known *k)
+{
 	double		mean = 0;
 
-	if (total <= 0)
+	if (k->total <= 0)
 		return 0;
-	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	for (int i = 1; i <= k->top; i++)
 	{
 		double		level = (level_lower(i) + level_upper(i)) / 2.0;
 
-		mean += positive(l->weight[i]) / total * level;
+		mean += positive(l->weight[i]) / k->total * level;
 	}
 	return mean;
 }
 
-int
-po_levels_quantile(const PoLevels *l, double q)
+static int
+quantile_of(const PoLevels *l, const Known *k, double q)
 {
-	double		total = total_weight(l);
-	double		below = total - busy_weight(l);
+	double		below = k->total - k->busy;
 	double		wanted;
 
 	if (q >= 1)
-		return po_levels_max(l);
+		return max_of(k);
 
 	/* A hair less, so that rounding does not push an exact share one level up. */
-	wanted = total * (q > 0 ? q : 0) * (1 - 1e-12);
+	wanted = k->total * (q > 0 ? q : 0) * (1 - 1e-12);
 	if (below >= wanted)
 		return 0;
-	for (int i = 1; i < PO_LEVELS_BUCKETS; i++)
+	for (int i = 1; i <= k->top; i++)
 	{
 		double		weight = positive(l->weight[i]);
 
@@ -270,25 +301,40 @@ po_levels_quantile(const PoLevels *l, double q)
 			return level_within(i, (wanted - below) / weight);
 		below += weight;
 	}
-	return po_levels_max(l);
+	return max_of(k);
+}
+
+double
+po_levels_mean(const PoLevels *l)
+{
+	Known		k = known_of(l);
+
+	return mean_of(l, &k);
+}
+
+int
+po_levels_quantile(const PoLevels *l, double q)
+{
+	Known		k = known_of(l);
+
+	return quantile_of(l, &k, q);
 }
 
 int
 po_levels_max(const PoLevels *l)
 {
-	for (int i = PO_LEVELS_BUCKETS - 1; i > 0; i--)
-	{
-		if (positive(l->weight[i]) > 0)
-			return level_upper(i);
-	}
-	return 0;
+	Known		k = known_of(l);
+
+	return max_of(&k);
 }
 
 void
 po_levels_digest(const PoLevels *l, PoBusy *busy)
 {
-	busy->mean = po_levels_mean(l);
-	busy->p50 = po_levels_quantile(l, 0.5);
-	busy->p95 = po_levels_quantile(l, 0.95);
-	busy->max = po_levels_max(l);
+	Known		k = known_of(l);
+
+	busy->mean = mean_of(l, &k);
+	busy->p50 = quantile_of(l, &k, 0.5);
+	busy->p95 = quantile_of(l, &k, 0.95);
+	busy->max = max_of(&k);
 }
