@@ -577,10 +577,15 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		s->probe = where_next(s, seen);
 }
 
-/* The size wanted, as the bounds of the moment allow. */
+/*
+ * The size wanted, as the bounds of the moment allow.  One settled on that they cut is no more
+ * what the points say, so it goes up again when it may, see watch.
+ */
 static int
 asked_for(PoSearch *s, const PoSearchSeen *seen)
 {
+	if (s->phase == PO_SEARCH_SETTLED && s->probe > seen->highest)
+		s->limit = seen->highest;
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
 	return s->probe;
 }

@@ -279,6 +279,29 @@ test_cut_by_others(void)
 	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "told: %d, not %d", n, least);
 }
 
+/* Settled within one bound, cut by a lower one, and then by none. */
+static void
+test_cut_twice(void)
+{
+	const Workload *w = &workloads[3];
+	PoSearch	search;
+	double		most;
+	int			least = least_good(w, &most);
+	int			n = 1;
+
+	po_search_reset(&search);
+	for (int i = 0; i < 200; i++)
+	{
+		PoSearchSeen seen;
+
+		look(w, n, 0.01, &seen);
+		seen.highest = i < 60 ? 5 : i < 100 ? 3 : 1000;
+		n = po_search_step(&search, &seen);
+		CHECK(n <= seen.highest);
+	}
+	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "%d, not %d", n, least);
+}
+
 /* Nothing is used up and no more is allowed: it is not asked for less. */
 static void
 test_cut_by_policy(void)
@@ -450,6 +473,7 @@ main(void)
 	test_step();
 	test_not_limited();
 	test_cut_by_others();
+	test_cut_twice();
 	test_cut_by_policy();
 	test_waiting();
 	test_open();
