@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define MEMORY_INTERVALS	30
+#define INTERVAL_US			((double) INTERVAL_S * PO_US_PER_S)
+#define FIRST_SIZE			20	/* PgBouncer's default */
 
 static void
 forget(Tenant *t, double intervals)
@@ -25,20 +27,30 @@ forget(Tenant *t, double intervals)
 		t->wait_us[i] *= factor;
 }
 
+/*
+ * Several intervals at once count as if each had been remembered, and all that were before
+ * it forgotten a little, in turn: the mean of what is left of them by now.
+ */
 static void
 remember(Tenant *t, const Observed *o)
 {
-	double		interval_us = (double) INTERVAL_S * PO_US_PER_S;
+	double		left = o->intervals == 1 ? exp(-1.0 / MEMORY_INTERVALS) :
+		(1 - exp(-(double) o->intervals / MEMORY_INTERVALS)) /
+		(exp(1.0 / MEMORY_INTERVALS) - 1) / o->intervals;
+	double		elapsed_us = o->intervals * INTERVAL_US * left;
 
-	t->transactions += o->seen.transactions;
-	t->service_us += o->seen.transactions * o->service_us;
-	t->elapsed_us += interval_us;
+	t->transactions += o->seen.transactions * left;
+	t->service_us += o->seen.transactions * left * o->service_us;
+	t->elapsed_us += elapsed_us;
 	for (int i = 0; i < PO_N_WAITS; i++)
-		t->wait_us[i] += o->seen.share[i] * o->seen.busy * interval_us;
+		t->wait_us[i] += o->seen.share[i] * o->seen.busy * elapsed_us;
+	for (int i = 0; i < PO_LEVELS_BUCKETS; i++)
+		t->busy.weight[i] += o->levels.weight[i] * left;
+	t->busy.total += o->levels.total * left;
 }
 
 static void
-sizing_input(const Tenant *t, int64_t now_s, PoSizingInput *in)
+sizing_input(const Tenant *t, int64_t now, PoSizingInput *in)
 {
 	double		wait_total = 0;
 
@@ -46,7 +58,7 @@ sizing_input(const Tenant *t, int64_t now_s, PoSizingInput *in)
 	po_levels_digest(&t->busy, &in->busy);
 	in->arrival_cv2 = 1;
 	in->service_cv2 = 1;
-	in->observed_us = (now_s - t->known_since) * PO_US_PER_S;
+	in->observed_us = (now - t->known_since + 1) * INTERVAL_S * PO_US_PER_S;
 	in->transactions = (uint64_t) t->transactions;
 	in->sessions = t->granted;
 	in->peak_busy = in->busy.max;
@@ -61,33 +73,39 @@ sizing_input(const Tenant *t, int64_t now_s, PoSizingInput *in)
 		in->wait_share[i] = t->wait_us[i] / wait_total;
 }
 
+/* The time asleep before it is forgotten, too. */
 void
-decide(Tenant *t, const Observed *o, int64_t now_s)
+decide(PoCapacity *c, int tenant, Tenant *t, const Observed *o, int64_t now)
 {
-	PoSearchSeen seen = o->seen;
-	PoSizingInput in;
+	static PoEvaluation e;
 
-	if (t->evaluated == 0)
-		t->known_since = now_s - INTERVAL_S;
-	else if (now_s - t->evaluated > INTERVAL_S)
-		forget(t, (double) (now_s - t->evaluated) / INTERVAL_S - 1);
+	if (t->known_since == 0)
+		t->known_since = now;
+	forget(t, (double) (now - t->seen_at));
 	remember(t, o);
-	po_recommend_bounds(&t->policy, &seen.lowest, &seen.highest);
-	seen.saturated = po_search_is_limited(&seen, t->policy.scale_up_threshold);
-	forget(t, 1);
-	t->evaluated = now_s;
-	sizing_input(t, now_s, &in);
-	in.cores = seen.cores;
-	in.search_size = po_search_step(&t->search, &seen);
-	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
-	po_recommend_size(&in, &t->policy, &t->r);
+	t->seen_at = now;
+
+	e.policy = &t->policy;
+	e.guaranteed = t->policy.guaranteed;
+	/* Both generations are there, whatever is recommended. */
+	e.held = t->deploying ? t->granted : 0;
+	e.seen = o->seen;
+	e.search = t->search;
+	po_recommend_bounds(&t->policy, &e.seen.lowest, &e.seen.highest);
+	e.seen.saturated = po_search_is_limited(&e.seen, t->policy.scale_up_threshold);
+	sizing_input(t, now, &e.in);
+	e.in.cores = e.seen.cores;
+	po_capacity_evaluate(c, tenant, now * INTERVAL_S * PO_US_PER_S, &e);
+	t->search = e.search;
+	t->r = e.r;
+	t->bounded = e.in.allotted > 0 && e.r.size >= e.in.allotted && e.r.method >= PO_METHOD_TRYING;
 }
 
 /* In a deploy both generations of instances hold their pools. */
 int
 wanted_by(const Tenant *t)
 {
-	int			size = t->awake ? t->r.size > 0 ? t->r.size : 20 : 0;
+	int			size = t->awake ? t->r.size > 0 ? t->r.size : FIRST_SIZE : 0;
 
 	return t->deploying ? 2 * size : size;
 }

@@ -13,7 +13,7 @@
 #define BAND_BELOW		0.8
 #define BAND_ABOVE		1.5
 
-#define REVERSAL_S		(30 * INTERVAL_S)
+#define REVERSAL		30		/* intervals */
 
 static const char *const kind_names[N_KINDS] = {"web", "locking", "batch"};
 
@@ -26,11 +26,26 @@ clock_ns(void)
 	return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+double
+cpu_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+}
+
+void
+note_cost(PoHistogram *h, int64_t start)
+{
+	h->count[po_histogram_bucket(clock_ns() - start)]++;
+}
+
 /* ---------- each decision ---------- */
 
 /* A change by more than one against the last one, within 30 evaluations. */
 static bool
-is_reversal(int change, int64_t now_s, int *direction, int64_t *changed)
+is_reversal(int change, int64_t now, int *direction, int64_t *changed)
 {
 	int			before = *direction;
 	int64_t		when = *changed;
@@ -38,8 +53,8 @@ is_reversal(int change, int64_t now_s, int *direction, int64_t *changed)
 	if (change >= -1 && change <= 1)
 		return false;
 	*direction = change > 0 ? 1 : -1;
-	*changed = now_s;
-	return before != 0 && before != *direction && now_s - when <= REVERSAL_S;
+	*changed = now;
+	return before != 0 && before != *direction && now - when <= REVERSAL;
 }
 
 /*
@@ -47,7 +62,7 @@ is_reversal(int change, int64_t now_s, int *direction, int64_t *changed)
  * can know how much more would be good.
  */
 void
-note_decision(Report *report, Tenant *t, int before, int64_t now_s)
+note_decision(Report *report, Tenant *t, int before, int intervals, int64_t now)
 {
 	const PoRecommendation *r = &t->r;
 	int			size = r->size;
@@ -55,38 +70,39 @@ note_decision(Report *report, Tenant *t, int before, int64_t now_s)
 	if (!isfinite(r->confidence) || !isfinite(r->predicted_wait_us) || !isfinite(r->load) ||
 		r->confidence < 0 || r->confidence > 1 || r->min > size || size > r->max || size < 1)
 		report->broken++;
-	report->all_evaluations[t->kind]++;
+	report->all_evaluations[t->kind] += intervals;
 	if (before > 0)
-		report->reversals[t->kind] += is_reversal(size - before, now_s, &t->direction,
-												  &t->changed);
+		report->reversals[t->kind] += is_reversal(size - before, now, &t->direction, &t->changed);
 	if (t->last_need > 0)
 		report->need_reversals[t->kind] +=
-			is_reversal(t->need - t->last_need, now_s, &t->need_direction, &t->need_changed);
+			is_reversal(t->need - t->last_need, now, &t->need_direction, &t->need_changed);
 	t->last_need = t->need;
-	if (t->cut)
+	if (t->cut || t->bounded || r->clamped_share)
 		return;
-	report->evaluations[t->kind]++;
+	report->evaluations[t->kind] += intervals;
 	if (size >= BAND_BELOW * t->need - 1 && size <= BAND_ABOVE * t->need + 1)
 	{
-		report->in_band[t->kind]++;
+		report->in_band[t->kind] += intervals;
 		if (t->off_band > 0)
 			report->episode[t->kind].count[po_histogram_bucket(t->off_band)]++;
 		t->off_band = 0;
+		return;
 	}
-	else if (++t->off_band > report->longest[t->kind])
+	t->off_band += intervals;
+	if (t->off_band > report->longest[t->kind])
 		report->longest[t->kind] = t->off_band;
 }
 
 /* ---------- each sharing ---------- */
 
-static double
-above_zero(double x)
+static int
+above_zero(int x)
 {
 	return x > 0 ? x : 0;
 }
 
-/* Sum and floors hold at every moment; the digest tells one run from another. */
-static void
+/* Sum and floors hold. */
+void
 check_shares(Report *report, const PoShare *share, int n, PoShareOutcome outcome)
 {
 	int64_t		sum = 0;
@@ -101,46 +117,60 @@ check_shares(Report *report, const PoShare *share, int n, PoShareOutcome outcome
 			report->broken++;
 		sum += share[i].share;
 		wanted += most > share[i].floor ? most : share[i].floor;
-		report->digest = (report->digest ^ (uint64_t) share[i].share) *
-			UINT64_C(0x100000001B3);
 	}
 	if (sum != (wanted < report->budget ? wanted : report->budget))
 		report->broken++;
 }
 
-void
-note_shares(Report *report, const Tenant *tenants, const PoShare *share, int n,
-			PoShareOutcome outcome)
+/* What a tenant adds to the sums of the moment, as it was noted. */
+static void
+add_state(Report *report, const Tenant *t, int sign)
 {
-	double		weights = 0;
-	double		unmet = 0;
-	double		spare = 0;
-	double		room = report->budget;
-	double		static_unmet = 0;
-	double		static_spare = 0;
+	int			need = t->noted_need;
+	int			granted = t->noted_granted;
+	int			floor = t->policy.guaranteed;
 
-	check_shares(report, share, n, outcome);
-	for (int i = 0; i < n; i++)
-		weights += share[i].weight;
-	for (int i = 0; i < n; i++)
-	{
-		double		fixed = floor(report->budget * share[i].weight / weights);
-		double		need = tenants[i].need;
+	report->now.needed += sign * need;
+	report->now.unmet += sign * above_zero(need - granted);
+	/* A guarantee is kept free by order, not by mistake. */
+	report->now.spare += sign * above_zero(granted - (need > floor ? need : floor));
+	report->now.kept += sign * (granted > floor ? granted : floor);
+	report->now.static_unmet += sign * above_zero(need - t->fixed);
+	report->now.static_spare += sign * above_zero(t->fixed - need);
+}
 
-		report->needed += need;
-		room -= share[i].share;
-		unmet += above_zero(need - share[i].share);
-		/* A guarantee is kept free by order, not by mistake. */
-		spare += above_zero(share[i].share - fmax(need, share[i].floor));
-		static_unmet += above_zero(need - fixed);
-		static_spare += above_zero(fixed - need);
-	}
-	report->ticks++;
-	report->contended += outcome != PO_SHARE_ENOUGH;
+/* Need or connections of a tenant have changed. */
+void
+note_state(Report *report, Tenant *t)
+{
+	if (t->noted && t->need == t->noted_need && t->granted == t->noted_granted)
+		return;
+	if (t->noted)
+		add_state(report, t, -1);
+	t->noted = true;
+	t->noted_need = t->need;
+	t->noted_granted = t->granted;
+	add_state(report, t, 1);
+	report->digest = (report->digest ^ (uint64_t) t->granted) * UINT64_C(0x100000001B3);
+}
+
+/* Connections that nobody has, and those that others have too much. */
+void
+note_interval(Report *report, bool contended)
+{
+	double		room = (double) (report->budget - report->now.kept);
+	double		unmet = (double) report->now.unmet;
+
+	if (room < 0)
+		report->broken++;
+	report->intervals++;
+	report->contended += contended;
+	report->needed += (double) report->now.needed;
 	report->unmet += unmet;
-	report->regret += fmin(unmet, room + spare);
-	report->idle_room += fmin(unmet, room);
-	report->static_regret += fmin(static_unmet, static_spare);
+	report->regret += fmin(unmet, fmax(room, 0) + (double) report->now.spare);
+	report->idle_room += fmin(unmet, fmax(room, 0));
+	report->static_regret += fmin((double) report->now.static_unmet,
+								  (double) report->now.static_spare);
 }
 
 /*
@@ -152,20 +182,18 @@ note_fairness(Report *report, const Tenant *tenants, PoShare *work, int n, PoSha
 {
 	double		sum[2] = {0, 0};
 	double		squares[2] = {0, 0};
-	double		weights = 0;
 	int			counted = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		const PoPolicyFields *p = &tenants[i].policy;
 
-		weights += p->weight;
 		work[i] = (PoShare) {p->weight, p->guaranteed, p->max_connections, tenants[i].need, 0};
 	}
 	po_share(work, n, report->budget, marks);
 	for (int i = 0; i < n; i++)
 	{
-		double		fixed = floor(report->budget * work[i].weight / weights);
+		double		fixed = tenants[i].fixed;
 		double		ideal = work[i].share < tenants[i].need ? work[i].share : tenants[i].need;
 		double		part[2];
 
@@ -224,13 +252,22 @@ print_kinds(const Report *r)
 			   per_day(r->need_reversals[k], r->all_evaluations[k]));
 }
 
+static void
+print_cost(const char *what, const PoHistogram *h)
+{
+	printf("| %s | %.0f | %.0f |\n", what, po_histogram_quantile(h, 0.5),
+		   po_histogram_quantile(h, 0.99));
+}
+
 void
 print_report(const Report *r, const Options *o)
 {
 	printf("# %d tenants, %d days, seed %" PRIu64 "\n\n"
-		   "%d connections (%.2f of the need at the peak), %.0f cores; %" PRId64
-		   " events in %.1f s.\n\n", o->tenants, o->days, o->seed, r->budget, o->scarcity,
-		   r->cores, r->events, r->seconds);
+		   "%d connections (%.2f of the need at the peak), %.0f cores.  %.0f evaluations in %.1f s\n"
+		   "of CPU time: %s\n\n", o->tenants, o->days, o->seed, r->budget, o->scarcity, r->cores,
+		   (double) r->visits, r->seconds,
+		   o->exact ? "every tenant, every minute." :
+		   "a tenant whose size cannot change is passed over, up to an hour.");
 	printf("## Convergence and oscillation\n\n"
 		   "A size is in the band from %.1f to %.1f of the need, give or take one; episodes\n"
 		   "outside it in evaluations of %d s; both only while a tenant has what was asked for.\n"
@@ -241,24 +278,23 @@ print_report(const Report *r, const Options *o)
 		   "| | shared | fixed split by weight |\n|---|---:|---:|\n"
 		   "| Jain's index, mean while contended | %.4f | %.4f |\n"
 		   "| Jain's index, least | %.4f | |\n"
-		   "| need not met though there was room | %.2f %% | %.2f %% |\n"
+		   "| quota regret: need not met though there was room | %.2f %% | %.2f %% |\n"
 		   "| - of that, room that nobody had | %.2f %% | |\n"
 		   "| need not met in all | %.2f %% | |\n"
-		   "| time contended | %.1f %% | |\n",
+		   "| time contended | %.1f %% | |\n"
+		   "| time in which the server was full | %.1f %% | |\n",
 		   r->jain_n > 0 ? r->jain_sum / r->jain_n : 1,
 		   r->jain_n > 0 ? r->static_jain_sum / r->jain_n : 1,
 		   r->jain_least, percent(r->regret, r->needed), percent(r->static_regret, r->needed),
 		   percent(r->idle_room, r->needed), percent(r->unmet, r->needed),
-		   percent((double) r->contended, (double) r->ticks));
-	printf("\n## Cost\n\n"
-		   "| ns | median | 99 %% |\n|---|---:|---:|\n"
-		   "| a decision for one tenant | %.0f | %.0f |\n"
-		   "| sharing among all tenants | %.0f | %.0f |\n\n"
-		   "Invariants broken: %" PRId64 ". Digest %016" PRIx64 ".\n",
-		   po_histogram_quantile(&r->decision_ns, 0.5),
-		   po_histogram_quantile(&r->decision_ns, 0.99),
-		   po_histogram_quantile(&r->share_ns, 0.5),
-		   po_histogram_quantile(&r->share_ns, 0.99), r->broken, r->digest);
+		   percent((double) r->contended, (double) r->intervals),
+		   percent((double) r->rationed, (double) r->intervals));
+	printf("\n## Cost\n\n| ns | median | 99 %% |\n|---|---:|---:|\n");
+	print_cost("a decision for one tenant, with sharing where it is due", &r->decision_ns);
+	print_cost("cutting all tenants to the connections there are", &r->share_ns);
+	printf("| CPU time of all to the number of evaluations, the world included | %.0f | |\n",
+		   r->seconds * 1e9 / fmax((double) r->visits, 1));
+	printf("\nInvariants broken: %" PRId64 ". Digest %016" PRIx64 ".\n", r->broken, r->digest);
 }
 
 static int

@@ -17,6 +17,11 @@
 #define LEVELS_DRAWN	12		/* in an interval */
 #define STUCK_FACTOR	20.0	/* of the service time behind a lock */
 #define AWAKE_RATE		0.01	/* transactions/s below which a tenant sleeps */
+#define NOISE			0.05	/* in an interval, of the logarithm of the rate */
+#define NOISE_KEEPS		0.9
+#define INTERVAL_US		((double) INTERVAL_S * PO_US_PER_S)
+
+#define STEPS_BY_LOAD	20
 
 static uint64_t random_state;
 
@@ -158,49 +163,62 @@ season(const Tenant *t, int64_t now_s)
 	return (0.05 + 0.95 * exp(-off * off / 18)) * (weekend ? t->weekend : 1);
 }
 
+/*
+ * The noise is an autoregressive process (NOISE_KEEPS of it stays in each interval), which
+ * is as easily put forward by many intervals as by one.
+ */
 void
-advance(Tenant *t, int64_t now_s)
+advance(Tenant *t, int64_t now, int intervals)
 {
-	t->noise = 0.9 * t->noise + 0.05 * random_normal();
-	t->rate = t->peak_rate * season(t, now_s) * exp(t->noise);
+	double		keeps = intervals == 1 ? NOISE_KEEPS : pow(NOISE_KEEPS, intervals);
+
+	t->noise = keeps * t->noise + NOISE * sqrt((1 - keeps * keeps) /
+											   (1 - NOISE_KEEPS * NOISE_KEEPS)) * random_normal();
+	t->rate = t->peak_rate * season(t, now * INTERVAL_S) * exp(t->noise);
 	t->awake = t->rate >= AWAKE_RATE;
 }
 
-/* The level that the share u of the time is below in an infinite system. */
-static int
-poisson_quantile(double load, double u)
+/* ---------- observing ---------- */
+
+/*
+ * Levels of an infinite system at that load, LEVELS_DRAWN of them, each from another part of
+ * the distribution; no more than n are busy.  Returns their mean.
+ */
+static double
+draw_levels(double load, int n, double weight, PoLevels *levels)
 {
 	double		p = exp(-load);
-	double		sum = p;
-	int			n = 0;
+	double		below = p;
+	double		sum = 0;
+	int			level = 0;
 
-	if (load > 200)
-		return (int) fmax(load + sqrt(load) * (u - 0.5) * 4, 0);
-	while (sum < u && n < 1000)
+	for (int i = 0; i < LEVELS_DRAWN; i++)
 	{
-		p *= load / ++n;
-		sum += p;
+		double		u = (i + random_unit()) / LEVELS_DRAWN;
+		int			seen;
+
+		if (load > 200)
+			level = (int) fmax(load + sqrt(load) * (u - 0.5) * 4, 0);
+		/* They rise with u, so each goes on from the one before. */
+		while (load <= 200 && below < u && level < 1000)
+		{
+			p *= load / ++level;
+			below += p;
+		}
+		seen = load >= n || level > n ? n : level;
+		po_levels_add(levels, seen, weight / LEVELS_DRAWN);
+		sum += seen;
 	}
-	return n;
+	return sum / LEVELS_DRAWN;
 }
 
 static void
 observe_open(Tenant *t, double service_us, Observed *o)
 {
 	int			n = o->seen.size;
-	double		load = fmin(t->rate * service_us / PO_US_PER_S, t->clients);
-	double		weight = (double) INTERVAL_S * PO_US_PER_S / LEVELS_DRAWN;
-	double		sum = 0;
+	double		load = fmin(t->load, t->clients);
 
-	for (int i = 0; i < LEVELS_DRAWN; i++)
-	{
-		int			level = poisson_quantile(load, (i + random_unit()) / LEVELS_DRAWN);
-
-		level = load >= n || level > n ? n : level;
-		po_levels_add(&t->busy, level, weight);
-		sum += level;
-	}
-	o->seen.busy = sum / LEVELS_DRAWN;
+	o->seen.busy = draw_levels(load, n, o->intervals * INTERVAL_US, &o->levels);
 	o->seen.rate = fmin(load, n) / service_us * PO_US_PER_S;
 	o->seen.share[PO_WAIT_CPU] = t->cpu_us / (t->cpu_us + t->off_us);
 	o->seen.share[PO_WAIT_CLIENT] = 1 - o->seen.share[PO_WAIT_CPU];
@@ -215,9 +233,10 @@ observe_closed(Tenant *t, double slowness, Observed *o)
 
 	if (n == 0)
 		return;
-	po_levels_add(&t->busy, n, (double) INTERVAL_S * PO_US_PER_S);
+	po_levels_add(&o->levels, n, o->intervals * INTERVAL_US);
 	o->seen.busy = n;
-	o->seen.rate = throughput(t, n) / slowness * PO_US_PER_S * (1 + 0.02 * random_normal());
+	o->seen.rate = throughput(t, n) / slowness * PO_US_PER_S *
+		(1 + 0.02 / sqrt(o->intervals) * random_normal());
 	off = fmin(throughput(t, n) * free * t->off_us / n, 1);
 	o->seen.share[PO_WAIT_LOCK] = 1 - 1 / free;
 	o->seen.share[PO_WAIT_CLIENT] = off / free;
@@ -225,13 +244,14 @@ observe_closed(Tenant *t, double slowness, Observed *o)
 	o->service_us = n / o->seen.rate * PO_US_PER_S;
 }
 
-/* An interval with the pool that was granted. */
+/* Some intervals with the pool that was granted. */
 void
-observe(Tenant *t, double slowness, double cores, Observed *o)
+observe(Tenant *t, double slowness, double cores, int intervals, Observed *o)
 {
 	double		service_us = (t->cpu_us + t->off_us) * slowness;
 
 	memset(o, 0, sizeof(*o));
+	o->intervals = intervals;
 	t->need = need_of(t, t->rate * service_us / PO_US_PER_S, service_us);
 	o->seen.size = t->granted;
 	o->seen.cores = t->kind == KIND_WEB ? (int) cores : BATCH_CORES;
@@ -239,6 +259,7 @@ observe(Tenant *t, double slowness, double cores, Observed *o)
 	/* More sessions are more waiters behind that lock: the need does not change. */
 	if (t->stuck)
 		o->service_us = service_us * STUCK_FACTOR;
+	t->load = t->rate * o->service_us / PO_US_PER_S;
 	if (t->kind == KIND_WEB)
 		observe_open(t, o->service_us, o);
 	else
@@ -249,5 +270,28 @@ observe(Tenant *t, double slowness, double cores, Observed *o)
 			o->seen.share[i] /= STUCK_FACTOR;
 		o->seen.share[PO_WAIT_LOCK] += 1 - 1 / STUCK_FACTOR;
 	}
-	o->seen.transactions = floor(o->seen.rate * INTERVAL_S);
+	o->seen.transactions = floor(o->seen.rate * intervals * INTERVAL_S);
+}
+
+/*
+ * How many intervals until it has to be looked at again: one while its size may change from
+ * one to the next, more the less it has to do.  A load far below one session needs one or
+ * two connections whatever its noise and an hour of its season; a search, also one that has
+ * settled, counts evaluations.
+ */
+int
+steps_for(const Tenant *t, int64_t now)
+{
+	if (t->awake && (t->kind != KIND_WEB || t->search.phase != PO_SEARCH_NONE || t->stuck ||
+					 t->deploying || t->cut))
+		return 1;
+	if (t->awake)
+		return (int) fmax(MOST_STEPS / (1 + STEPS_BY_LOAD * t->load), 1);
+	/* When a closed workload begins is known beforehand. */
+	for (int steps = 1; steps < MOST_STEPS && t->kind != KIND_WEB; steps++)
+	{
+		if (season(t, (now + steps) * INTERVAL_S) != season(t, now * INTERVAL_S))
+			return steps;
+	}
+	return MOST_STEPS;
 }
