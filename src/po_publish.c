@@ -1541,12 +1541,14 @@ fill_tenant(int tenant, const PoTenant *t, PoTenantStats *s, PoInstancesTenant *
 {
 	PoClientSubject subject;
 	PoPoolerDemand demand;
+	int			highest;
 
 	memset(of, 0, sizeof(*of));
 	po_stats_copy(tenant, s);
 	of->recommendation = &s->recommendation;
 	of->input = &s->input;
 	of->target_wait_us = t->fields.target_wait_us;
+	po_recommend_bounds(&t->fields, &of->min_size, &highest);
 	po_pooler_table_demand(tenant, &demand);
 	of->has_pooler = demand.clients + demand.linked > 0;
 

@@ -332,8 +332,8 @@ po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64
 static int
 least_size(const PoTenantStats *t, TimestampTz now)
 {
-	if (t->standstill_size <= 0 || now < t->standstill_at ||
-		now - t->standstill_at > STANDSTILL_DAYS * USECS_PER_DAY)
+	if (t->standstill_size <= 0 || t->standstill_size >= PO_QUEUEING_MAX_SERVERS ||
+		now < t->standstill_at || t->standstill_at < now - STANDSTILL_DAYS * USECS_PER_DAY)
 		return 0;
 	return t->standstill_size + 1;
 }

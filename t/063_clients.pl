@@ -162,6 +162,16 @@ is($node->safe_psql('postgres', q{
 		AND abs(c.busy_mean - r.busy_mean) < 0.7 AND c.confidence > 0 AND c.confidence < r.confidence
 	FROM pool_recommendations_client c JOIN pool_recommendations r USING (tenant)
 	WHERE tenant = 'r_load@postgres' AND application = 'shop'}), 't', 'and what is told fits together');
+
+# Two threads in each that need two connections at once, and some: a floor that only people know.
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_load@postgres', min_size => 18)});
+wait_sync($node);
+becomes('r_load', 'shop', 'size_per_instance', '9', 'min_size is divided among instances');
+ok(wait_until(sub {
+		$_->query('SELECT pg_sleep(0.02)') foreach @load;
+		return $node->safe_psql('postgres', q{SELECT pool_client_config('r_load@postgres', 'pgx', 2)})
+		  =~ /config\.MaxConns = 9\b/;
+	}), 'and so a driver is told');
 close_all(@load);
 
 # ---------------------------------------------------------------------------

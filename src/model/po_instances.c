@@ -245,6 +245,7 @@ size_one(const PoInstancesTenant *t, PoApplication *a, double part)
 {
 	const PoRecommendation *r = t->recommendation;
 	int			size = within(r->size, 1, MOST_COUNT);
+	double		least;
 
 	a->instances = within(nearbyint(sane(a->usual, MOST_COUNT)), 1, MOST_COUNT);
 	/* A deploy that nobody has seen yet surges by a quarter, as in po_client_size.h. */
@@ -265,6 +266,12 @@ size_one(const PoInstancesTenant *t, PoApplication *a, double part)
 	{
 		a->rule = PO_INSTANCE_LOAD;
 		a->each = within(size_by_load(t, r->load * part / a->instances), 1, size);
+	}
+	least = ceil(within(t->min_size, 0, MOST_COUNT) * part / a->instances);
+	if (least > a->each)
+	{
+		a->rule = PO_INSTANCE_LEAST;
+		a->each = within(least, 1, MOST_COUNT);
 	}
 	a->each_min = within(floor(r->min * part / a->instances), 0, a->each);
 }
@@ -345,6 +352,8 @@ po_instances_rule_name(const PoInstancesTenant *t, const PoApplication *a)
 			return "load";
 		case PO_INSTANCE_RECOMMENDED:
 			return "recommended_size";
+		case PO_INSTANCE_LEAST:
+			return "min_size";
 		case PO_INSTANCE_CEILING:
 			return ceilings[(unsigned int) t->ceiling_by < PO_N_CEILINGS ? t->ceiling_by : 0];
 		case PO_INSTANCE_ONE:
@@ -413,6 +422,11 @@ say_size(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
 				say(s, "%d connection%s for each of %d instance%s: their part of the %d "
 					"recommended for all, as more in all would not get more done", a->each,
 					plural(a->each), a->instances, plural(a->instances), r->size);
+			break;
+		case PO_INSTANCE_LEAST:
+			say(s, "%d connection%s for each of %d instance%s: their part of the %d that min_size of "
+				"the policy asks for", a->each, plural(a->each), a->instances,
+				plural(a->instances), t->min_size);
 			break;
 		case PO_INSTANCE_CEILING:
 			say(s, "%d connection%s each, so that %d instances at once stay below %d, %s", a->each,

@@ -11,6 +11,14 @@
  * The pool of an instance is sized for its own part of the load, which takes more
  * connections in all than one pool for everybody would; while instances overlap, as in
  * a rolling deploy, all of them together stay below what the tenant may have.
+ *
+ * A process whose threads each take several connections at once can deadlock a pool that is
+ * smaller than threads x (connections each - 1) + 1.  Whether one does cannot be seen from
+ * here.  That several of its sessions are in transactions at once, with one of them at work,
+ * is what threads that think in their transactions look like as well: of eight that are
+ * at work for 1 % of them, two are at work in one sample of 370.  To take these for a thread
+ * that holds eight connections would keep every pool as large as it happens to be.  So the
+ * floor is what one is told: min_size.
  */
 #ifndef PO_INSTANCES_H
 #define PO_INSTANCES_H
@@ -77,6 +85,7 @@ typedef enum PoInstanceRule
 	PO_INSTANCE_PRESENT,		/* too little is known: what is */
 	PO_INSTANCE_LOAD,			/* the wait target at its part of the load */
 	PO_INSTANCE_RECOMMENDED,	/* its part of the recommended size: the server's limit is known */
+	PO_INSTANCE_LEAST,			/* its part of min_size, though its load asks for less */
 	PO_INSTANCE_CEILING,		/* all together must stay below a ceiling */
 	PO_INSTANCE_ONE				/* one connection is the least, though they do not fit */
 } PoInstanceRule;
@@ -107,6 +116,7 @@ typedef struct PoInstancesTenant
 	const PoRecommendation *recommendation;
 	const PoSizingInput *input;
 	int64_t		target_wait_us;
+	int			min_size;		/* of the policy, for all of them */
 	int			ceiling;		/* PO_UNLIMITED = none */
 	PoCeiling	ceiling_by;
 	bool		has_pooler;		/* some sessions are a pooler's */

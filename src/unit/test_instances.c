@@ -253,6 +253,38 @@ test_recommended(void)
 	CHECK(a[0].confidence <= 0.2);
 }
 
+/*
+ * Three threads in each of two processes that need three connections at once: seven each, so
+ * 14, whatever the load.  It divides as the load does, and what is there is a limit still.
+ */
+static void
+test_least(void)
+{
+	PoInstancesTenant t = tenant(PO_METHOD_QUEUEING, 14, 2);
+	PoApplication a = application(2, 2, 2);
+	PoApplication two[2] = {application(2, 2, 1.5), application(1, 1, 0.5)};
+
+	po_instances_plan(&t, &a, 1);
+	CHECK_WITH(a.each < 7, "%d", a.each);
+	t.min_size = 14;
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 7);
+	CHECK_TEXT(po_instances_rule_name(&t, &a), "min_size");
+	CHECK_REASON(t, a, "7 connections for each of 2 instances: their part of the 14 that min_size");
+	po_instances_plan(&t, two, 2);
+	CHECK_INT(two[0].each, 6);
+	CHECK_INT(two[1].each, 4);
+	t.ceiling = 8;
+	po_instances_plan(&t, &a, 1);
+	CHECK_TEXT(po_instances_rule_name(&t, &a), "quota");
+	CHECK(a.each * a.overlap <= 8);
+	/* Too little known, too. */
+	t = tenant(PO_METHOD_TOO_LITTLE_DATA, 1, 0);
+	t.min_size = 14;
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 7);
+}
+
 static void
 test_ceiling(void)
 {
@@ -314,6 +346,7 @@ test_any(void)
 
 		t.ceiling = random_below(3) ? random_below(200) : PO_UNLIMITED;
 		t.ceiling_by = (PoCeiling) random_below(PO_N_CEILINGS);
+		t.min_size = random_odd_int();
 		if (damaged)
 		{
 			recommendation.load = random_odd_double();
@@ -368,6 +401,14 @@ test_monotone(void)
 			po_instances_plan(&t, &more, 1);
 			CHECK(a.each >= before && more.each <= a.each);
 			before = a.each;
+			for (int least = 1; least < 200; least += 1 + least / 2)
+			{
+				int			each = a.each;
+
+				t.min_size = least;
+				po_instances_plan(&t, &a, 1);
+				CHECK_WITH(a.each >= each && a.each * instances >= least, "%d", a.each);
+			}
 		}
 	}
 }
@@ -381,6 +422,7 @@ main(void)
 	test_overlap();
 	test_by_load();
 	test_recommended();
+	test_least();
 	test_ceiling();
 	test_any();
 	test_monotone();
