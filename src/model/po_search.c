@@ -30,6 +30,9 @@
 #define ODD_RATE			0.25
 #define ODD_SHARE			0.5		/* sum of absolute differences */
 #define IN_A_ROW			3
+#define FIRST_REST			120		/* evaluations */
+#define MOST_REST			1920
+#define LEAST_FOLLOWED		3		/* sizes that somebody has set */
 #define MOST_SIZE			262143
 #define CPU_USED_UP			0.9
 #define CROWDED_CPU			1.5
@@ -453,6 +456,8 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 		return b.failing;
 	s->phase = PO_SEARCH_SETTLED;
 	s->limit = largest_useful(s, seen);
+	s->evaluations = 0;
+	s->again = false;
 	return b.near;
 }
 
@@ -498,6 +503,36 @@ is_odd(const PoSearch *s, const PoSearchSeen *seen)
 		(fabs(seen->rate / expected - 1) > ODD_RATE || moved > ODD_SHARE);
 }
 
+/* Of the neighbours, if any, that it may have now, the one seen less often. */
+static const PoSearchPoint *
+neighbour(const PoSearch *s, const PoSearchSeen *seen)
+{
+	int			i = place_of(s, s->probe);
+	const PoSearchPoint *above = i + 1 < s->n_points ? &s->point[i + 1] : NULL;
+	const PoSearchPoint *below = i > 0 ? &s->point[i - 1] : NULL;
+
+	if (above != NULL && above->size > largest_useful(s, seen))
+		above = NULL;
+	if (below != NULL && below->size < seen->lowest)
+		below = NULL;
+	return above == NULL || (below != NULL && below->n < above->n) ? below : above;
+}
+
+/* Rested for long enough: looks again, where sizes are set as it asks for. */
+static void
+look_again(PoSearch *s, const PoSearchSeen *seen)
+{
+	const PoSearchPoint *p = s->n_points >= LEAST_FOLLOWED ? neighbour(s, seen) : NULL;
+
+	s->evaluations = 0;
+	s->rest = s->rest < MOST_REST / 2 ? 2 * s->rest : MOST_REST;
+	if (p == NULL)
+		return;
+	s->phase = PO_SEARCH_TRYING;
+	s->again = true;
+	s->probe = p->size;
+}
+
 /*
  * Settled: goes on as long as the workload is the one that was measured, and goes up
  * again when it may have more than when it stopped.
@@ -532,6 +567,32 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
 		add_rate(p, seen->rate, MOST_N_SETTLED);
+	if (s->rest == 0)
+		s->rest = FIRST_REST;
+	if (++s->evaluations >= s->rest)
+		look_again(s, seen);
+}
+
+/* True while it looks again and does not know yet; begins anew when all is different. */
+static bool
+is_looking_again(PoSearch *s, const PoSearchSeen *seen)
+{
+	double		expected = po_search_rate(s, seen->size);
+
+	if (!s->again)
+		return false;
+	/* Nobody sets it: then not. */
+	if (seen->size != s->probe && ++s->evaluations <= IN_A_ROW)
+		return true;
+	if (seen->size == s->probe && expected > 0 && fabs(seen->rate / expected - 1) > ODD_RATE)
+	{
+		if (++s->odd < IN_A_ROW)
+			return true;
+		begin(s);
+	}
+	s->again = false;
+	s->odd = 0;
+	return false;
 }
 
 /* That fewer do less is hard to believe where even they are more than the knee. */
@@ -556,8 +617,11 @@ uses_up_cpu(const PoSearchSeen *seen)
 static void
 try(PoSearch *s, const PoSearchSeen *seen)
 {
-	PoSearchPoint *p = find_or_add(s, seen->size);
+	PoSearchPoint *p;
 
+	if (is_looking_again(s, seen))
+		return;
+	p = find_or_add(s, seen->size);
 	/* One that somebody else has set does not bring it to its end. */
 	if (s->probe == 0 || s->probe == seen->size)
 		s->evaluations++;

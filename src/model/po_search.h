@@ -46,7 +46,7 @@ typedef struct PoSearch
 	PoSearchPhase phase;
 	int			probe;			/* size wanted now; 0 = none */
 	int			seen_size;		/* at the last evaluation */
-	int			evaluations;	/* since the search began */
+	int			evaluations;	/* since the search began, or came to rest */
 	int			odd;			/* evaluations in a row that do not fit what is known */
 	int			slack;			/* evaluations in a row in which much of the pool was not used */
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
@@ -54,6 +54,8 @@ typedef struct PoSearch
 	int			full;			/* least size tried that uses up the CPUs; 0 = none */
 	int			demand;			/* most clients that wanted one at once, since it began */
 	int			limit;			/* largest useful size of the moment it settled */
+	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */
+	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
 	int			n_points;
 	PoSearchPoint point[PO_SEARCH_POINTS];	/* by size, ascending */
@@ -81,6 +83,11 @@ typedef struct PoSearchSeen
  *
  * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
  * of the size that is there.
+ *
+ * A failure that began or ended in the middle of a search makes what was measured before and
+ * after it say that a size is bad which is not, and the one settled on goes on as ever.  So
+ * after some rest, each time twice as long, the size next to it is tried again: for one
+ * evaluation if that does as before, else all is measured anew.
  */
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 
