@@ -15,6 +15,7 @@
 
 #include "utils/timestamp.h"
 
+#include "model/po_queueing.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_sharing.h"

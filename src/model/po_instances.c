@@ -424,8 +424,8 @@ say_size(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
 					plural(a->each), a->instances, plural(a->instances), r->size);
 			break;
 		case PO_INSTANCE_LEAST:
-			say(s, "%d connection%s for each of %d instance%s: their part of the %d that min_size of "
-				"the policy asks for", a->each, plural(a->each), a->instances,
+			say(s, "%d connection%s for each of %d instance%s: their part of the %d that min_size "
+				"of the policy asks for", a->each, plural(a->each), a->instances,
 				plural(a->instances), t->min_size);
 			break;
 		case PO_INSTANCE_CEILING:

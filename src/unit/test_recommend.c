@@ -578,6 +578,56 @@ test_recommend_properties(void)
 	}
 }
 
+/* More load, a stricter target, higher bounds: never a smaller pool. */
+static void
+test_recommend_monotone(void)
+{
+	for (int round = 0; round < 400; round++)
+	{
+		int			clients = 1 + random_below(200);
+		double		service_us = exp(random_unit() * 14);
+		PoPolicyFields policy = defaults();
+		int			before = 0;
+
+		policy.target_wait_us = 1 + random_magnitude() % PO_US_PER_S;
+		for (double p = 0.01; p < 0.5; p *= 1.2)
+		{
+			PoSizingInput in = quiet();
+			PoSizingInput more;
+			PoPolicyFields higher = policy;
+			int			target;
+
+			memset(&levels, 0, sizeof(levels));
+			add_binomial(&levels, clients, p);
+			in.sessions = clients;
+			in.peak_busy = po_levels_max(&levels);
+			in.service_us = service_us;
+			in.arrival_rate = po_levels_mean(&levels) / service_us * PO_US_PER_S;
+			target = recommend(&in, &policy).target;
+			CHECK_WITH(target >= before, "%d after %d of %d, busy %g", target, before, clients, p);
+			before = target;
+
+			more = in;
+			more.service_cv2 = 1 + in.service_cv2;
+			CHECK(recommend(&more, &policy).target >= target);
+			more = in;
+			more.least = random_below(300);
+			CHECK(recommend(&more, &policy).target >= target);
+			CHECK(recommend(&more, &policy).target >= more.least);
+			higher.min_size = random_below(300);
+			CHECK(recommend(&in, &higher).target >= target);
+			higher = policy;
+			higher.max_size = 1 + random_below(300);
+			CHECK(recommend(&in, &higher).target <= target);
+			more = in;
+			more.alone = target;
+			more.allotted = 1 + random_below(300);
+			CHECK(recommend(&more, &policy).target <= target);
+			CHECK(recommend(&more, &policy).target <= more.allotted);
+		}
+	}
+}
+
 static void
 random_input(PoSizingInput *in)
 {
@@ -770,6 +820,7 @@ main(void)
 	test_recommend_bottleneck();
 	test_recommend_warmup();
 	test_recommend_properties();
+	test_recommend_monotone();
 	test_recommend_damaged();
 	test_reason_damaged();
 	test_names();
