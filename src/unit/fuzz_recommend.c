@@ -8,7 +8,7 @@
 #include "model/po_recommend.h"
 
 /* Erlang C of a hundred thousand connections takes a millisecond. */
-#define FUZZ_N_INPUTS	5000
+#define FUZZ_N_INPUTS	1000
 
 #include "fuzz.h"
 
