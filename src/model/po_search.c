@@ -40,6 +40,7 @@
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
+#define SLACK				0.7		/* less of it busy is too little for a search */
 #define SURE				2.0		/* standard errors */
 #define MOST_WEIGHT			1000000
 
@@ -477,7 +478,7 @@ begin(PoSearch *s)
 static bool
 is_slack(const PoSearchSeen *seen)
 {
-	return !seen->saturated && seen->busy < LEAST_BUSY * seen->size;
+	return !seen->saturated && seen->busy < SLACK * seen->size;
 }
 
 /*
