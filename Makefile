@@ -57,6 +57,7 @@ OBJS = \
 	src/po_stats.o \
 	src/po_history_rings.o \
 	src/po_history_cells.o \
+	src/po_history_table.o \
 	src/po_history_read.o \
 	src/po_sample.o \
 	src/po_summary.o \
@@ -69,6 +70,7 @@ OBJS = \
 	src/po_session.o \
 	src/po_health.o \
 	src/po_view.o \
+	src/po_history_keep.o \
 	src/po_metrics.o \
 	src/po_policy_row.o \
 	src/po_alert_row.o \

@@ -563,6 +563,63 @@ COMMENT ON COLUMN pool_stats_pooler.state IS 'ok, new (not asked yet), unreachab
 COMMENT ON COLUMN pool_stats_pooler.error IS 'what is wrong; null without pg_read_all_stats';
 COMMENT ON COLUMN pool_stats_pooler.version IS 'of PgBouncer';
 
+-- Written and pruned by the keeper; who may see what is decided by pool_stats_history(), so
+-- nobody has a right to it.
+CREATE TABLE pool_history (
+	bucket_start     timestamptz NOT NULL,
+	transactions     bigint NOT NULL,
+	rejected         bigint NOT NULL,
+	errors           bigint NOT NULL,
+	terminated       bigint NOT NULL,
+	watched_ms       float4 NOT NULL,
+	sessions_avg     float4 NOT NULL,
+	busy_avg         float4 NOT NULL,
+	sessions_max     integer NOT NULL,
+	busy_max         integer NOT NULL,
+	waiting_max      integer NOT NULL,
+	max_connections  integer NOT NULL,
+	recommended_size integer NOT NULL,
+	xact_p50_ms      float4 NOT NULL,
+	xact_p90_ms      float4 NOT NULL,
+	xact_p95_ms      float4 NOT NULL,
+	xact_p99_ms      float4 NOT NULL,
+	xact_max_ms      float4 NOT NULL,
+	tenant           text COLLATE "C" NOT NULL,
+	PRIMARY KEY (tenant, bucket_start)
+);
+-- The key serves one tenant, this one all tenants of some time.
+CREATE INDEX pool_history_bucket_start ON pool_history
+	USING brin (bucket_start) WITH (autosummarize = on);
+COMMENT ON TABLE pool_history IS
+	'History of pool_optimizer by five minutes, kept for history_retention; read it with pool_stats_history()';
+COMMENT ON COLUMN pool_history.bucket_start IS 'when the bucket begins';
+COMMENT ON COLUMN pool_history.transactions IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.rejected IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.errors IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.terminated IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.watched_ms IS 'how long of the bucket the server was watched';
+COMMENT ON COLUMN pool_history.sessions_avg IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.busy_avg IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.sessions_max IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.busy_max IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.waiting_max IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.max_connections IS 'as in pool_stats_history()';
+COMMENT ON COLUMN pool_history.recommended_size IS 'as in pool_stats_history(), 0 = none yet';
+COMMENT ON COLUMN pool_history.xact_p50_ms IS 'median duration of transactions, 0 without any';
+COMMENT ON COLUMN pool_history.xact_p90_ms IS '90 % of them were shorter';
+COMMENT ON COLUMN pool_history.xact_p95_ms IS '95 % of them were shorter';
+COMMENT ON COLUMN pool_history.xact_p99_ms IS '99 % of them were shorter';
+COMMENT ON COLUMN pool_history.xact_max_ms IS 'all of them were shorter';
+COMMENT ON COLUMN pool_history.tenant IS 'the tenant; empty = the whole cluster, written when the bucket is complete';
+
+-- Hours and days (of UTC), summed up from these: a year of all tenants is read at once.
+CREATE TABLE pool_history_hour (LIKE pool_history INCLUDING ALL);
+COMMENT ON TABLE pool_history_hour IS
+	'History of pool_optimizer by the hour, kept for history_retention; read it with pool_stats_history()';
+CREATE TABLE pool_history_day (LIKE pool_history INCLUDING ALL);
+COMMENT ON TABLE pool_history_day IS
+	'History of pool_optimizer by the day (UTC), kept for history_retention; read it with pool_stats_history()';
+
 CREATE FUNCTION pool_stats_history(
 	resolution interval DEFAULT '1 min',
 	since timestamptz DEFAULT NULL,

@@ -37,6 +37,7 @@ int			po_guc_metrics_tenants = 20;
 int			po_guc_history_second_rows = -1;
 int			po_guc_history_ten_second_rows = -1;
 int			po_guc_history_minute_rows = -1;
+int			po_guc_history_retention = 90 * 24 * 60;
 int			po_guc_warning_threshold = 80;
 int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
@@ -419,6 +420,11 @@ define_history_sizes(void)
 							"-1 means eight for each of max_tenants, and 1000 at least.",
 							&po_guc_history_minute_rows, -1, -1, 100000000,
 							PGC_POSTMASTER, 0, check_rows, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.history_retention",
+							"How long the table pool_history keeps a bucket.",
+							"-1 means for ever, 0 that nothing is written.",
+							&po_guc_history_retention, 90 * 24 * 60, -1, 100 * 366 * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 #ifdef PO_INJECT

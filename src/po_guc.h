@@ -23,6 +23,7 @@ extern int	po_guc_metrics_tenants;
 extern int	po_guc_history_second_rows;
 extern int	po_guc_history_ten_second_rows;
 extern int	po_guc_history_minute_rows;
+extern int	po_guc_history_retention;	/* min; -1 = for ever */
 extern int	po_guc_warning_threshold;	/* percent */
 extern int	po_guc_critical_threshold;	/* percent */
 extern int	po_guc_max_terminations_per_minute;

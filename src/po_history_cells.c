@@ -144,7 +144,7 @@ set_key(const PoHistoryCells *c, CellKey *key, int subject, int64 start, int64 l
 
 void
 po_history_cells_add(PoHistoryCells *c, int subject, int64 start, int64 length,
-					 const PoHistoryValues *values)
+					 double watched, const PoHistoryValues *values)
 {
 	CellKey		key;
 	Cell	   *cell;
@@ -158,7 +158,7 @@ po_history_cells_add(PoHistoryCells *c, int subject, int64 start, int64 length,
 		memset((char *) cell + sizeof(CellKey), 0, sizeof(Cell) - sizeof(CellKey));
 	max_connections = cell->values.max_connections;
 	recommended = cell->values.recommended;
-	po_history_add(&cell->values, values, (double) length);
+	po_history_add(&cell->values, values, watched);
 	/* The latest that knows them. */
 	if (found && start < cell->latest)
 	{
@@ -167,7 +167,7 @@ po_history_cells_add(PoHistoryCells *c, int subject, int64 start, int64 length,
 	}
 	else
 		cell->latest = start;
-	cell->weight += (double) length;
+	cell->weight += watched;
 	add_part(c, cell, values);
 }
 
@@ -228,7 +228,8 @@ po_history_cells_visit(PoHistoryCells *c, bool of_cluster, int64 since, int64 un
 		bucket.start = cell->key.start;
 		bucket.length = cell->key.length;
 		bucket.values = cell->values;
-		po_history_average(&bucket.values, Max(watched_in(c, &cell->key), cell->weight));
+		bucket.watched = Max(watched_in(c, &cell->key), cell->weight);
+		po_history_average(&bucket.values, bucket.watched);
 		mix_parts(cell, bucket.values.service);
 		visit(&bucket, arg);
 	}

@@ -22,6 +22,7 @@ typedef struct PoHistoryBucket
 	const char *tenant;
 	int64		start;			/* us since the history's epoch */
 	int64		length;			/* us */
+	double		watched;		/* us of it that averages are over */
 	PoHistoryValues values;
 } PoHistoryBucket;
 
@@ -35,8 +36,9 @@ extern PoHistoryCells *po_history_cells_create(int64 resolution);
 /* The number of a tenant, for what follows; the cluster is 0. */
 extern int	po_history_cells_subject(PoHistoryCells *cells, const char *tenant);
 
+/* watched: us of it that the averages are over. */
 extern void po_history_cells_add(PoHistoryCells *cells, int subject, int64 start, int64 length,
-								 const PoHistoryValues *values);
+								 double watched, const PoHistoryValues *values);
 
 /*
  * Visits the buckets that begin from since on and before until, of all tenants, or of the

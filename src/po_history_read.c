@@ -22,9 +22,12 @@ typedef struct Reading
 	int			finest;
 	PoHistoryRing ring[PO_HISTORY_LEVELS];
 	int64		ring_begin[PO_HISTORY_LEVELS];	/* complete from here on */
+	int64		seam;			/* the table tells what is before */
 	int64		ring_end;		/* up to which the open buckets are watched */
 	int		   *subject;		/* number by tenant; -1 = not named yet, -2 = not wanted */
 	int			n_subjects;
+	PoHistoryVisitor visit;
+	void	   *arg;
 } Reading;
 
 #define NOT_NAMED	(-1)
@@ -37,6 +40,12 @@ fits(const Reading *r, int level)
 	int64		length = po_history_rings_length(level);
 
 	return r->query->resolution % length == 0 || length % r->query->resolution == 0;
+}
+
+static bool
+is_of_cluster(const PoHistoryQuery *query)
+{
+	return query->tenant != NULL && strcmp(query->tenant, PO_HISTORY_CLUSTER_NAME) == 0;
 }
 
 /* ---------- who ---------- */
@@ -77,7 +86,7 @@ find_ring_begin(const PoHistoryRing *ring, int level)
 
 	for (int i = 0; i < ring->n; i++)
 		first = Min(first, ring->row[i].tick);
-	return (int64) first * po_history_rings_length(level);
+	return (int64) Max(first, ring->complete) * po_history_rings_length(level);
 }
 
 /* From when on a fine level can be told: there is nothing before, or a whole bucket above. */
@@ -141,11 +150,13 @@ add_row(Reading *r, int level, int subject, const PoHistoryRow *row)
 	int64		start = (int64) row->tick * length;
 	PoHistoryValues values;
 
+	if (start < r->seam)
+		return;
 	/* The open bucket so far. */
 	if (row->tick == r->ring[level].tick)
 		length = Max(r->ring[level].seen - start, 1);
 	po_history_unpack(row, &values);
-	po_history_cells_add(r->cells, subject, start, length, &values);
+	po_history_cells_add(r->cells, subject, start, length, (double) length, &values);
 }
 
 static int
@@ -283,6 +294,85 @@ read_rings(Reading *r)
 	add_minutes(r);
 }
 
+/* ---------- tables ---------- */
+
+/* Nothing is to be merged with a row that is as long as a bucket, or longer. */
+static void
+add_table_row(const PoHistoryBucket *row, void *arg)
+{
+	Reading    *r = arg;
+	const PoHistoryQuery *q = r->query;
+
+	if (row->length < q->resolution || q->source != PO_HISTORY_FROM_ALL)
+		po_history_cells_add(r->cells, po_history_cells_subject(r->cells, row->tenant),
+							 row->start, row->length, row->watched, &row->values);
+	else if (is_of_cluster(q) == (row->tenant[0] == '\0') && row->start < q->until)
+		r->visit(row, r->arg);
+}
+
+static void
+read_table(Reading *r, PoHistoryTableKind kind, int elevel, int64 since, int64 until)
+{
+	const PoHistoryQuery *q = r->query;
+	PoHistoryTable table;
+
+	/* All of the last bucket that is wanted. */
+	if (q->until <= PG_INT64_MAX - q->resolution)
+		until = Min(until, q->until + q->resolution);
+	if (since >= until || !po_history_table_open(kind, elevel, &table))
+		return;
+	po_history_table_read(&table, q->tenant, since, until, add_table_row, r);
+	po_history_table_close(&table);
+}
+
+/* Up to when a table has complete buckets that begin before. */
+static int64
+table_end(PoHistoryTableKind kind, int64 before)
+{
+	PoHistoryTable table;
+	int64		end;
+
+	if (!po_history_table_open(kind, WARNING, &table))
+		return PO_HISTORY_NEVER;
+	end = po_history_table_end(&table, before);
+	po_history_table_close(&table);
+	return end;
+}
+
+/*
+ * The rings tell from the first bucket of the table on that they have all of; what the table has
+ * not, although they begin in it, they tell as far as they have it.  Tells what is before, by
+ * the longest buckets that fit: each table up to where the one before has told.
+ * On a standby the tables are of the server that it follows.
+ */
+static void
+read_tables(Reading *r)
+{
+	const PoHistoryQuery *q = r->query;
+	int64		begin = r->ring[PO_HISTORY_MINUTE].running ?
+		round_up(r->ring_begin[PO_HISTORY_MINUTE], PO_HISTORY_TABLE_LENGTH) : PG_INT64_MAX;
+	int64		told = q->since;
+
+	if (told >= begin)
+		return;
+	r->seam = table_end(PO_HISTORY_TABLE, begin);
+	for (int i = PO_HISTORY_TABLES - 1; i >= 0; i--)
+	{
+		PoHistoryTableKind kind = (PoHistoryTableKind) i;
+		int64		length = po_history_table_length(kind);
+		int64		end = r->seam;
+
+		if (kind != PO_HISTORY_TABLE)
+		{
+			if (q->resolution % length != 0 || end < PG_INT64_MIN + length)
+				continue;
+			end = table_end(kind, end - length + 1);
+		}
+		read_table(r, kind, WARNING, told, end);
+		told = Max(told, end);
+	}
+}
+
 /* ---------- the whole ---------- */
 
 /* The finest level that is not finer than needed. */
@@ -297,48 +387,68 @@ finest_level(const Reading *r)
 	return level;
 }
 
-typedef struct Telling
-{
-	const Reading *reading;
-	PoHistoryVisitor visit;
-	void	   *arg;
-} Telling;
-
 /* The bucket that is open ends now. */
 static void
 tell(const PoHistoryBucket *bucket, void *arg)
 {
-	const Telling *t = arg;
+	const Reading *r = arg;
 	PoHistoryBucket told = *bucket;
 
-	if (told.start < t->reading->ring_end)
-		told.length = Min(told.length, t->reading->ring_end - told.start);
-	t->visit(&told, t->arg);
+	if (told.start < r->ring_end)
+		told.length = Min(told.length, r->ring_end - told.start);
+	r->visit(&told, r->arg);
+}
+
+static void
+read_sources(Reading *r)
+{
+	r->seam = PO_HISTORY_NEVER;
+	if (r->query->source == PO_HISTORY_FROM_TABLE)
+	{
+		read_table(r, r->query->table, ERROR, r->query->since, r->query->until);
+		return;
+	}
+	po_history_rings_copy(r->finest, r->ring);
+	/* After the copy, so that there is nobody in it who is not counted. */
+	r->n_subjects = po_shared->registry.n_tenants;
+	r->subject = palloc(r->n_subjects * sizeof(int));
+	for (int i = 0; i < r->n_subjects; i++)
+		r->subject[i] = NOT_NAMED;
+	for (int l = r->finest; l < PO_HISTORY_LEVELS; l++)
+		r->ring_begin[l] = find_ring_begin(&r->ring[l], l);
+	r->ring_end = r->ring[PO_HISTORY_MINUTE].seen;
+	if (r->query->source == PO_HISTORY_FROM_ALL)
+		read_tables(r);
+	if (r->ring[PO_HISTORY_MINUTE].running)
+		read_rings(r);
 }
 
 void
 po_history_read(const PoHistoryQuery *query, PoHistoryVisitor visit, void *arg)
 {
 	Reading		r;
-	Telling		t = {&r, visit, arg};
-	bool		of_cluster = query->tenant != NULL &&
-		strcmp(query->tenant, PO_HISTORY_CLUSTER_NAME) == 0;
 
 	memset(&r, 0, sizeof(r));
 	r.query = query;
+	r.visit = visit;
+	r.arg = arg;
 	r.finest = finest_level(&r);
 	r.cells = po_history_cells_create(query->resolution);
-	po_history_rings_copy(r.finest, r.ring);
-	/* After the copy, so that there is nobody in it who is not counted. */
-	r.n_subjects = po_shared->registry.n_tenants;
-	r.subject = palloc(r.n_subjects * sizeof(int));
-	for (int i = 0; i < r.n_subjects; i++)
-		r.subject[i] = NOT_NAMED;
-	for (int l = r.finest; l < PO_HISTORY_LEVELS; l++)
-		r.ring_begin[l] = find_ring_begin(&r.ring[l], l);
-	r.ring_end = r.ring[PO_HISTORY_MINUTE].seen;
-	if (r.ring[PO_HISTORY_MINUTE].running)
-		read_rings(&r);
-	po_history_cells_visit(r.cells, of_cluster, query->since,
-						    query->until, tell, &t);
+	read_sources(&r);
+	po_history_cells_visit(r.cells, is_of_cluster(query), query->since, query->until, tell, &r);
+	if (query->with_cluster)
+		po_history_cells_visit(r.cells, true, query->since, query->until, tell, &r);
+}
+
+void
+po_history_read_extent(PoHistoryExtent *extent)
+{
+	PoHistoryRing ring[PO_HISTORY_LEVELS];
+	const PoHistoryRing *minutes = &ring[PO_HISTORY_MINUTE];
+
+	memset(ring, 0, sizeof(ring));
+	po_history_rings_copy(PO_HISTORY_MINUTE, ring);
+	extent->running = minutes->running;
+	extent->begin = find_ring_begin(minutes, PO_HISTORY_MINUTE);
+	extent->end = (int64) minutes->tick * po_history_rings_length(PO_HISTORY_MINUTE);
 }

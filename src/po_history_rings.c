@@ -995,6 +995,24 @@ add_open_rows(int i, const Copy *copy, PoHistoryRing *ring)
 		ring->row[ring->n++] = level->total;
 }
 
+/*
+ * A full ring has lost the oldest rows, and it has all of the buckets after these.  If the clock
+ * was set back they may be of buckets that come again later: rows of the first life are there
+ * as long as a bucket follows upon a later one.
+ */
+static uint32
+find_complete(const PoHistoryRing *ring, uint32 lived)
+{
+	uint32		first = ring->n > 0 ? ring->row[0].tick : 0;
+
+	for (int i = 1; i < ring->n; i++)
+	{
+		if (ring->row[i].tick < ring->row[i - 1].tick)
+			return first;
+	}
+	return Max(first, lived + 1);
+}
+
 void
 po_history_rings_copy(int finest, PoHistoryRing ring[PO_HISTORY_LEVELS])
 {
@@ -1019,6 +1037,8 @@ po_history_rings_copy(int finest, PoHistoryRing ring[PO_HISTORY_LEVELS])
 		ring[i].whole = copy[i].level.whole && !copy[i].truncated;
 		if (copy[i].truncated)
 			drop_first_bucket(&ring[i]);
+		if (copy[i].truncated && copy[i].level.lived > 0)
+			ring[i].complete = find_complete(&ring[i], copy[i].level.lived);
 		if (i < PO_HISTORY_FINE)
 			copy[i].n_open = ring[i].n_since;
 		if (ring[i].running)

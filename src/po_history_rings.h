@@ -48,6 +48,7 @@ typedef struct PoHistoryRing
 	uint32		tick;			/* of the open bucket */
 	int64		began;
 	int64		seen;			/* and up to when it is watched */
+	uint32		complete;		/* rows of buckets before this one may be missing */
 	uint32		lived;			/* buckets up to this may be there twice; 0 = none */
 	int			n;
 	PoHistoryRow *row;

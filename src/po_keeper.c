@@ -4,28 +4,23 @@
  *
  * The sampler starts it when a committed change waits to be read, and from time to
  * time in any case, for changes that wake nobody (replay, COMMIT PREPARED, triggers
- * that were disabled).  It reads the tables of policies and of alert rules, puts them in force and
- * ends, so that it never holds up DROP DATABASE for long.  If it fails, what was in
- * force stays in force.
+ * that were disabled).  It reads the tables of policies and of alert rules, puts them in
+ * force, writes history and ends, so that it never holds up DROP DATABASE for long.  If it
+ * fails, what was in force stays in force.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -37,6 +32,8 @@
 #include "po_alert_table.h"
 #include "po_compat.h"
 #include "po_guc.h"
+#include "po_history_keep.h"
+#include "po_history_table.h"
 #include "po_inject.h"
 #include "po_keeper.h"
 #include "po_notify.h"
@@ -189,27 +186,6 @@ claim_keeper(void)
 		proc_exit(1);
 }
 
-/* The schema of our extension in this database, InvalidOid without it. */
-static Oid
-extension_schema(void)
-{
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	Oid			schema = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("pool_optimizer"));
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return schema;
-}
-
 /* What is read; in the keeper's own memory. */
 static PoPolicy *policies = NULL;
 static int	n_policies = 0;
@@ -223,6 +199,16 @@ is_told(const char *problem)
 
 	po_shmem_get_error(last, sizeof(last), &at);
 	return strcmp(last, problem) == 0;
+}
+
+static bool
+history_failed(void)
+{
+	char		last[PO_ERROR_LEN];
+	TimestampTz at;
+
+	po_shmem_get_error(last, sizeof(last), &at);
+	return strncmp(last, PO_HISTORY_TABLE_NAME ": ", strlen(PO_HISTORY_TABLE_NAME ": ")) == 0;
 }
 
 /* A table of the extension, locked, with a snapshot of its rows that is pushed. */
@@ -281,7 +267,7 @@ read_and_publish_rules(char *problem, Size size)
 	Oid			schema;
 
 	StartTransactionCommand();
-	schema = extension_schema();
+	schema = po_history_table_schema();
 	if (OidIsValid(schema))
 	{
 		Relation	table = open_table(schema, PO_ALERT_RULE_TABLE);
@@ -320,7 +306,7 @@ read_policies(char *problem, Size size)
 	n_policies = 0;
 	problem[0] = '\0';
 	StartTransactionCommand();
-	schema = extension_schema();
+	schema = po_history_table_schema();
 	if (OidIsValid(schema))
 		read_table(schema, problem, size);
 	else
@@ -380,6 +366,8 @@ fix_settings(void)
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
 		{"lock_timeout", LOCK_TIMEOUT},
+		/* Policies must not wait for a standby that history waits for. */
+		{"synchronous_commit", "local"},
 		{"statement_timeout", "0"},
 		{"transaction_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
@@ -420,6 +408,34 @@ notify_listeners(void)
 	PG_END_TRY();
 }
 
+/* What failed is tried again by the next keeper; policies are in force already. */
+static void
+keep_history(char *problem, Size size)
+{
+	MemoryContext memory = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		po_inject("keeper_history");
+		po_history_keep();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		snprintf(problem, size, PO_HISTORY_TABLE_NAME ": %s", error->message);
+		if (!is_told(problem))
+			ereport(LOG, (errmsg("pool_optimizer could not keep history: %s", error->message)));
+		FreeErrorData(error);
+		/* A keeper that is to end does, by the next interrupt. */
+	}
+	PG_END_TRY();
+}
+
 void
 po_keeper_main(Datum arg)
 {
@@ -447,8 +463,16 @@ po_keeper_main(Datum arg)
 	/* After the policies, which must not wait for these. */
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_ALERT_RULE_TABLE);
 	read_and_publish_rules(problem, sizeof(problem));
-	po_shmem_set_error(problem);
+	/* What is wrong with history is told until it is known to be well again. */
+	if (problem[0] != '\0' || !history_failed())
+		po_shmem_set_error(problem);
 	pg_atomic_write_u64(&po_shared->changes_applied, requested);
 	po_shmem_wake_sampler();
+	if (problem[0] == '\0')
+	{
+		pgstat_report_activity(STATE_RUNNING, "writing " PO_HISTORY_TABLE_NAME);
+		keep_history(problem, sizeof(problem));
+		po_shmem_set_error(problem);
+	}
 	proc_exit(0);
 }

@@ -652,6 +652,9 @@ typedef struct PoShared
 	/* Written by the keeper */
 	pg_atomic_uint32 keeper_pid;
 	pg_atomic_uint64 changes_applied;
+	/* Up to when pool_history is written, as the history counts; 0 = not yet.  By the
+	 * keeper. */
+	pg_atomic_uint64 history_written;
 	pg_atomic_uint32 extension_found;	/* 0 not read yet, 1 no, 2 yes */
 
 	/* Written by the worker that visits poolers */

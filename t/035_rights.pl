@@ -143,7 +143,7 @@ my @policy_columns = qw(scope tenant max_connections guaranteed weight on_full w
 my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label database
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
 	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants
-	history_second_rows history_ten_second_rows history_minute_rows
+	history_second_rows history_ten_second_rows history_minute_rows history_retention
 	notify_events notify_rate log_interval);
 $setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include
 	notify_channel);
@@ -189,6 +189,10 @@ my @verb = (
 	[ delete => 'DELETE FROM pool_alert_rules' ],
 	[ owner => 'TRUNCATE pool_alert_rules' ],
 	[ owner => 'ALTER TABLE pool_alert_rules DISABLE TRIGGER USER' ],
+	(map { [ owner => "SELECT * FROM $_" ], [ owner => "DELETE FROM $_" ],
+		[ owner => "UPDATE $_ SET errors = 0" ], [ owner => "TRUNCATE $_" ],
+		[ owner => "SELECT count(tenant) FROM $_" ],
+		[ owner => "INSERT INTO $_ SELECT * FROM $_" ] } 'pool_history', 'pool_history_hour', 'pool_history_day'),
 	[ owner => 'TRUNCATE pool_policies' ],
 	[ owner => q{COPY pool_policies TO '/dev/null'} ],
 	[ owner => q{COPY pool_policies FROM '/dev/null'} ],
@@ -335,7 +339,8 @@ is($node->safe_psql('postgres', "SELECT string_agg(proname, ' ' ORDER BY proname
 	join(' ', sort keys %function), 'each function has its expectation');
 is($node->safe_psql('postgres', "SELECT string_agg(relname, ' ' ORDER BY relname COLLATE \"C\")
 		FROM pg_class JOIN $members ON objid = oid AND classid = 'pg_class'::regclass"),
-	join(' ', sort keys %column, 'pool_policies', 'pool_alert_rules'), 'and each relation');
+	join(' ', sort keys %column, 'pool_policies', 'pool_alert_rules', 'pool_history',
+		'pool_history_hour', 'pool_history_day'), 'and each relation');
 
 sub columns_of
 {
@@ -486,6 +491,7 @@ my @explain = map { "pool_explain_admission($_)" } '', q{role => 't_mine'},
   q{application => 'acme_app'}, q{address => '127.0.0.1'}, q{label => 'acme_label'},
   q{application => 'acme_app', address => '127.0.0.1', label => 'acme_label'};
 my @readable = ((map { "$_" } sort keys %column), 'pool_policies', 'pool_alert_rules',
+	'pool_history', 'pool_history_hour', 'pool_history_day',
 	(map { "$_()" } grep { $function{$_}[0] eq 'read' && $function{$_}[1] eq '' }
 		sort keys %function));
 
