@@ -129,6 +129,46 @@ po_events_copy(int ring, int i, PoEvent *event)
 	return found;
 }
 
+/* ---------- over a restart ---------- */
+
+static const PoEvent *
+event_at(int index, uint64 number)
+{
+	return &po_events[index * po_shared->n_events + number % po_shared->n_events];
+}
+
+int
+po_events_save(PoEvent *to, int most)
+{
+	int			n = 0;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_SHARED);
+	for (int i = 0; i < PO_N_RINGS; i++)
+	{
+		uint64		written = po_shared->ring[i].written;
+		uint64		kept = Min(written, (uint64) Min(most, po_shared->n_events));
+
+		for (uint64 number = written - kept; number < written; number++)
+			memcpy(&to[n++], event_at(i, number), sizeof(PoEvent));
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
+	return n;
+}
+
+void
+po_events_restore(const PoEvent *from)
+{
+	PoEvent		event = *from;
+
+	if ((unsigned int) event.kind >= PO_N_EVENT_KINDS)
+		return;
+	event.notify = false;
+	event.tenant[sizeof(event.tenant) - 1] = '\0';
+	event.reason[sizeof(event.reason) - 1] = '\0';
+	event.detail[sizeof(event.detail) - 1] = '\0';
+	put(&event);
+}
+
 /* ---------- for listeners ---------- */
 
 bool

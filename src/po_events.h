@@ -5,6 +5,8 @@
 #ifndef PO_EVENTS_H
 #define PO_EVENTS_H
 
+#include "lib/stringinfo.h"
+
 #include "po_shmem.h"
 
 /*
@@ -30,6 +32,13 @@ typedef struct PoTold
 /* Records the event and writes the line, "pool_optimizer: ..." or "pool_optimizer, tenant
  * "...": ...", which no client sees. */
 extern void po_events_tell(const PoTold *told);
+
+/* Over a restart: the newest of each ring, most of them at most, oldest first; how many. */
+extern int	po_events_save(PoEvent *to, int most);
+
+/* In the postmaster, before anybody else is there: takes back one of these if it is
+ * sound.  Listeners do not hear of it, whether or not they did. */
+extern void po_events_restore(const PoEvent *event);
 
 /* Copies the i-th oldest event of a ring; false when there is none. */
 extern bool po_events_copy(int ring, int i, PoEvent *event);

@@ -339,6 +339,22 @@ table_end(PoHistoryTableKind kind, int64 before)
 	return end;
 }
 
+/* From when on the rings are preferred to a table.  What is of the state file is as old as that,
+ * so that what the table has is better. */
+static int64
+rings_begin(const Reading *r)
+{
+	const PoHistoryRing *minutes = &r->ring[PO_HISTORY_MINUTE];
+	int64		begin = r->ring_begin[PO_HISTORY_MINUTE];
+
+	if (!minutes->running)
+		return PG_INT64_MAX;
+	if (minutes->restored > 0)
+		begin = Max(begin, ((int64) minutes->restored + 1) *
+					po_history_rings_length(PO_HISTORY_MINUTE));
+	return round_up(begin, PO_HISTORY_TABLE_LENGTH);
+}
+
 /*
  * The rings tell from the first bucket of the table on that they have all of; what the table has
  * not, although they begin in it, they tell as far as they have it.  Tells what is before, by
@@ -349,8 +365,7 @@ static void
 read_tables(Reading *r)
 {
 	const PoHistoryQuery *q = r->query;
-	int64		begin = r->ring[PO_HISTORY_MINUTE].running ?
-		round_up(r->ring_begin[PO_HISTORY_MINUTE], PO_HISTORY_TABLE_LENGTH) : PG_INT64_MAX;
+	int64		begin = rings_begin(r);
 	int64		told = q->since;
 
 	if (told >= begin)

@@ -602,6 +602,8 @@ begin_bucket(int i, int64 from, int64 now)
 
 	lock_history();
 	level->tick = tick_of(i, now);
+	if (level->restored > 0 && level->resumed == 0)
+		level->resumed = level->tick;
 	level->began = Max(start_of(i, level->tick), Min(from, now));
 	level->seen = level->began;
 	level->sampled = 0;
@@ -1033,6 +1035,7 @@ po_history_rings_copy(int finest, PoHistoryRing ring[PO_HISTORY_LEVELS])
 		if (copy[i].level.written - Min(copy[i].level.written, copy[i].level.n_rows) <
 			copy[i].level.lived_rows)
 			ring[i].lived = copy[i].level.lived;
+		ring[i].restored = Max(copy[i].level.restored, copy[i].level.resumed);
 		copy_rows(i, &copy[i], &ring[i]);
 		ring[i].whole = copy[i].level.whole && !copy[i].truncated;
 		if (copy[i].truncated)
@@ -1045,4 +1048,59 @@ po_history_rings_copy(int finest, PoHistoryRing ring[PO_HISTORY_LEVELS])
 			add_open_rows(i, &copy[i], &ring[i]);
 		pfree(copy[i].open);
 	}
+}
+
+/* ---------- over a restart ---------- */
+
+static void
+free_ring(PoHistoryRing *ring)
+{
+	pfree(ring->row);
+	pfree(ring->since);
+}
+
+int
+po_history_rings_save(int64 since, PoHistoryRow *to, int most)
+{
+	PoHistoryRing ring[PO_HISTORY_LEVELS];
+	const PoHistoryRing *minutes = &ring[PO_HISTORY_MINUTE];
+	uint32		first = since <= 0 ? 0 : tick_of(PO_HISTORY_MINUTE, since);
+	int			at = 0;
+	int			n = 0;
+
+	po_history_rings_copy(PO_HISTORY_MINUTE, ring);
+	if (minutes->n > most)
+	{
+		/* Whole buckets only. */
+		for (at = minutes->n - most; at < minutes->n &&
+			 minutes->row[at].tick == minutes->row[minutes->n - most - 1].tick;)
+			at++;
+	}
+	for (; at < minutes->n; at++)
+	{
+		if (minutes->row[at].tick >= first)
+			to[n++] = minutes->row[at];
+	}
+	free_ring(&ring[PO_HISTORY_MINUTE]);
+	return n;
+}
+
+/*
+ * The last of these may go on in this life, or be lived again if the clock was set back
+ * meanwhile.
+ */
+void
+po_history_rings_restore(const PoHistoryRow *row, int n)
+{
+	PoHistoryLevel *level = level_at(PO_HISTORY_MINUTE);
+
+	lock_history();
+	for (int i = Max(n - level->n_rows, 0); i < n; i++)
+	{
+		po_history_rows[PO_HISTORY_MINUTE][level->written++] = row[i];
+		level->restored = Max(level->restored, row[i].tick);
+	}
+	level->lived = level->restored;
+	level->lived_rows = level->written;
+	unlock_history();
 }

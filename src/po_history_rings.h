@@ -49,6 +49,7 @@ typedef struct PoHistoryRing
 	int64		began;
 	int64		seen;			/* and up to when it is watched */
 	uint32		complete;		/* rows of buckets before this one may be missing */
+	uint32		restored;		/* up to this as the state file had them, or not at all */
 	uint32		lived;			/* buckets up to this may be there twice; 0 = none */
 	int			n;
 	PoHistoryRow *row;
@@ -61,5 +62,14 @@ typedef struct PoHistoryRing
  * rows of open buckets are as if these ended at seen.
  */
 extern void po_history_rings_copy(int finest, PoHistoryRing ring[PO_HISTORY_LEVELS]);
+
+/* ---------- over a restart ---------- */
+
+/* Copies rows of minutes that begin from a time on, the last ones if there are more than most;
+ * how many. */
+extern int	po_history_rings_save(int64 since, PoHistoryRow *to, int most);
+
+/* In the postmaster, before anybody else is there: takes these back. */
+extern void po_history_rings_restore(const PoHistoryRow *row, int n);
 
 #endif							/* PO_HISTORY_RINGS_H */

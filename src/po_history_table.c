@@ -386,7 +386,9 @@ po_history_table_write(PoHistoryTable *table, const PoHistoryBucket *row, int n)
 
 		value[0] = CStringGetTextDatum(row[r].tenant);
 		value[1] = TimestampTzGetDatum(po_history_table_time(row[r].start));
-		value[2] = Float4GetDatum((float4) (row[r].watched / PO_US_PER_MS));
+		/* Minutes that were lived twice count twice. */
+		value[2] = Float4GetDatum((float4) (Min(row[r].watched, (double) table->length) /
+											PO_US_PER_MS));
 		value[3] = Float4GetDatum((float4) v->sessions_avg);
 		value[4] = Int32GetDatum(v->sessions_max);
 		value[5] = Float4GetDatum((float4) v->busy_avg);

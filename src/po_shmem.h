@@ -419,6 +419,8 @@ typedef struct PoHistoryLevel
 	 * before, and as long as the ring has such rows no finer ones can stand for them. */
 	uint32		lived;
 	uint64		lived_rows;		/* rows up to which they are */
+	uint32		restored;		/* those up to this are of the state file; 0 = none */
+	uint32		resumed;		/* the first after these */
 	PoHistoryRow total;			/* the cluster's, which comes last */
 } PoHistoryLevel;
 

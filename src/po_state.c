@@ -9,7 +9,8 @@
  * loses a minute.
  *
  *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., alerts raised and
- *		told ..., rules of alerts ..., CRC-32C
+ *		told ..., rules of alerts ..., events ..., minutes of history that are in no table
+ *		yet ..., CRC-32C
  *
  * How that is packed, and everything that believes what was read, is in po_packing.h.
  */
@@ -26,6 +27,8 @@
 
 #include "model/po_packing.h"
 #include "po_alert_table.h"
+#include "po_events.h"
+#include "po_history_rings.h"
 #include "po_inject.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
@@ -34,6 +37,10 @@
 
 #define STATE_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/pool_optimizer.stat"
 #define STATE_TMP_FILE	STATE_FILE ".tmp"
+
+/* So that a file that is written each minute stays small whatever the settings are. */
+#define MOST_EVENTS		5000	/* of each ring */
+#define MOST_MINUTES	16384	/* rows: eight minutes of 2,000 tenants */
 
 /* Structs are read and written as words. */
 typedef union PackedTenant
@@ -54,12 +61,20 @@ typedef union PackedAlert
 	uint64		word[PO_PACKING_WORDS(sizeof(PoAlertSaved))];
 } PackedAlert;
 
+typedef union PackedEvent
+{
+	PoEvent		s;
+	uint64		word[PO_PACKING_WORDS(sizeof(PoEvent))];
+} PackedEvent;
+
 static void
 fill_header(PoPackingHeader *header)
 {
 	po_packing_header(header, sizeof(PoTenant), sizeof(PoTenantStats), sizeof(PoPolicy));
 	header->alert_size = sizeof(PoAlertSaved);
 	header->rule_size = sizeof(PoAlertRule);
+	header->event_size = sizeof(PoEvent);
+	header->minute_size = sizeof(PoHistoryRow);
 }
 
 /* ---------- writing ---------- */
@@ -101,6 +116,10 @@ typedef struct Copies
 	int			n_alerts;
 	PoAlertRule *rules;
 	int			n_rules;
+	PoEvent    *events;
+	int			n_events;
+	PoHistoryRow *minutes;
+	int			n_minutes;
 } Copies;
 
 static void *
@@ -135,17 +154,33 @@ copy_all(Copies *c)
 }
 
 static void
+copy_past(Copies *c)
+{
+	int			most = Min(MOST_EVENTS, po_shared->n_events);
+
+	c->events = allocate_copy(PO_N_RINGS * most, sizeof(PoEvent));
+	c->n_events = po_events_save(c->events, most);
+	c->minutes = allocate_copy(MOST_MINUTES, sizeof(PoHistoryRow));
+	c->n_minutes =
+		po_history_rings_save((int64) pg_atomic_read_u64(&po_shared->history_written),
+							  c->minutes, MOST_MINUTES);
+}
+
+static void
 free_copies(Copies *c)
 {
 	pfree(c->policies);
 	pfree(c->alerts);
 	pfree(c->rules);
+	pfree(c->events);
+	pfree(c->minutes);
 }
 
 static void
 write_copies(PoStream *s, const Copies *c)
 {
 	PackedAlert alert;
+	PackedEvent event;
 
 	for (int i = 0; i < c->n_policies && s->error == 0; i++)
 		put(s, &c->policies[i], sizeof(PoPolicy));
@@ -157,6 +192,14 @@ write_copies(PoStream *s, const Copies *c)
 	}
 	for (int i = 0; i < c->n_rules && s->error == 0; i++)
 		put(s, &c->rules[i], sizeof(PoAlertRule));
+	for (int i = 0; i < c->n_events && s->error == 0; i++)
+	{
+		memset(&event, 0, sizeof(event));
+		event.s = c->events[i];
+		put_packed(s, event.word, lengthof(event.word));
+	}
+	for (int i = 0; i < c->n_minutes && s->error == 0; i++)
+		put(s, &c->minutes[i], sizeof(PoHistoryRow));
 }
 
 static void
@@ -174,6 +217,8 @@ write_all(PoStream *s, const Copies *c)
 	header.n_policies = c->n_policies;
 	header.n_alerts = c->n_alerts;
 	header.n_rules = c->n_rules;
+	header.n_events = c->n_events;
+	header.n_minutes = c->n_minutes;
 	put(s, &header, sizeof(header));
 	for (int i = 0; i < totals.n_tenants && s->error == 0; i++)
 	{
@@ -212,6 +257,7 @@ po_state_write(void)
 
 	/* Before the file is open: nothing would close it after an error. */
 	copy_all(&copies);
+	copy_past(&copies);
 	po_inject("state_write");
 	INIT_CRC32C(s.crc);
 	s.file = AllocateFile(STATE_TMP_FILE, PG_BINARY_W);
@@ -250,6 +296,9 @@ typedef struct StateFile
 	PoPolicy   *policies;
 	PackedAlert *alerts;
 	PoAlertRule *rules;
+	PackedEvent *events;
+	PoHistoryRow *minutes;
+	int		   *places;			/* of tenants, by their number in the file; -1 = none */
 } StateFile;
 
 static const char too_short[] = "it is too short";
@@ -278,6 +327,12 @@ free_state(StateFile *state)
 		pfree(state->alerts);
 	if (state->rules != NULL)
 		pfree(state->rules);
+	if (state->events != NULL)
+		pfree(state->events);
+	if (state->minutes != NULL)
+		pfree(state->minutes);
+	if (state->places != NULL)
+		pfree(state->places);
 }
 
 static const char *
@@ -332,6 +387,24 @@ checksum_fits(const PoPackingReader *in)
 	return EQ_CRC32C(crc, expected);
 }
 
+static bool
+allocate_all(StateFile *state)
+{
+	const PoPackingHeader *h = &state->header;
+
+	state->tenants = allocate(h->n_tenants, sizeof(PackedTenant));
+	state->stats = allocate(h->n_tenants, sizeof(PackedStats));
+	state->policies = allocate(h->n_policies, sizeof(PoPolicy));
+	state->alerts = allocate(h->n_alerts, sizeof(PackedAlert));
+	state->rules = allocate(h->n_rules, sizeof(PoAlertRule));
+	state->events = allocate(h->n_events, sizeof(PackedEvent));
+	state->minutes = allocate(h->n_minutes, sizeof(PoHistoryRow));
+	state->places = allocate(h->n_tenants, sizeof(int));
+	return state->tenants != NULL && state->stats != NULL && state->policies != NULL &&
+		state->alerts != NULL && state->rules != NULL && state->events != NULL &&
+		state->minutes != NULL && state->places != NULL;
+}
+
 /* Reads and checks the whole; a message if it must not be used. */
 static const char *
 read_all(FILE *file, StateFile *state)
@@ -347,13 +420,7 @@ read_all(FILE *file, StateFile *state)
 		problem = "its checksum is wrong";
 	if (problem != NULL)
 		return problem;
-	state->tenants = allocate(h->n_tenants, sizeof(PackedTenant));
-	state->stats = allocate(h->n_tenants, sizeof(PackedStats));
-	state->policies = allocate(h->n_policies, sizeof(PoPolicy));
-	state->alerts = allocate(h->n_alerts, sizeof(PackedAlert));
-	state->rules = allocate(h->n_rules, sizeof(PoAlertRule));
-	if (state->tenants == NULL || state->stats == NULL || state->policies == NULL ||
-		state->alerts == NULL || state->rules == NULL)
+	if (!allocate_all(state))
 		return no_memory;
 	for (uint32 i = 0; i < h->n_tenants; i++)
 	{
@@ -369,6 +436,13 @@ read_all(FILE *file, StateFile *state)
 			return too_short;
 	}
 	if (!po_packing_read(in, state->rules, h->n_rules * sizeof(PoAlertRule)))
+		return too_short;
+	for (uint32 i = 0; i < h->n_events; i++)
+	{
+		if (!po_packing_unpack(in, state->events[i].word, lengthof(state->events[i].word)))
+			return too_short;
+	}
+	if (!po_packing_read(in, state->minutes, h->n_minutes * sizeof(PoHistoryRow)))
 		return too_short;
 	return NULL;
 }
@@ -432,11 +506,42 @@ restore_alerts(StateFile *state)
 		pfree(alerts);
 }
 
+/* First of all, as what is told from now on comes after. */
+static void
+restore_events(StateFile *state)
+{
+	for (uint32 i = 0; i < state->header.n_events; i++)
+		po_events_restore(&state->events[i].s);
+}
+
+/* With the places that tenants have now. */
+static void
+restore_minutes(StateFile *state)
+{
+	int			n = 0;
+
+	for (uint32 i = 0; i < state->header.n_minutes; i++)
+	{
+		PoHistoryRow row = state->minutes[i];
+
+		if (row.tenant != PO_HISTORY_CLUSTER)
+		{
+			if (row.tenant < 0 || row.tenant >= (int) state->header.n_tenants ||
+				state->places[row.tenant] < 0)
+				continue;
+			row.tenant = state->places[row.tenant];
+		}
+		state->minutes[n++] = row;
+	}
+	po_history_rings_restore(state->minutes, n);
+}
+
 static void
 restore(StateFile *state)
 {
 	int			n_lost = 0;
 
+	restore_events(state);
 	for (uint32 i = 0; i < state->header.n_tenants; i++)
 	{
 		PoTenant   *tenant = &state->tenants[i].s;
@@ -444,10 +549,12 @@ restore(StateFile *state)
 		int			index;
 
 		tenant->name[PO_NAME_LEN - 1] = '\0';
+		state->places[i] = -1;
 		if (tenant->name[0] == '\0')
 			continue;
 		stats->last_error[sizeof(stats->last_error) - 1] = '\0';
 		index = po_registry_restore_tenant(tenant);
+		state->places[i] = index;
 		if (index >= 0)
 			po_stats_restore(index, stats);
 		else
@@ -459,6 +566,7 @@ restore(StateFile *state)
 						n_lost, STATE_FILE)));
 	restore_policies(state->policies, state->header.n_policies);
 	restore_alerts(state);
+	restore_minutes(state);
 }
 
 static void

@@ -1,4 +1,4 @@
-# What outlives a restart: policies from the very first login on, and statistics.
+# What outlives a restart: policies from the very first login on, statistics, and events.
 use strict;
 use warnings;
 
@@ -25,6 +25,17 @@ sub stats
 		FROM pool_stats WHERE tenant = '$A'});
 }
 
+# Events so far, one to a line; all that is in them.
+sub events
+{
+	my ($until) = @_;
+	my $rows = $node->safe_psql('other', "SELECT concat_ws('|', extract(epoch FROM at), kind, tenant,
+		pid, reason, detail) FROM pool_events " . (defined $until ? "WHERE at <= '$until'" : '') .
+		' ORDER BY 1');
+
+	return [ split /\n/, $rows ];
+}
+
 # The quota of 2 must hold from the first login on: no statement runs before.
 sub quota_holds
 {
@@ -45,8 +56,13 @@ close_all($s);
 
 my $before = stats();
 like($before, qr/^3\|1\|11\|1\|2\|/, 'there is something to keep: ' . $before);
+my $until = $node->safe_psql('other', 'SELECT clock_timestamp()');
+my $events = events($until);
+cmp_ok(scalar(grep { /\|reject\|/ } @$events), '>=', 1, 'there is a refusal to keep');
+cmp_ok(scalar(grep { /\|policy\|/ } @$events), '>=', 1, 'and a policy');
 $node->restart;
 is(stats(), $before, 'counters, histograms and first_seen survive a clean restart exactly');
+is_deeply(events($until), $events, 'events, too: each once, as it was');
 quota_holds('after a clean restart');
 
 # ---------- nobody can read the policies ----------
@@ -77,6 +93,8 @@ ok(wait_sync($node, dbname => 'other'), 'the keeper comes back by itself');
 # ---------- an immediate stop ----------
 
 # The clean stop before wrote this much; what came after may be lost, up to a minute.
+$until = $node->safe_psql('other', 'SELECT clock_timestamp()');
+$events = events($until);
 $node->restart;
 my ($admitted) = split /\|/, stats();
 quota_holds('before an immediate stop');
@@ -86,6 +104,27 @@ quota_holds('after an immediate stop');
 my ($now) = split /\|/, stats();
 cmp_ok($now, '>=', $admitted + 2, 'only the last minute is lost');
 cmp_ok($now, '<=', $admitted + 4, 'and nothing is invented');
+
+is_deeply(events($until), $events, 'events of before the last write are there, each once');
+
+# ---------- rings of events that are too small for what was kept ----------
+
+$node->append_conf('postgresql.conf', 'pool_optimizer.history_events = 16');
+my @keep = map { open_session($node, 'regress_pool_a', dbname => 'other') } 1 .. 2;
+is(refused_sqlstate($node, 'regress_pool_a', dbname => 'other'), '53300', 'one of many refusals')
+  foreach 1 .. 20;
+close_all(@keep);
+$events = events();
+my @logins = grep { /\|reject\|/ } @$events;
+$node->restart;
+is_deeply([ grep { /\|reject\|/ } @{ events() } ], [ @logins[ -16 .. -1 ] ],
+	'the newest logins are kept, in their order');
+cmp_ok(scalar(@{ events() }), '<=', 32, 'not more than there is room for');
+is(refused_sqlstate($node, 'regress_pool_a', dbname => 'other'), '',
+	'logins go on after it');
+$node->restart;
+is_deeply([ grep { /\|reject\|/ } @{ events() } ], [ @logins[ -16 .. -1 ] ],
+	'a ring that was full is so after two restarts');
 
 # ---------- a damaged file ----------
 
@@ -118,7 +157,7 @@ my @damages = (
 	[ 'one bit flipped in the checksum', sub { flip_bit($_[0], length($_[0]) - 2) } ],
 	[ 'another magic', sub { flip_bit($_[0], 0) } ],
 	[ 'another format', sub { flip_bit($_[0], 4) } ],
-	# n_tenants and n_policies are the last of the header's seven words.
+	# n_tenants and n_policies are the sixth and seventh of the header's words.
 	[ 'an impossible count of tenants',
 		sub { substr($_[0], 0, 20) . "\xff\xff\xff\xff" . substr($_[0], 24) } ],
 	[ 'an impossible count of policies',

@@ -278,11 +278,32 @@ unlike($dump, qr/pool_history/, 'but not what was measured here');
 
 # ---------- restart, and a restart by a crash ----------
 
+# In the middle of five minutes, of which the table has nothing yet.
+work(2);
 close_all(@load);
 let_pass(0);
 $admin->quit;
 $admin->wait_closed;
-# What is in no bucket that has ended is lost by a restart: end one.
+$node->stop;
+set_clock($ahead += 70);
+start_on_clock($node);
+connect_all();
+work(1);
+check_sums('after a restart');
+is($admin->value(q{SELECT count(*) FROM (SELECT 1 FROM pool_stats_history('1 min', '-infinity')
+		WHERE bucket_ms = 60000 GROUP BY tenant, bucket_start HAVING count(*) > 1) h}), '0',
+	'minutes are told once');
+work(7);
+wait_kept('the keeper goes on after a restart');
+check_sums('and on after a restart');
+is($admin->value(q{SELECT bool_and(watched_ms <= 300000) FROM pool_history}), 't',
+	'nothing is watched twice');
+close_all(@load);
+let_pass(0);
+$admin->quit;
+$admin->wait_closed;
+# A crash loses what came after the state file was written, so what is not in the table: end
+# a bucket.  What the file has of it is less than what the table has.
 $admin = open_session($node, $super, options => '-c pool_optimizer.label=admin');
 let_pass(300);
 let_pass(60);

@@ -48,12 +48,17 @@ po_packing_read(PoPackingReader *in, void *bytes, size_t n)
 	return true;
 }
 
-/* The fewest bytes of a record: every word zero. */
+/* The fewest bytes of a struct of so many: every word zero. */
+static size_t
+least_packed(uint32_t size)
+{
+	return PO_PACKING_BITMAP(PO_PACKING_WORDS((size_t) size)) * sizeof(uint64_t);
+}
+
 static size_t
 least_record(const PoPackingHeader *header)
 {
-	return (PO_PACKING_BITMAP(PO_PACKING_WORDS(header->tenant_size)) +
-			PO_PACKING_BITMAP(PO_PACKING_WORDS(header->stats_size))) * sizeof(uint64_t);
+	return least_packed(header->tenant_size) + least_packed(header->stats_size);
 }
 
 /* May there be so many, of so many bytes at least? */
@@ -74,14 +79,17 @@ po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
 	header->n_policies = seen.n_policies;
 	header->n_alerts = seen.n_alerts;
 	header->n_rules = seen.n_rules;
+	header->n_events = seen.n_events;
+	header->n_minutes = seen.n_minutes;
 	if (memcmp(&seen, header, sizeof(seen)) != 0)
 		return PO_PACKING_OTHER_VERSION;
 	/* Before memory is taken by what a damaged header says. */
 	if (!fits(seen.n_tenants, least_record(header), in->size) ||
 		!fits(seen.n_policies, header->policy_size, in->size) ||
-		!fits(seen.n_alerts, PO_PACKING_BITMAP(PO_PACKING_WORDS(header->alert_size)) *
-			  sizeof(uint64_t), in->size) ||
-		!fits(seen.n_rules, header->rule_size, in->size))
+		!fits(seen.n_alerts, least_packed(header->alert_size), in->size) ||
+		!fits(seen.n_rules, header->rule_size, in->size) ||
+		!fits(seen.n_events, least_packed(header->event_size), in->size) ||
+		!fits(seen.n_minutes, header->minute_size, in->size))
 		return PO_PACKING_WRONG_COUNTS;
 	return PO_PACKING_OK;
 }

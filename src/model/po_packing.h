@@ -2,10 +2,11 @@
  * po_packing.h
  *		The state file's bytes: a header, and records of words that are mostly zero.
  *
- *		header, (tenant, statistics) ..., policies ..., alerts ..., rules ..., checksum
+ *		header, (tenant, statistics) ..., policies ..., alerts ..., rules ..., events ...,
+ *		minutes of history ..., checksum
  *
- * A tenant and its statistics, and an alert, are each written as words: a bitmap of those that
- * are not zero, then these.  Policies and rules are written as they are.  Words are in the order
+ * A tenant and its statistics, an alert, and an event, are each written as words: a bitmap of those
+ * that are not zero, then these.  Policies, rules and minutes are written as they are.  Words are in the order
  * of the machine, which the header's magic number gives away.
  */
 #ifndef PO_PACKING_H
@@ -14,7 +15,7 @@
 #include "model/po_types.h"
 
 #define PO_PACKING_MAGIC	0x504f5354	/* "POST" */
-#define PO_PACKING_FORMAT	2
+#define PO_PACKING_FORMAT	3
 
 /* The words of a struct of so many bytes, the bitmap of so many words, and the most
  * that these can take. */
@@ -33,8 +34,12 @@ typedef struct PoPackingHeader
 	uint32_t	n_policies;
 	uint32_t	alert_size;		/* of this and the next, 0 = there are none in such files */
 	uint32_t	rule_size;
+	uint32_t	event_size;
+	uint32_t	minute_size;
 	uint32_t	n_alerts;
 	uint32_t	n_rules;
+	uint32_t	n_events;
+	uint32_t	n_minutes;
 } PoPackingHeader;
 
 typedef enum PoPackingError
@@ -53,8 +58,8 @@ typedef struct PoPackingReader
 	size_t		read;
 } PoPackingReader;
 
-/* The header of a file of structs of these sizes; sizes of alerts and rules, which are 0, may
- * be filled in. */
+/* The header of a file of structs of these sizes; the other sizes, which are 0, may be
+ * filled in. */
 extern void po_packing_header(PoPackingHeader *header, uint32_t tenant_size,
 							  uint32_t stats_size, uint32_t policy_size);
 

@@ -52,7 +52,8 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 	if (error != PO_PACKING_OK)
 		return;
 	must(header->n_tenants <= in->size && header->n_policies <= in->size &&
-		 header->n_alerts <= in->size && header->n_rules <= in->size,
+		 header->n_alerts <= in->size && header->n_rules <= in->size &&
+		 header->n_events <= in->size && header->n_minutes <= in->size,
 		 "counts are no more than bytes");
 	for (uint32_t i = 0; i < header->n_tenants; i++)
 	{
@@ -70,6 +71,10 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 		read_record(in, PO_PACKING_WORDS(header->alert_size));
 	for (uint32_t i = 0; i < header->n_rules; i++)
 		(void) po_packing_read(in, policy, header->rule_size);
+	for (uint32_t i = 0; i < header->n_events; i++)
+		read_record(in, PO_PACKING_WORDS(header->event_size));
+	for (uint32_t i = 0; i < header->n_minutes; i++)
+		(void) po_packing_read(in, policy, header->minute_size);
 }
 
 int
@@ -94,6 +99,16 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	{
 		header.rule_size = bytes[2] + 1;
 		header.n_rules = bytes[3];
+	}
+	if (bytes[5] & 8)
+	{
+		header.event_size = bytes[1] + 1;
+		header.n_events = bytes[3];
+	}
+	if (bytes[5] & 16)
+	{
+		header.minute_size = bytes[2] + 1;
+		header.n_minutes = bytes[4];
 	}
 	in.size = size - N_SHAPE;
 	in.read = 0;
