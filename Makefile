@@ -33,6 +33,7 @@ OBJS = \
 	src/model/po_recent.o \
 	src/model/po_forecast.o \
 	src/model/po_baseline.o \
+	src/model/po_profile.o \
 	src/model/po_alert_rule.o \
 	src/model/po_search.o \
 	src/model/po_warmup.o \
@@ -70,6 +71,7 @@ OBJS = \
 	src/po_session.o \
 	src/po_health.o \
 	src/po_view.o \
+	src/po_profile_table.o \
 	src/po_history_keep.o \
 	src/po_metrics.o \
 	src/po_policy_row.o \

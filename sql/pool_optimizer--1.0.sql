@@ -695,6 +695,47 @@ COMMENT ON COLUMN pool_stats_cluster_history.xact_p50_ms IS 'median duration of 
 COMMENT ON COLUMN pool_stats_cluster_history.xact_p95_ms IS '95 % of them were shorter';
 COMMENT ON COLUMN pool_stats_cluster_history.xact_p99_ms IS '99 % of them were shorter';
 
+-- What pool_stats_profile() tells, computed by the keeper.
+CREATE TABLE pool_history_profile (
+	tenant       text COLLATE "C" NOT NULL,
+	hour_of_week integer NOT NULL,
+	busy_mean    float4 NOT NULL,
+	busy_p95     float4 NOT NULL,
+	weeks        integer NOT NULL,
+	time_zone    text NOT NULL,
+	computed_at  timestamptz NOT NULL,
+	PRIMARY KEY (tenant, hour_of_week)
+);
+COMMENT ON TABLE pool_history_profile IS
+	'What pool_stats_profile() tells; computed from pool_history by the keeper';
+COMMENT ON COLUMN pool_history_profile.tenant IS 'the tenant; empty = the whole cluster, a row of which says that the hour was computed';
+COMMENT ON COLUMN pool_history_profile.hour_of_week IS 'as in pool_stats_profile()';
+COMMENT ON COLUMN pool_history_profile.busy_mean IS 'as in pool_stats_profile()';
+COMMENT ON COLUMN pool_history_profile.busy_p95 IS 'as in pool_stats_profile()';
+COMMENT ON COLUMN pool_history_profile.weeks IS 'as in pool_stats_profile()';
+COMMENT ON COLUMN pool_history_profile.time_zone IS 'as in pool_stats_profile()';
+COMMENT ON COLUMN pool_history_profile.computed_at IS 'as in pool_stats_profile()';
+
+CREATE FUNCTION pool_stats_profile(
+	for_tenant text DEFAULT NULL,
+	OUT tenant text, OUT hour_of_week integer, OUT busy_mean float8, OUT busy_p95 float8,
+	OUT weeks integer, OUT time_zone text, OUT computed_at timestamptz)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_profile_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pool_stats_profile(text) IS
+	'what is usual of tenants in each hour of the week, from the last eight weeks of pool_history; for_tenant NULL = all';
+
+CREATE VIEW pool_stats_profile AS SELECT * FROM pool_stats_profile(NULL::text);
+COMMENT ON VIEW pool_stats_profile IS
+	'One row per tenant and hour of the week in which it had sessions: how many are usually busy';
+COMMENT ON COLUMN pool_stats_profile.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_stats_profile.hour_of_week IS '0 = Monday from 0:00 to 1:00, 167 = the last of Sunday, in time_zone';
+COMMENT ON COLUMN pool_stats_profile.busy_mean IS 'sessions busy on average';
+COMMENT ON COLUMN pool_stats_profile.busy_p95 IS 'of the five minutes of this hour 95 % had no more busy on average';
+COMMENT ON COLUMN pool_stats_profile.weeks IS 'weeks that this rests on: those watched since the tenant was first seen, up to eight';
+COMMENT ON COLUMN pool_stats_profile.time_zone IS 'time zone that hours are of: timezone as it is set for the database of pool_optimizer.database';
+COMMENT ON COLUMN pool_stats_profile.computed_at IS 'when it was computed';
+
 CREATE FUNCTION pool_explain_admission(
 	database text DEFAULT NULL,
 	role text DEFAULT NULL,
@@ -831,7 +872,7 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 
 GRANT SELECT ON pool_policies, pool_alert_rules, pool_stats, pool_stats_cluster, pool_stats_session,
 	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
-	pool_stats_history, pool_stats_cluster_history, pool_alerts, pool_alerts_history TO PUBLIC;
+	pool_stats_history, pool_stats_cluster_history, pool_stats_profile, pool_alerts, pool_alerts_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;

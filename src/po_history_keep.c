@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -21,6 +22,7 @@
 #include "po_history_read.h"
 #include "po_history_rings.h"
 #include "po_history_table.h"
+#include "po_profile_table.h"
 #include "po_shmem.h"
 #include "po_view.h"
 
@@ -51,6 +53,20 @@ others_wait(void)
 {
 	return pg_atomic_read_u64(&po_shared->changes_requested) >
 		pg_atomic_read_u64(&po_shared->changes_applied);
+}
+
+/* For what can wait: a second of each keeper. */
+static bool
+is_free(void)
+{
+	static instr_time begun;
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	if (INSTR_TIME_IS_ZERO(begun))
+		begun = now;
+	INSTR_TIME_SUBTRACT(now, begun);
+	return !others_wait() && INSTR_TIME_GET_DOUBLE(now) < 1;
 }
 
 /* ---------- writing ---------- */
@@ -249,9 +265,13 @@ void
 po_history_keep(void)
 {
 	if (RecoveryInProgress())
+	{
+		po_profile_table_keep(is_free);
 		return;
+	}
 	if (po_guc_history_retention != 0)
 		write_ended();
 	for (int kind = 0; po_guc_history_retention >= 0 && kind < PO_HISTORY_TABLES; kind++)
 		prune((PoHistoryTableKind) kind);
+	po_profile_table_keep(is_free);
 }

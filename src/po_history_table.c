@@ -55,11 +55,7 @@ static const struct
 /* As they are read and written; the first two are the key. */
 #define N_COLUMNS		(14 + PO_HISTORY_POINTS)
 #define KEY_COLUMNS		2
-static const struct
-{
-	const char *name;
-	Oid			type;
-} columns[N_COLUMNS] = {
+static const PoHistoryColumn columns[N_COLUMNS] = {
 	{"tenant", TEXTOID},
 	{"bucket_start", TIMESTAMPTZOID},
 	{"watched_ms", FLOAT4OID},
@@ -111,7 +107,7 @@ po_history_table_schema(void)
 
 /* What keeps us from using a table, NULL = nothing. */
 static const char *
-find_problem(Relation rel)
+find_problem(Relation rel, const PoHistoryColumn *column, int n_columns)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
@@ -120,28 +116,28 @@ find_problem(Relation rel)
 	if (getExtensionOfObject(RelationRelationId, RelationGetRelid(rel)) !=
 		get_extension_oid("pool_optimizer", true))
 		return "is not of the extension";
-	for (int i = 0; i < N_COLUMNS; i++)
+	for (int i = 0; i < n_columns; i++)
 	{
-		AttrNumber	number = get_attnum(RelationGetRelid(rel), columns[i].name);
+		AttrNumber	number = get_attnum(RelationGetRelid(rel), column[i].name);
 
 		if (number <= 0)
-			return psprintf("has no column \"%s\"", columns[i].name);
-		if (TupleDescAttr(desc, number - 1)->atttypid != columns[i].type)
-			return psprintf("has a column \"%s\" that is not of type %s", columns[i].name,
-							format_type_be(columns[i].type));
+			return psprintf("has no column \"%s\"", column[i].name);
+		if (TupleDescAttr(desc, number - 1)->atttypid != column[i].type)
+			return psprintf("has a column \"%s\" that is not of type %s", column[i].name,
+							format_type_be(column[i].type));
 	}
 	return NULL;
 }
 
 /* Locked until the end of the transaction, so that it is this table that is named. */
 static Relation
-find_table(PoHistoryTableKind kind, int elevel)
+find_table(const char *name, const PoHistoryColumn *column, int n_columns, int elevel)
 {
 	Oid			schema = po_history_table_schema();
 	Oid			relid = OidIsValid(schema) ?
-		get_relname_relid(tables[kind].name, schema) : InvalidOid;
+		get_relname_relid(name, schema) : InvalidOid;
 	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
-	const char *problem = rel == NULL ? "is missing" : find_problem(rel);
+	const char *problem = rel == NULL ? "is missing" : find_problem(rel, column, n_columns);
 
 	if (!OidIsValid(schema) || problem == NULL)
 		return rel;
@@ -149,20 +145,20 @@ find_table(PoHistoryTableKind kind, int elevel)
 		relation_close(rel, NoLock);
 	ereport(elevel,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" %s", tables[kind].name, problem),
+			 errmsg("table \"%s\" %s", name, problem),
 			 errhint("CREATE EXTENSION pool_optimizer makes it as it has to be.")));
 	return NULL;
 }
 
-static void
-become_owner(const PoHistoryTable *table)
+void
+po_history_table_as_owner(const PoHistoryTable *table)
 {
 	SetUserIdAndSecContext(table->owner, table->sec_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 }
 
-static void
-become_caller(const PoHistoryTable *table)
+void
+po_history_table_as_caller(const PoHistoryTable *table)
 {
 	SetUserIdAndSecContext(table->user, table->sec_context);
 }
@@ -170,16 +166,23 @@ become_caller(const PoHistoryTable *table)
 bool
 po_history_table_open(PoHistoryTableKind kind, int elevel, PoHistoryTable *table)
 {
-	Relation	rel = find_table(kind, elevel);
+	table->length = tables[kind].length;
+	return po_history_table_open_named(tables[kind].name, columns, N_COLUMNS, elevel, table);
+}
+
+bool
+po_history_table_open_named(const char *name, const PoHistoryColumn *column, int n_columns,
+							int elevel, PoHistoryTable *table)
+{
+	Relation	rel = find_table(name, column, n_columns, elevel);
 
 	if (rel == NULL)
 		return false;
-	table->length = tables[kind].length;
 	table->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 											 RelationGetRelationName(rel));
 	GetUserIdAndSecContext(&table->user, &table->sec_context);
 	table->owner = rel->rd_rel->relowner;
-	become_owner(table);
+	po_history_table_as_owner(table);
 	relation_close(rel, NoLock);
 	table->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -197,7 +200,7 @@ po_history_table_close(PoHistoryTable *table)
 	SPI_finish();
 	PopActiveSnapshot();
 	AtEOXact_GUC(false, table->guc_level);
-	become_caller(table);
+	po_history_table_as_caller(table);
 	pfree(table->name);
 }
 
@@ -328,7 +331,7 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 		if (SPI_processed == 0)
 			break;
 		/* Whoever is told looks at who asks. */
-		become_caller(table);
+		po_history_table_as_caller(table);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			PoHistoryBucket bucket = {.length = table->length};
@@ -338,7 +341,7 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 			visit(&bucket, arg);
 			pfree((void *) bucket.tenant);
 		}
-		become_owner(table);
+		po_history_table_as_owner(table);
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}

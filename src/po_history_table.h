@@ -55,6 +55,21 @@ typedef struct PoHistoryTable
 /* False without the extension; also, if elevel is less than ERROR, when there is no table that is
  * ours and has the columns that it was made with. */
 extern bool po_history_table_open(PoHistoryTableKind kind, int elevel, PoHistoryTable *table);
+
+/* The same for another table of ours, with these columns at least. */
+typedef struct PoHistoryColumn
+{
+	const char *name;
+	Oid			type;
+} PoHistoryColumn;
+
+extern bool po_history_table_open_named(const char *name, const PoHistoryColumn *column,
+										int n_columns, int elevel, PoHistoryTable *table);
+
+/* In between, for what must not have the owner's rights. */
+extern void po_history_table_as_caller(const PoHistoryTable *table);
+extern void po_history_table_as_owner(const PoHistoryTable *table);
+
 extern void po_history_table_close(PoHistoryTable *table);
 
 extern TimestampTz po_history_table_time(int64 t);

@@ -46,6 +46,7 @@
 #include "po_policy_row.h"
 #include "po_policy_rls.h"
 #include "po_pooler_table.h"
+#include "po_profile_table.h"
 #include "po_registry.h"
 #include "po_report.h"
 #include "po_session.h"
@@ -69,6 +70,7 @@ PG_FUNCTION_INFO_V1(pool_metrics_tenant_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_history_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_cluster_history_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_profile_1_0);
 PG_FUNCTION_INFO_V1(pool_explain_admission_1_0);
 PG_FUNCTION_INFO_V1(pool_what_if_1_0);
 PG_FUNCTION_INFO_V1(pool_client_config_1_0);
@@ -959,13 +961,13 @@ put_history(const PoHistoryBucket *bucket, void *arg)
 	end_row(row);
 }
 
-/* For which tenant, NULL = all; false when there is none that the caller may see. */
+/* For which tenant (an argument), NULL = all; false when there is none that the caller may see. */
 static bool
-history_tenant(FunctionCallInfo fcinfo, const char **tenant)
+history_tenant(FunctionCallInfo fcinfo, int argument, const char **tenant)
 {
 	PoTenant	mine;
 
-	*tenant = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	*tenant = PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
 	if (*tenant != NULL && (*tenant)[0] == '\0')
 		po_setter_bad_argument("for_tenant", "must not be empty");
 	if (po_view_sees_all())
@@ -986,7 +988,7 @@ pool_stats_history_1_0(PG_FUNCTION_ARGS)
 
 	begin_rows(fcinfo, &row);
 	history_query(fcinfo, &query);
-	if (history_tenant(fcinfo, &query.tenant))
+	if (history_tenant(fcinfo, 3, &query.tenant))
 		po_history_read(&query, put_history, &row);
 	return (Datum) 0;
 }
@@ -1029,6 +1031,35 @@ pool_stats_cluster_history_1_0(PG_FUNCTION_ARGS)
 	history_query(fcinfo, &query);
 	query.tenant = PO_HISTORY_CLUSTER_NAME;
 	po_history_read(&query, put_cluster_history, &row);
+	return (Datum) 0;
+}
+
+/* ---------- pool_stats_profile ---------- */
+
+static void
+put_profile(const PoProfileRow *profile, void *arg)
+{
+	Row		   *row = arg;
+
+	add_text(row, profile->tenant);
+	add_int(row, profile->hour);
+	add_double(row, profile->profile.busy_mean);
+	add_double(row, profile->profile.busy_p95);
+	add_int(row, profile->profile.weeks);
+	add_text(row, profile->time_zone);
+	add_time(row, profile->computed_at);
+	end_row(row);
+}
+
+Datum
+pool_stats_profile_1_0(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	const char *tenant;
+
+	begin_rows(fcinfo, &row);
+	if (history_tenant(fcinfo, 0, &tenant))
+		po_profile_table_read(tenant, put_profile, &row);
 	return (Datum) 0;
 }
 

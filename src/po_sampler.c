@@ -426,6 +426,23 @@ step_sweep(void)
 	po_history_rings_sweep();
 }
 
+/* What is usual has changed, also for those of whom all was said. */
+static void
+notice_season(void)
+{
+	static uint64 seen = 0;
+	uint64		seasons = pg_atomic_read_u64(&po_shared->seasons);
+
+	if (seasons == seen)
+		return;
+	seen = seasons;
+	for (int i = 0; i < po_shared->registry.n_tenants; i++)
+	{
+		if (evaluate_at[i] == 0 && po_tenant_stats[i].evaluated_at != 0)
+			evaluate_at[i] = ticks;
+	}
+}
+
 /* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
 static void
 step_recommend(void)
@@ -435,6 +452,7 @@ step_recommend(void)
 	int			n = Min(EVALUATE_PER_PASS, n_known);
 	bool		begun = false;
 
+	notice_season();
 	for (int i = 0; is_tick && i < n; i++)
 	{
 		int			tenant = evaluate_cursor;

@@ -264,6 +264,8 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u32(&s->pooler_pid, 0);
 	pg_atomic_init_u64(&s->changes_applied, 0);
 	pg_atomic_init_u64(&s->history_written, 0);
+	pg_atomic_init_u64(&s->season_start, 0);
+	pg_atomic_init_u64(&s->seasons, 0);
 	pg_atomic_init_u32(&s->extension_found, 0);
 	for (int i = 0; i < PO_N_EVENT_KINDS; i++)
 	{

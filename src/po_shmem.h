@@ -366,6 +366,7 @@ typedef struct PoTenantStats
 	PoBreaker	breaker;
 	PoStatsTold told;
 	PoBaseline	usual;			/* of how many are busy, for the alert "anomaly" */
+	PoSeason	season;			/* of the hour season_start; by the keeper */
 } PoTenantStats;
 
 /* Of all tenants, since the server started.  PO_LOCK_STATS */
@@ -657,6 +658,10 @@ typedef struct PoShared
 	/* Up to when pool_history is written, as the history counts; 0 = not yet.  By the
 	 * keeper. */
 	pg_atomic_uint64 history_written;
+	/* When the hour begins that tenants' season is of, as the history counts, 0 = none; and how
+	 * often that was set.  By the keeper. */
+	pg_atomic_uint64 season_start;
+	pg_atomic_uint64 seasons;
 	pg_atomic_uint32 extension_found;	/* 0 not read yet, 1 no, 2 yes */
 
 	/* Written by the worker that visits poolers */

@@ -21,6 +21,8 @@
 #include "po_sharing.h"
 #include "po_stats.h"
 
+#define HOUR_US				(3600 * PO_US_PER_S)
+
 /* What is learnt is forgotten with this many evaluation intervals as time constant. */
 #define MEMORY_INTERVALS	30
 
@@ -357,6 +359,22 @@ forget(PoTenantStats *t, double factor)
 		t->window.wait_us[i] *= factor;
 }
 
+int64
+po_stats_season(void)
+{
+	return (int64) pg_atomic_read_u64(&po_shared->season_start);
+}
+
+/* It is over when no keeper could read the next one. */
+bool
+po_stats_season_holds(void)
+{
+	int64		start = po_stats_season();
+	int64		now = GetCurrentTimestamp() - PO_HISTORY_EPOCH;
+
+	return start != 0 && now >= start && now < start + HOUR_US;
+}
+
 static void
 sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInput *in)
 {
@@ -383,6 +401,8 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 		in->service_us = mean_s * PO_US_PER_S;
 		in->service_cv2 = mean_s > 0 ? Max(variance, 0) / (mean_s * mean_s) : 0;
 	}
+	if (po_stats_season_holds())
+		in->season = t->season;
 	for (int i = 0; i < PO_N_WAITS; i++)
 		wait_total += w->wait_us[i];
 	for (int i = 0; i < PO_N_WAITS && wait_total > 0; i++)
@@ -527,6 +547,32 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		return wait;
 	po_sharing_forget(tenant);
 	return -1;
+}
+
+void
+po_stats_set_season(int tenant, const PoSeason *season)
+{
+	lock_stats();
+	po_tenant_stats[tenant].season = *season;
+	unlock_stats();
+}
+
+void
+po_stats_begin_season(void)
+{
+	static const PoSeason none;
+	int			n = po_shared->registry.n_tenants;
+
+	pg_atomic_write_u64(&po_shared->season_start, 0);
+	for (int i = 0; i < n; i++)
+		po_stats_set_season(i, &none);
+}
+
+void
+po_stats_end_season(int64 start)
+{
+	pg_atomic_write_u64(&po_shared->season_start, (uint64) start);
+	pg_atomic_fetch_add_u64(&po_shared->seasons, 1);
 }
 
 /* ---------- for the history ---------- */

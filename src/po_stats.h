@@ -80,7 +80,21 @@ extern bool po_stats_breaker_allows(int tenant, int64 now);
 extern void po_stats_breaker_note(int tenant, int64 now, int sessions);
 extern PoBreakerEvent po_stats_breaker_check(int tenant, int64 now, int sessions);
 
+/* ---------- by the keeper ---------- */
+
+/*
+ * What is usual of tenants in the hour that begins then (us since the history's epoch) and
+ * the next one: nothing but what is set in between.
+ */
+extern void po_stats_begin_season(void);
+extern void po_stats_set_season(int tenant, const PoSeason *season);
+extern void po_stats_end_season(int64 start);
+
 /* ---------- by anyone ---------- */
+
+/* When the hour begins that is told of, 0 = of none; does it last? */
+extern int64 po_stats_season(void);
+extern bool po_stats_season_holds(void);
 
 extern void po_stats_copy(int tenant, PoTenantStats *stats);
 extern int	po_stats_recommended_size(int tenant);

@@ -48,6 +48,7 @@ my %call = (
 	pool_metrics_alert => q{SELECT * FROM pool_metrics_alert()},
 	pool_metrics_pooler => q{SELECT * FROM pool_metrics_pooler()},
 	pool_stats_history => q{SELECT * FROM pool_stats_history()},
+	pool_stats_profile => q{SELECT * FROM pool_stats_profile()},
 	pool_stats_cluster_history => q{SELECT * FROM pool_stats_cluster_history()},
 	pool_recommendations_client => q{SELECT * FROM pool_recommendations_client()});
 

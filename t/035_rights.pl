@@ -57,6 +57,7 @@ my %function = (
 	pool_stats_cluster => [ read => '' ],
 	pool_stats_cluster_history => [ read => '' ],
 	pool_stats_history => [ read => '' ],
+	pool_stats_profile => [ read => '' ],
 	pool_stats_pooler => [ read => '' ],
 	pool_recommendations_client => [ read => '' ],
 	pool_stats_session => [ read => '' ],
@@ -90,6 +91,9 @@ my %column = (
 		map { $_ => 'own' } qw(bucket_start bucket_ms tenant sessions_avg sessions_max busy_avg
 			busy_max rejected terminated transactions xact_p50_ms xact_p95_ms xact_p99_ms
 			waiting_max errors max_connections recommended_size)
+	},
+	pool_stats_profile => {
+		map { $_ => 'own' } qw(tenant hour_of_week busy_mean busy_p95 weeks time_zone computed_at)
 	},
 	pool_stats_cluster_history => {
 		(map { $_ => 'all' } qw(bucket_start bucket_ms sessions_avg sessions_max utilization_max
@@ -190,9 +194,10 @@ my @verb = (
 	[ owner => 'TRUNCATE pool_alert_rules' ],
 	[ owner => 'ALTER TABLE pool_alert_rules DISABLE TRIGGER USER' ],
 	(map { [ owner => "SELECT * FROM $_" ], [ owner => "DELETE FROM $_" ],
-		[ owner => "UPDATE $_ SET errors = 0" ], [ owner => "TRUNCATE $_" ],
+		[ owner => "UPDATE $_ SET tenant = ''" ], [ owner => "TRUNCATE $_" ],
 		[ owner => "SELECT count(tenant) FROM $_" ],
-		[ owner => "INSERT INTO $_ SELECT * FROM $_" ] } 'pool_history', 'pool_history_hour', 'pool_history_day'),
+		[ owner => "INSERT INTO $_ SELECT * FROM $_ WHERE false" ] } 'pool_history', 'pool_history_hour',
+		'pool_history_day', 'pool_history_profile'),
 	[ owner => 'TRUNCATE pool_policies' ],
 	[ owner => q{COPY pool_policies TO '/dev/null'} ],
 	[ owner => q{COPY pool_policies FROM '/dev/null'} ],
@@ -340,7 +345,7 @@ is($node->safe_psql('postgres', "SELECT string_agg(proname, ' ' ORDER BY proname
 is($node->safe_psql('postgres', "SELECT string_agg(relname, ' ' ORDER BY relname COLLATE \"C\")
 		FROM pg_class JOIN $members ON objid = oid AND classid = 'pg_class'::regclass"),
 	join(' ', sort keys %column, 'pool_policies', 'pool_alert_rules', 'pool_history',
-		'pool_history_hour', 'pool_history_day'), 'and each relation');
+		'pool_history_hour', 'pool_history_day', 'pool_history_profile'), 'and each relation');
 
 sub columns_of
 {
@@ -491,7 +496,7 @@ my @explain = map { "pool_explain_admission($_)" } '', q{role => 't_mine'},
   q{application => 'acme_app'}, q{address => '127.0.0.1'}, q{label => 'acme_label'},
   q{application => 'acme_app', address => '127.0.0.1', label => 'acme_label'};
 my @readable = ((map { "$_" } sort keys %column), 'pool_policies', 'pool_alert_rules',
-	'pool_history', 'pool_history_hour', 'pool_history_day',
+	'pool_history', 'pool_history_hour', 'pool_history_day', 'pool_history_profile',
 	(map { "$_()" } grep { $function{$_}[0] eq 'read' && $function{$_}[1] eq '' }
 		sort keys %function));
 

@@ -5,9 +5,9 @@
  *		header, (tenant, statistics) ..., policies ..., alerts ..., rules ..., events ...,
  *		minutes of history ..., checksum
  *
- * A tenant and its statistics, an alert, and an event, are each written as words: a bitmap of those
- * that are not zero, then these.  Policies, rules and minutes are written as they are.  Words are in the order
- * of the machine, which the header's magic number gives away.
+ * A tenant and its statistics, an alert, and an event, are each written as words: a bitmap of
+ * those that are not zero, then these.  Policies, rules and minutes are written as they are.
+ * Words are in the order of the machine, which the header's magic number gives away.
  */
 #ifndef PO_PACKING_H
 #define PO_PACKING_H

@@ -354,6 +354,9 @@ move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
 		if (l->down_step > 0)
 			out->size = greater(out->target, previous - l->down_step);
 	}
+	/* It is small yet, as its hour has not come. */
+	if (out->seasonal && out->target > previous)
+		out->held = false;
 	if (out->held)
 		out->size = previous;
 	out->stepped = !out->held && out->size != out->target;
@@ -426,6 +429,30 @@ set_warm(const PoSizingInput *in, const Limits *l, PoRecommendation *out)
 		out->min = lesser(greater(open, l->lowest), out->size);
 }
 
+/* What is usual in this hour of the week or the next, unless the pool is the limit: then what was
+ * tried knows better. */
+static int
+size_for_season(const PoSizingInput *in, PoRecommendation *out, int wanted)
+{
+	int			usual = po_profile_sessions(&in->season);
+
+	if (out->method >= PO_METHOD_SATURATED || usual <= wanted)
+		return wanted;
+	out->seasonal = true;
+	return usual;
+}
+
+static void
+keep_season_open(const PoSizingInput *in, PoRecommendation *out)
+{
+	int			usual = lesser(po_profile_sessions(&in->season), out->size);
+
+	if (usual <= out->min)
+		return;
+	out->min = usual;
+	out->seasonal = true;
+}
+
 void
 po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 				  PoRecommendation *out)
@@ -444,7 +471,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	out->method = choose_method(out, &limits, &demand);
 	out->load = out->method == PO_METHOD_BURST ? demand.burst_load : demand.mean_load;
 
-	wanted = size_wanted(out, &limits, &demand);
+	wanted = size_for_season(in, out, size_wanted(out, &limits, &demand));
 	out->target = clamp(wanted, limits.lowest, limits.highest);
 	out->clamped_min = out->target > wanted;
 	cut = out->target < wanted ||
@@ -456,6 +483,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	move_to_target(out, &limits, &demand);
 	set_bounds(out, &limits, &demand);
 	set_warm(in, &limits, out);
+	keep_season_open(in, out);
 	predict_waits(&demand, out);
 	out->confidence = confidence_of(out, &demand);
 }
@@ -712,6 +740,16 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		say(s, "; this is one step of the policy on the way to %d", r->target);
 }
 
+static void
+say_season(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+{
+	int			usual = po_profile_sessions(&in->season);
+
+	if (r->seasonal)
+		say(s, "; at least %d are kept ready, as in %s hour of the last %d weeks",
+			lesser(usual, r->size), in->season.is_next ? "the next" : "this", in->season.weeks);
+}
+
 /* Why some are kept open.  Of a pool that is all kept open nobody asks. */
 static void
 say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
@@ -810,6 +848,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 			break;
 	}
 	say_limits(&s, r, in, policy);
+	say_season(&s, r, in);
 	say_warmup(&s, r, in);
 	say_bottleneck(&s, r, in);
 	say_confidence(&s, r, in);

@@ -10,6 +10,7 @@
 
 #include "model/po_histogram.h"
 #include "model/po_policy.h"
+#include "model/po_profile.h"
 #include "model/po_search.h"
 #include "model/po_warmup.h"
 
@@ -65,6 +66,7 @@ typedef struct PoSizingInput
 	int			budget;			/* connections of all tenants */
 	double		cpus_allotted;	/* 0 = all it wants */
 	PoWarmupDemand warmup;
+	PoSeason	season;			/* of this hour of the week and the next */
 } PoSizingInput;
 
 typedef struct PoRecommendation
@@ -90,6 +92,7 @@ typedef struct PoRecommendation
 	bool		stepped;		/* a step shortened the move */
 	bool		warm;			/* min follows from rises and logins, */
 	bool		slow_logins;	/* and these are too slow for those */
+	bool		seasonal;		/* size or min follows from what is usual at this time */
 } PoRecommendation;
 
 /*
@@ -104,6 +107,9 @@ typedef struct PoRecommendation
  *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
  *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
  *	   busy at once;
+ *	   Unless a pool that is the limit decides (2.), no less than are usually busy in this hour
+ *	   of the week or the next one (season, from po_profile.h), so that what comes each Monday
+ *	   at nine finds a pool that is ready;
  *	4. min_size, and the lowest of max_size, the quota (max_connections) and what others
  *	   leave (allotted);
  *	5. hysteresis against the previous recommendation: grow when load / previous
@@ -112,7 +118,7 @@ typedef struct PoRecommendation
  *	   smaller by more than one; by at most a step.
  * min is what is busy half of the time and, where logins are slower than the wait target,
  * what that rises by within a login (po_warmup.h); as long as that is not known, what
- * meets the wait target at the mean load.
+ * meets the wait target at the mean load; and no less than is usual at this time.
  *
  * All results are finite and min <= size <= max.
  */

@@ -721,6 +721,7 @@ test_reason_damaged(void)
 		r.stepped = random_below(2);
 		r.warm = random_below(2);
 		r.slow_logins = random_below(2);
+		r.seasonal = random_below(2);
 		if (random_below(4))
 			r.method = (PoMethod) random_below(6);
 		if (random_below(2))
@@ -788,6 +789,69 @@ test_recommend_warmup(void)
 	CHECK_INT(r.min, 1);
 }
 
+/* What is usual at this time is ready before it comes. */
+static void
+test_recommend_season(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoSeason	usual = {11.3f, 5, true};
+	PoRecommendation r;
+
+	in.season = usual;
+	in.previous = 1;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_IDLE);
+	CHECK_INT(r.size, 12);
+	CHECK_INT(r.min, 12);
+	CHECK(r.seasonal && !r.held);
+	CHECK_REASON(r, in, policy, "at least 12 are kept ready, as in the next hour of the last 5 weeks");
+	in.season.is_next = false;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "as in this hour of the last 5 weeks");
+	/* Within limits. */
+	policy.max_size = 7;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 7);
+	CHECK_INT(r.min, 7);
+	CHECK_REASON(r, in, policy, "at least 7 are kept ready");
+	policy = defaults();
+	in.allotted = 5;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 5);
+	in.allotted = 0;
+	policy.scale_up_step = 2;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 3);
+	CHECK_INT(r.min, 3);
+	CHECK(r.stepped);
+	/* It is over. */
+	policy = defaults();
+	in.previous = 12;
+	memset(&in.season, 0, sizeof(in.season));
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 1);
+	CHECK(!r.seasonal);
+	/* A load that asks for more is not made less. */
+	in = textbook();
+	r = recommend(&in, &policy);
+	usual.busy = (float) r.size - 1;
+	in.season = usual;
+	CHECK_INT(recommend(&in, &policy).size, r.size);
+	/* A pool that is the limit knows better. */
+	in = textbook();
+	in.season.busy = 1000;
+	in.season.weeks = 3;
+	in.search_size = 9;
+	in.search_settled = true;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_THROUGHPUT);
+	CHECK_INT(r.size, 9);
+	in.season.busy = NAN;
+	r = recommend(&in, &policy);
+	CHECK(r.min <= r.size && r.size <= r.max);
+}
+
 static void
 test_names(void)
 {
@@ -823,6 +887,7 @@ main(void)
 	test_recommend_monotone();
 	test_recommend_damaged();
 	test_reason_damaged();
+	test_recommend_season();
 	test_names();
 	return check_end("test_recommend");
 }
