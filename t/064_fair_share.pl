@@ -161,10 +161,10 @@ stop_pgbench('r_one', 'r_calm');
 
 # ---------- CPUs ----------
 
-my $cores = $node->safe_psql('postgres', q{SELECT pg_read_file('/proc/cpuinfo')}) =~
-  s/^processor\s*:/x/gmr;
+# That the server may use, as we may.
+my $cores = `nproc`;
 
-$cores = () = $cores =~ /^x/gm;
+chomp $cores;
 SKIP:
 {
 	skip 'as many clients as it takes would be too many', 4 if $cores < 1 || $cores > 6;
