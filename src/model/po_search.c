@@ -13,7 +13,7 @@
 #define STEP				1.5
 #define MOST_STEP			4.0		/* into the unknown at once */
 #define FINE_ENOUGH			1.2		/* ratio of the bracket's ends */
-#define WIDE_GAP			1.7		/* ratio of sizes between which a peak may hide */
+#define WIDE_GAP			2.0		/* ratio of sizes between which a peak may hide */
 
 #define LEAST_N				2		/* evaluations of a size */
 #define MOST_N				5
@@ -29,6 +29,7 @@
 #define MOST_EVALUATIONS	60
 #define ODD_RATE			0.25
 #define ODD_SHARE			0.5		/* sum of absolute differences */
+#define LEARN_SHARE			0.125
 #define IN_A_ROW			3
 #define FIRST_REST			120		/* evaluations */
 #define MOST_REST			1920
@@ -492,16 +493,32 @@ stop(PoSearch *s)
 	s->was_slack = true;
 }
 
-static bool
-is_odd(const PoSearch *s, const PoSearchSeen *seen)
+/*
+ * How little it is what was measured: 2 by its rate, 1 by what its time goes to alone,
+ * which rests on a few samples.
+ */
+static int
+oddness(const PoSearch *s, const PoSearchSeen *seen)
 {
 	double		expected = po_search_rate(s, seen->size);
 	double		moved = 0;
 
 	for (int i = 0; i < PO_N_WAITS; i++)
 		moved += fabs(seen->share[i] - s->share[i]);
-	return expected > 0 &&
-		(fabs(seen->rate / expected - 1) > ODD_RATE || moved > ODD_SHARE);
+	if (expected <= 0)
+		return 0;
+	return fabs(seen->rate / expected - 1) > ODD_RATE ? 2 : moved > ODD_SHARE ? 1 : 0;
+}
+
+static void
+learn_share(PoSearch *s, const PoSearchSeen *seen)
+{
+	double		known = 0;
+
+	for (int i = 0; i < PO_N_WAITS; i++)
+		known += s->share[i];
+	for (int i = 0; i < PO_N_WAITS; i++)
+		s->share[i] += (seen->share[i] - s->share[i]) * (known > 0 ? LEARN_SHARE : 1);
 }
 
 /* Of the neighbours, if any, that it may have now, the one seen less often. */
@@ -553,10 +570,11 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		return;					/* nobody has set it yet */
 	if (s->share[PO_WAIT_CPU] + s->share[PO_WAIT_IO] + s->share[PO_WAIT_LOCK] +
 		s->share[PO_WAIT_CLIENT] + s->share[PO_WAIT_OTHER] <= 0)
-		memcpy(s->share, seen->share, sizeof(s->share));
-	if (is_odd(s, seen))
+		learn_share(s, seen);
+	if (oddness(s, seen) > 0)
 	{
-		if (++s->odd < IN_A_ROW)
+		s->odd += oddness(s, seen);
+		if (s->odd < 2 * IN_A_ROW)
 			return;
 		if (seen->saturated)
 			begin(s);
@@ -565,6 +583,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	}
 	s->odd = 0;
+	learn_share(s, seen);
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
 		add_rate(p, seen->rate, MOST_N_SETTLED);
@@ -622,10 +641,15 @@ try(PoSearch *s, const PoSearchSeen *seen)
 
 	if (is_looking_again(s, seen))
 		return;
-	p = find_or_add(s, seen->size);
-	/* One that somebody else has set does not bring it to its end. */
+	/*
+	 * One that somebody else has set does not bring it to its end, and one that lasts for
+	 * a moment is none: a pooler on its way closes all and opens them again one by one.
+	 */
 	if (s->probe == 0 || s->probe == seen->size)
 		s->evaluations++;
+	else if (s->stays < IN_A_ROW)
+		return;
+	p = find_or_add(s, seen->size);
 	if (p == NULL)
 	{
 		s->phase = PO_SEARCH_SETTLED;
@@ -666,6 +690,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 		return s->phase == PO_SEARCH_NONE ? 0 : asked_for(s, &seen);
 	moved = seen.size != s->seen_size;
 	s->seen_size = seen.size;
+	s->stays = moved ? 0 : s->stays < IN_A_ROW ? s->stays + 1 : IN_A_ROW;
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
 	s->slack = is_slack(&seen) ? s->slack + 1 : 0;

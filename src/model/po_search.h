@@ -46,8 +46,9 @@ typedef struct PoSearch
 	PoSearchPhase phase;
 	int			probe;			/* size wanted now; 0 = none */
 	int			seen_size;		/* at the last evaluation */
+	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
-	int			odd;			/* evaluations in a row that do not fit what is known */
+	int			odd;			/* how much of late does not fit what is known */
 	int			slack;			/* evaluations in a row in which much of the pool was not used */
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
 	bool		was_slack;		/* the search ended before since the pool was not the limit */
