@@ -94,7 +94,7 @@ sub check_views
 	my %numbers = (
 		pool_stats => { utilization => 1, peak_busy => 60, peak_sessions => 60 },
 		pool_stats_session => { leak_probability => 1 },
-		pool_recommendations => { arrival_rate => 1000, busy_mean => 60, busy_p95 => 60,
+		pool_recommendations => { arrival_rate => 50_000, busy_mean => 60, busy_p95 => 60,
 			busy_max => 60, confidence => 1, recommended_size => 60 });
 
 	foreach my $view (sort keys %durations)
@@ -104,10 +104,11 @@ sub check_views
 
 		foreach my $column (sort keys %most)
 		{
-			my $rows = $admin->query("SELECT $column FROM $view WHERE NOT ($column >= 0
+			my $rows = $admin->query("SELECT $column, tenant FROM $view WHERE NOT ($column >= 0
 				AND $column <= $most{$column})");
 
-			push @wrong, map { "$view.$column is $_->[0]" } @{ $rows // [ ["unreadable"] ] };
+			push @wrong, map { "$view.$column of $_->[1] is $_->[0]" }
+			  @{ $rows // [ [ "unreadable", "anybody" ] ] };
 		}
 	}
 	my $missed = $admin->value('SELECT missed_samples FROM pool_stats_cluster');

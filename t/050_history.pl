@@ -121,7 +121,16 @@ sub all_counted
 }
 ok(all_counted(), 'all transactions are in the minute');
 is($transactions, 40 + 12 * 5 + 1 + 1, 'as many as were run');
-is(totals($_, $tenant), "$transactions 2 0 3 3 1 0", "told once at $_") foreach @resolutions;
+# A statement may be caught at work beside the open transaction, or not.
+sub told_once
+{
+	my ($when) = @_;
+
+	like(totals($_, $tenant), qr/^$transactions 2 0 3 3 [12] 0$/, "${when}told once at $_")
+	  foreach @resolutions;
+	return;
+}
+told_once('');
 cmp_ok($admin->value(qq{SELECT count(*) FROM pool_stats_history('1 s')
 		WHERE tenant = '$tenant' AND transactions BETWEEN 1 AND 10 AND bucket_ms = 1000}),
 	'>', 5, 'by the second')
@@ -149,8 +158,7 @@ foreach my $minute (1 .. 3)
 }
 $transactions += 21;
 ok(all_counted(), 'all transactions are in minutes');
-is(totals($_, $tenant), "$transactions 2 0 3 3 1 0", "minutes later, told once at $_")
-  foreach @resolutions;
+told_once('minutes later, ');
 is($admin->value(qq{SELECT string_agg(transactions::text, ' ' ORDER BY bucket_start)
 		FROM pool_stats_history WHERE tenant = '$tenant'}), '102 7 7 7',
 	'the view has each minute');
