@@ -9,6 +9,8 @@
 
 #define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
 #define JUST_FAILED			0.94
+#define FULL_BEST			0.9		/* so far from the best it may be off */
+#define CROWDED				2.0		/* times those who use up the CPUs */
 #define GROWING_PAYS		1.03	/* a larger pool has to bring so much */
 #define STEP				1.5
 #define MOST_STEP			4.0		/* into the unknown at once */
@@ -304,6 +306,10 @@ read_points(const PoSearch *s, Bracket *b)
 	/* The best itself may be hidden between points: then the best of these. */
 	for (i = 0; i < largest && s->point[i].mean < NEAR_BEST * best;)
 		i++;
+	/* With far more sessions than use up the CPUs it does not do less for being small. */
+	while (i > 0 && s->crowded > 0 && s->point[i - 1].size >= s->crowded &&
+		   s->point[i - 1].mean >= FULL_BEST * best)
+		i--;
 	b->near = s->point[i].size;
 	b->failing = i > 0 ? s->point[i - 1].size : 0;
 	b->top = top->size;
@@ -627,11 +633,19 @@ is_surprising(const PoSearch *s, const PoSearchSeen *seen, const PoSearchPoint *
 		p->mean < NEAR_BEST * best_but(s, p) && place_of(s, p->size) + 1 < s->n_points;
 }
 
-static bool
-uses_up_cpu(const PoSearchSeen *seen)
+static void
+note_cpu(PoSearch *s, const PoSearchSeen *seen)
 {
-	return seen->cores > 0 && seen->busy * seen->share[PO_WAIT_CPU] >= CPU_USED_UP * seen->cores &&
-		seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
+	double		enough = enough_for_all(seen);
+
+	if (seen->cores == 0 || seen->busy * seen->share[PO_WAIT_CPU] < CPU_USED_UP * seen->cores ||
+		seen->share[PO_WAIT_LOCK] > CROWDED_LOCK / 2)
+		return;
+	if (s->full == 0 || seen->size < s->full)
+		s->full = seen->size;
+	if (enough > 0 && seen->size >= CROWDED * enough &&
+		(s->crowded == 0 || seen->size < s->crowded))
+		s->crowded = seen->size;
 }
 
 static void
@@ -657,8 +671,7 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	}
 	add_rate(p, seen->rate, MOST_N_SETTLED);
-	if (uses_up_cpu(seen) && (s->full == 0 || seen->size < s->full))
-		s->full = seen->size;
+	note_cpu(s, seen);
 	/* Somebody else's size: it is known now, but another one is asked for. */
 	if (!is_sure(s, p) || is_surprising(s, seen, p))
 		s->probe = seen->size;

@@ -53,6 +53,7 @@ typedef struct PoSearch
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
 	bool		was_slack;		/* the search ended before since the pool was not the limit */
 	int			full;			/* least size tried that uses up the CPUs; 0 = none */
+	int			crowded;		/* and by far more sessions than that takes */
 	int			demand;			/* most clients that wanted one at once, since it began */
 	int			limit;			/* largest useful size of the moment it settled */
 	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */

@@ -425,6 +425,26 @@ test_waiting(void)
 	CHECK(po_search_is_limited(&seen, 0.8));
 }
 
+/* A pool far too large that a pooler opens bit by bit, at a bad moment of the machine. */
+static void
+test_large_start(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+	int			n = 54;
+
+	po_search_reset(&search);
+	for (int i = 0; i < 40; i++)
+	{
+		look(&workloads[0], n, 0, &seen);
+		seen.rate *= i < 4 ? 0.94 : 1;
+		n = i < 4 ? 54 : i < 8 ? 64 : po_search_step(&search, &seen);
+		if (i < 8)
+			po_search_step(&search, &seen);
+	}
+	CHECK_WITH(n <= 6 && search.phase == PO_SEARCH_SETTLED, "%d", n);
+}
+
 /*
  * Arrivals that do not depend on the pool: it has room, so queueing theory makes it tight,
  * and then clients wait now and then.  That alone starts no search, and none goes below
@@ -567,6 +587,7 @@ main(void)
 	test_looks_again_in_vain();
 	test_cut_by_policy();
 	test_waiting();
+	test_large_start();
 	test_open();
 	test_huge();
 	test_erratic();
