@@ -83,8 +83,7 @@ typedef struct TenantWatch
 	int64		piece;			/* of time, see PIECE_SAMPLES; 0 = none yet */
 	double		piece_busy_us;
 	double		busy;			/* in the last piece that is over */
-	double		usual;
-	double		deviations;		/* NaN = not known */
+	PoUsual		usual;
 } TenantWatch;
 
 /* A pooler is known by the hash of its name. */
@@ -405,7 +404,7 @@ end_piece(TenantWatch *w, int tenant)
 		double		busy = w->piece_busy_us / (double) length;
 		int64		quiet = piece - w->piece - 1;
 
-		w->deviations = po_stats_learn_busy(tenant, busy, quiet, &w->usual);
+		po_stats_learn_busy(tenant, busy, quiet, &w->usual);
 		w->busy = quiet > 0 ? 0 : busy;
 	}
 	w->piece = piece;
@@ -456,7 +455,7 @@ look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAle
 	facts->busy = w->busy;
 	facts->usual = w->usual;
 	facts->piece_s = PIECE_SAMPLES * po_guc_sample_interval / 1000.0;
-	facts->value = w->deviations;
+	facts->value = w->usual.deviations;
 	consider(&alert[PO_ALERT_ANOMALY], PO_ALERT_ANOMALY, facts);
 }
 
@@ -472,7 +471,7 @@ forget(TenantWatch *w)
 		clear_alert(&w->alert[i], &facts);
 	memset(w, 0, sizeof(*w));
 	w->listed = listed;
-	w->deviations = NAN;
+	w->usual.deviations = NAN;
 }
 
 static void
@@ -993,7 +992,7 @@ po_alert_attach(void)
 	{
 		PoTenantCounts counts;
 
-		watches[i].deviations = NAN;
+		watches[i].usual.deviations = NAN;
 		if (!po_registry_glance(i, &glances[0]))
 			continue;
 		po_stats_copy_counts(i, &counts);

@@ -152,8 +152,9 @@ po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo m
 			break;
 		case PO_ALERT_ANOMALY:
 			appendStringInfo(message, "%.1f sessions were busy on average in the last %.0f s, "
-							 "usual are %.1f: %.1f deviations more", facts->busy,
-							 facts->piece_s, facts->usual, facts->value);
+							 "usual are %.1f%s: %.1f deviations more", facts->busy,
+							 facts->piece_s, facts->usual.busy, facts->usual.weeks > 0 ?
+							 " at this time of the week" : "", facts->value);
 			break;
 		default:
 			cluster_message(kind, facts, message);
@@ -284,7 +285,7 @@ po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo de
 			break;
 		case PO_ALERT_ANOMALY:
 			appendStringInfo(detail, ", \"busy\": %.3f, \"usual\": %.3f", facts->busy,
-							 facts->usual);
+							 facts->usual.busy);
 			break;
 		default:
 			cluster_detail(kind, facts, detail, most);

@@ -9,6 +9,7 @@
 
 #include "po_pooler_table.h"
 #include "po_registry.h"
+#include "po_stats.h"
 
 #define PO_N_LARGEST	5
 
@@ -54,7 +55,7 @@ typedef struct PoAlertFacts
 	const char *address;
 	const PoIdler *idler;
 	double		busy;			/* anomaly: on average, what is usual, in so many seconds */
-	double		usual;
+	PoUsual		usual;
 	double		piece_s;
 	double		missed;			/* samples of the last minute */
 } PoAlertFacts;

@@ -753,19 +753,22 @@ po_stats_copy_counts(int tenant, PoTenantCounts *counts)
 	unlock_stats();
 }
 
-double
-po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, double *usual)
+void
+po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, PoUsual *usual)
 {
-	PoBaseline *b = &po_tenant_stats[tenant].usual;
-	double		deviations;
+	PoTenantStats *t = &po_tenant_stats[tenant];
+	PoBaseline *b = &t->usual;
+	PoSeason	season = {0};
 
 	lock_stats();
-	*usual = b->mean;
-	deviations = po_baseline_deviations(b, quiet_pieces > 0 ? 0 : busy);
+	if (po_stats_season_holds())
+		season = t->season;
+	usual->busy = Max(b->mean, season.busy);
+	usual->weeks = season.busy > b->mean ? season.weeks : 0;
+	usual->deviations = po_baseline_unusual(b, quiet_pieces > 0 ? 0 : busy, season.busy);
 	po_baseline_feed(b, busy, 1);
 	po_baseline_feed(b, 0, quiet_pieces);
 	unlock_stats();
-	return deviations;
 }
 
 void

@@ -113,12 +113,16 @@ typedef struct PoTenantCounts
 
 extern void po_stats_copy_counts(int tenant, PoTenantCounts *counts);
 
-/*
- * So many were busy on average in a piece of time, and none in so many more after it.
- * Returns by how many deviations the last of these is above what is usual (NaN = not
- * known), and what is.
- */
-extern double po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, double *usual);
+/* What is usual of busy sessions, and by how much the last piece of time was above that. */
+typedef struct PoUsual
+{
+	double		deviations;		/* NaN = not known */
+	double		busy;
+	int			weeks;			/* that know it of this hour of the week; 0 = of the last day */
+} PoUsual;
+
+/* So many were busy on average in a piece of time, and none in so many more after it. */
+extern void po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, PoUsual *usual);
 extern void po_stats_copy_gaps(int tenant, PoHistogram *gaps);
 extern void po_stats_restore(int tenant, const PoTenantStats *saved);
 

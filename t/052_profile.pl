@@ -148,6 +148,41 @@ recommended_like('r_a x', qr/^12 12 /, 'and again');
 let_pass(3600);
 recommended_like('r_a x', qr/^12 12 .*as in this hour of the last 4 weeks/, 'in its hour');
 recommended_like(q{r_a o''y}, qr/^3 3 .*as in this hour of the last 4 weeks/, 'also one that is not there');
+
+# Twelve are usual on Mondays at eight, twenty are not, whatever happened the day before.
+$admin->query(q{ALTER SYSTEM SET pool_optimizer.sample_interval = '10ms'});
+$admin->query(q{SELECT pg_reload_conf()});
+$admin->query(q{SELECT pool_set_alert('anomaly', tenant => 'r_a x', for_duration => '0', clear_after => '0')});
+my @crowd;
+
+sub crowd_of
+{
+	my ($n) = @_;
+
+	while (@crowd < $n)
+	{
+		push @crowd, open_session($node, 'r_a', startup => { 'pool_optimizer.label' => 'x' });
+		$crowd[-1]->query('BEGIN');
+	}
+	return wait_until(sub { $admin->value(q{SELECT idle_in_transaction FROM pool_stats
+		WHERE tenant = 'r_a x'}) == $n }, 'a crowd');
+}
+sub anomalies
+{
+	return $admin->value(q{SELECT coalesce(string_agg(message, '; '), '') FROM pool_alerts
+		WHERE tenant = 'r_a x' AND alert = 'anomaly'});
+}
+crowd_of(12);
+is(anomalies(), '', 'as many as are usual at this time of the week are no anomaly');
+crowd_of(20);
+ok(wait_until(sub { anomalies() =~
+		/^(?:1\d|20)\.\d sessions were busy on average in the last 1 s, usual are 12\.0 at this time of the week: [67]\.\d deviations more$/ },
+	'an anomaly'), 'more than that are') or diag(anomalies());
+close_all(@crowd);
+ok(wait_until(sub { anomalies() eq '' }, 'none'), 'over when they have gone');
+$admin->query(q{ALTER SYSTEM RESET pool_optimizer.sample_interval});
+$admin->query(q{SELECT pg_reload_conf()});
+
 let_pass(3600);
 recommended_like('r_a x', qr/^(?!.*kept ready)\d+ [1-9] /, 'over when its hour is over');
 recommended_like(q{r_a o''y}, qr/^(?!.*kept ready)/, 'for all');

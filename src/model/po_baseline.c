@@ -14,10 +14,17 @@ is_sound(const PoBaseline *b)
 		b->variance >= 0;
 }
 
+/* A deviation is never less than this: a tenth of what is usual, and one session. */
+static double
+least_deviation(double usual)
+{
+	return fmax(fabs(usual) / 10, 1);
+}
+
 static double
 deviation_of(const PoBaseline *b)
 {
-	return fmax(sqrt(b->variance), fmax(fabs(b->mean) / 10, 1));
+	return fmax(sqrt(b->variance), least_deviation(b->mean));
 }
 
 void
@@ -48,4 +55,15 @@ po_baseline_deviations(const PoBaseline *b, double value)
 	if (!is_sound(b) || b->n < PO_BASELINE_LEAST)
 		return NAN;
 	return (value - b->mean) / (deviation_of(b) * (1 + PO_BASELINE_CAUTION / b->n));
+}
+
+double
+po_baseline_unusual(const PoBaseline *b, double value, double season)
+{
+	double		deviations = po_baseline_deviations(b, value);
+
+	if (!(season > 0) || isinf(season))
+		return deviations;
+	/* fmin() passes over what is not known. */
+	return fmin(deviations, (value - season) / least_deviation(season));
 }

@@ -36,4 +36,10 @@ extern void po_baseline_feed(PoBaseline *b, double value, int64_t count);
  */
 extern double po_baseline_deviations(const PoBaseline *b, double value);
 
+/*
+ * The same where so many are usual at this time of the week (0 = not known): what is usual
+ * by either is not unusual, and either alone is enough to tell.
+ */
+extern double po_baseline_unusual(const PoBaseline *b, double value, double season);
+
 #endif							/* PO_BASELINE_H */

@@ -130,6 +130,26 @@ test_storm(void)
 	CHECK(n > 360 && n < 8640);
 }
 
+/* Mondays at nine: known from the weeks before, or from the day before, or from neither. */
+static void
+test_season(void)
+{
+	PoBaseline	b = fresh;
+
+	CHECK(isnan(po_baseline_unusual(&b, 50, 0)));
+	CHECK_NEAR(po_baseline_unusual(&b, 50, 20), 15, 1e-9);
+	CHECK_NEAR(po_baseline_unusual(&b, 8, 5), 3, 1e-9);
+	for (int i = 0; i < 10000; i++)
+		po_baseline_feed(&b, 2, 1);
+	CHECK(po_baseline_unusual(&b, 20, 0) > 15);
+	CHECK_NEAR(po_baseline_unusual(&b, 20, 20), 0, 1e-9);
+	CHECK_NEAR(po_baseline_unusual(&b, 50, 20), 15, 1e-9);
+	CHECK_NEAR(po_baseline_unusual(&b, 50, INFINITY), po_baseline_deviations(&b, 50), 0);
+	CHECK_NEAR(po_baseline_unusual(&b, 50, NAN), po_baseline_deviations(&b, 50), 0);
+	/* What is usual all day is not unusual at a quiet hour. */
+	CHECK(po_baseline_unusual(&b, 2, 0.5) < 1);
+}
+
 static void
 test_odd(void)
 {
@@ -144,6 +164,7 @@ test_odd(void)
 		{
 			po_baseline_feed(&b, random_odd_double(), random_odd_int64());
 			(void) po_baseline_deviations(&b, random_odd_double());
+			(void) po_baseline_unusual(&b, random_odd_double(), random_odd_double());
 			CHECK(b.n >= 0 || round % 2 == 0);
 		}
 	}
@@ -157,6 +178,7 @@ main(void)
 	test_unusual();
 	test_daily_load();
 	test_storm();
+	test_season();
 	test_odd();
 	return check_end("test_baseline");
 }
