@@ -36,6 +36,7 @@ OBJS = \
 	src/model/po_profile.o \
 	src/model/po_alert_rule.o \
 	src/model/po_search.o \
+	src/model/po_sentence.o \
 	src/model/po_warmup.o \
 	src/model/po_recommend.o \
 	src/model/po_curve.o \

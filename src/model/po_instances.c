@@ -5,11 +5,10 @@
 #include "model/po_instances.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "model/po_queueing.h"
+#include "model/po_sentence.h"
 
 #define MANY_DIGITS			3	/* an ordinal or a version has fewer */
 #define MANY_CHANGES		3	/* between letters and digits: x2x4z has four, h264 one */
@@ -364,30 +363,6 @@ po_instances_rule_name(const PoInstancesTenant *t, const PoApplication *a)
 
 /* ---------- words ---------- */
 
-typedef struct Sentence
-{
-	char	   *text;
-	size_t		size;
-	size_t		used;
-} Sentence;
-
-static void
-say(Sentence *s, const char *format,...)
-__attribute__((format(printf, 2, 3)));
-
-static void
-say(Sentence *s, const char *format,...)
-{
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(s->text + s->used, s->size - s->used, format, args);
-	va_end(args);
-	if (n > 0)
-		s->used = s->used + n < s->size ? s->used + n : s->size - 1;
-}
-
 static const char *
 plural(double n)
 {
@@ -395,7 +370,7 @@ plural(double n)
 }
 
 static void
-say_size(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
+say_size(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 {
 	const PoRecommendation *r = t->recommendation;
 	const char *by = po_client_ceiling_name(t->ceiling_by);
@@ -403,80 +378,80 @@ say_size(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
 	switch (a->rule)
 	{
 		case PO_INSTANCE_PRESENT:
-			say(s, "too little is known of the tenant to size its pools: %d connection%s is what "
-				"an instance has at most", a->each, plural(a->each));
+			po_say(s, "too little is known of the tenant to size its pools: %d connection%s is "
+				   "what an instance has at most", a->each, plural(a->each));
 			break;
 		case PO_INSTANCE_LOAD:
-			say(s, "%d connection%s %s the wait target for ", a->each, plural(a->each),
-				a->each == 1 ? "keeps" : "keep");
+			po_say(s, "%d connection%s %s the wait target for ", a->each, plural(a->each),
+				   a->each == 1 ? "keeps" : "keep");
 			if (a->instances == 1)
-				say(s, "its part of the tenant's load");
+				po_say(s, "its part of the tenant's load");
 			else
-				say(s, "the part of one of %d instances", a->instances);
+				po_say(s, "the part of one of %d instances", a->instances);
 			break;
 		case PO_INSTANCE_RECOMMENDED:
 			if (a->instances == 1 && a->each == r->size)
-				say(s, "%d connection%s, the recommended size: one instance has all of the load",
-					a->each, plural(a->each));
+				po_say(s, "%d connection%s, the recommended size: one instance has all of the load",
+					   a->each, plural(a->each));
 			else
-				say(s, "%d connection%s for each of %d instance%s: their part of the %d "
-					"recommended for all, as more in all would not get more done", a->each,
-					plural(a->each), a->instances, plural(a->instances), r->size);
+				po_say(s, "%d connection%s for each of %d instance%s: their part of the %d "
+					   "recommended for all, as more in all would not get more done", a->each,
+					   plural(a->each), a->instances, plural(a->instances), r->size);
 			break;
 		case PO_INSTANCE_LEAST:
-			say(s, "%d connection%s for each of %d instance%s: their part of the %d that min_size "
-				"of the policy asks for", a->each, plural(a->each), a->instances,
-				plural(a->instances), t->min_size);
+			po_say(s, "%d connection%s for each of %d instance%s: their part of the %d that "
+				   "min_size of the policy asks for", a->each, plural(a->each), a->instances,
+				   plural(a->instances), t->min_size);
 			break;
 		case PO_INSTANCE_CEILING:
-			say(s, "%d connection%s each, so that %d instances at once stay below %d, %s", a->each,
-				plural(a->each), a->overlap, t->ceiling, by);
+			po_say(s, "%d connection%s each, so that %d instances at once stay below %d, %s",
+				   a->each, plural(a->each), a->overlap, t->ceiling, by);
 			break;
 		case PO_INSTANCE_ONE:
-			say(s, "one connection is the least for each, but all instances that may be there at "
-				"once (%d of this application) do not fit into %d, %s: run fewer, or put a pooler "
-				"in between", a->overlap, t->ceiling, by);
+			po_say(s, "one connection is the least for each, but all instances that may be there "
+				   "at once (%d of this application) do not fit into %d, %s: run fewer, or put a "
+				   "pooler in between", a->overlap, t->ceiling, by);
 			break;
 	}
 }
 
 static void
-say_together(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
+say_together(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 {
 	double		all = (double) a->each * a->instances;
 
 	if (a->rule == PO_INSTANCE_LOAD && all > 1.5 * t->recommendation->size)
-		say(s, "; %.0f together, where one pooler for all of the tenant would do with %d", all,
-			t->recommendation->size);
+		po_say(s, "; %.0f together, where one pooler for all of the tenant would do with %d", all,
+			   t->recommendation->size);
 	if (a->peak > a->instances)
-		say(s, "; as many as %d were there at once, as while a deploy runs", a->peak);
+		po_say(s, "; as many as %d were there at once, as while a deploy runs", a->peak);
 	else
-		say(s, "; no overlap of old and new instances was seen yet");
+		po_say(s, "; no overlap of old and new instances was seen yet");
 }
 
 /* Be honest: what an instance is was guessed. */
 static void
-say_told(Sentence *s, const PoInstancesTenant *t, const PoApplication *a)
+say_told(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 {
 	if (a->told == PO_TOLD_BY_PROCESS)
-		say(s, "; instances are told apart by their process ids");
+		po_say(s, "; instances are told apart by their process ids");
 	else if (a->told == PO_TOLD_BY_NAME)
-		say(s, "; instances are told apart by what is their own in application_name");
+		po_say(s, "; instances are told apart by what is their own in application_name");
 	else if (a->addresses > 1)
-		say(s, "; each address is taken for one instance: where several processes share one, "
-			"divide by them");
+		po_say(s, "; each address is taken for one instance: where several processes share one, "
+			   "divide by them");
 	else
-		say(s, "; all sessions are from one address, which is taken for one instance: processes "
-			"that share it (or hide behind it) cannot be told apart, so divide by them, or have "
-			"each set an application_name of its own");
+		po_say(s, "; all sessions are from one address, which is taken for one instance: processes "
+			   "that share it (or hide behind it) cannot be told apart, so divide by them, or have "
+			   "each set an application_name of its own");
 	if (t->has_pooler)
-		say(s, "; a pooler has some of the tenant's sessions, see pool_stats_pooler");
+		po_say(s, "; a pooler has some of the tenant's sessions, see pool_stats_pooler");
 }
 
 void
 po_instances_reason(const PoInstancesTenant *t, const PoApplication *a, char *text, size_t size)
 {
-	Sentence	s = {text, size, 0};
+	PoSentence	s = {text, size, 0};
 
 	if (size == 0)
 		return;

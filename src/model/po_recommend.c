@@ -9,11 +9,11 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/po_queueing.h"
+#include "model/po_sentence.h"
 
 #define LEAST_TRANSACTIONS		100
 #define LEAST_OBSERVED_US		(5 * PO_US_PER_S)
@@ -529,35 +529,6 @@ po_recommend_bottleneck(const double wait_share[PO_N_WAITS])
 	return found;
 }
 
-/* A sentence under construction. */
-typedef struct Sentence
-{
-	char	   *text;
-	size_t		size;			/* > 0 */
-	size_t		used;
-} Sentence;
-
-static void
-say(Sentence *s, const char *format,...)
-__attribute__((format(printf, 2, 3)));
-
-static void
-say(Sentence *s, const char *format,...)
-{
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(s->text + s->used, s->size - s->used, format, args);
-	va_end(args);
-	if (n < 0)
-		s->text[s->used] = '\0';
-	else if ((size_t) n < s->size - s->used)
-		s->used += (size_t) n;
-	else
-		s->used = s->size - 1;
-}
-
 #define TIME_LEN	24
 
 /* A time as a DBA would write it. */
@@ -589,52 +560,52 @@ plural(int n)
 }
 
 static void
-say_too_little(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_too_little(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	char		observed[TIME_LEN];
 
 	if (r->method == PO_METHOD_NONE)
-		say(s, "nothing is known about this tenant yet, so its pool stays as it is");
+		po_say(s, "nothing is known about this tenant yet, so its pool stays as it is");
 	else
-		say(s, "only %llu transaction%s in %s seen so far, which is too little to size a "
-			"pool, so it stays at %d connection%s",
-			(unsigned long long) in->transactions, plural((int) in->transactions),
-			time_text((double) in->observed_us, observed), r->target, plural(r->target));
-	say(s, "; at least %d transactions and %d s are needed", LEAST_TRANSACTIONS,
-		(int) (LEAST_OBSERVED_US / PO_US_PER_S));
+		po_say(s, "only %llu transaction%s in %s seen so far, which is too little to size a "
+			   "pool, so it stays at %d connection%s",
+			   (unsigned long long) in->transactions, plural((int) in->transactions),
+			   time_text((double) in->observed_us, observed), r->target, plural(r->target));
+	po_say(s, "; at least %d transactions and %d s are needed", LEAST_TRANSACTIONS,
+		   (int) (LEAST_OBSERVED_US / PO_US_PER_S));
 }
 
 static void
-say_idle(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_idle(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	char		observed[TIME_LEN];
 
-	say(s, "no session was busy in the last %s; %d connection%s %s enough",
-		time_text((double) in->observed_us, observed), r->target, plural(r->target),
-		r->target == 1 ? "is" : "are");
+	po_say(s, "no session was busy in the last %s; %d connection%s %s enough",
+		   time_text((double) in->observed_us, observed), r->target, plural(r->target),
+		   r->target == 1 ? "is" : "are");
 }
 
 static void
-say_saturated(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_saturated(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	int			present = sane_count(in->sessions);
 
-	say(s, "%d of %d session%s %s busy at least half of the time, so the present pool is the "
-		"limit and what clients really need is not visible", r->busy_p50, present,
-		plural(present), r->busy_p50 == 1 ? "is" : "are");
+	po_say(s, "%d of %d session%s %s busy at least half of the time, so the present pool is the "
+		   "limit and what clients really need is not visible", r->busy_p50, present,
+		   plural(present), r->busy_p50 == 1 ? "is" : "are");
 	if (r->bottleneck == PO_BOTTLENECK_LOCK)
-		say(s, "; most of that time goes to waiting for locks, where more connections do "
-			"not help: shorter transactions would");
+		po_say(s, "; most of that time goes to waiting for locks, where more connections do "
+			   "not help: shorter transactions would");
 	else
-		say(s, "; %d connection%s would show whether more get more done", r->target,
-			plural(r->target));
+		po_say(s, "; %d connection%s would show whether more get more done", r->target,
+			   plural(r->target));
 }
 
 /* What was tried, around the size: at most so many. */
 #define SAID_POINTS	5
 
 static void
-say_tried(Sentence *s, const PoSearch *search, int size)
+say_tried(PoSentence *s, const PoSearch *search, int size)
 {
 	const char *lead = "; ";
 	int			first = 0;
@@ -646,33 +617,33 @@ say_tried(Sentence *s, const PoSearch *search, int size)
 		first++;
 	for (int i = first; i < search->n_points && i < first + SAID_POINTS; i++)
 	{
-		say(s, "%s%d did %.*f/s", lead, search->point[i].size,
-			search->point[i].mean < 100 ? 1 : 0, sane_number(search->point[i].mean, 1e12));
+		po_say(s, "%s%d did %.*f/s", lead, search->point[i].size,
+			   search->point[i].mean < 100 ? 1 : 0, sane_number(search->point[i].mean, 1e12));
 		lead = ", ";
 	}
 }
 
 static void
-say_trying(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
+say_trying(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		   const PoSearch *search)
 {
 	int			present = sane_count(in->sessions);
 
-	say(s, "the pool of %d is the limit or too large, and what another size would do has to "
-		"be tried: %d connection%s next", present, r->target, plural(r->target));
+	po_say(s, "the pool of %d is the limit or too large, and what another size would do has to "
+		   "be tried: %d connection%s next", present, r->target, plural(r->target));
 	say_tried(s, search, r->target);
 }
 
 static void
-say_throughput(Sentence *s, const PoRecommendation *r, const PoSearch *search)
+say_throughput(PoSentence *s, const PoRecommendation *r, const PoSearch *search)
 {
-	say(s, "%d connection%s %s the smallest pool with near the best throughput of those tried",
-		r->target, plural(r->target), r->target == 1 ? "is" : "are");
+	po_say(s, "%d connection%s %s the smallest pool with near the best throughput of those tried",
+		   r->target, plural(r->target), r->target == 1 ? "is" : "are");
 	say_tried(s, search, r->target);
 }
 
 static void
-say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
+say_load(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
 {
 	bool		met = r->predicted_wait_us <= target_us;
 	char		service[TIME_LEN];
@@ -680,40 +651,40 @@ say_load(Sentence *s, const PoRecommendation *r, const PoSizingInput *in, double
 	char		p95[TIME_LEN];
 	char		target[TIME_LEN];
 
-	say(s, "%.1f sessions busy on average (p95 %d, at most %d), %.1f transactions/s of %s",
-		sane_number(r->busy_mean, 1e9), r->busy_p95, r->busy_max,
-		sane_number(in->arrival_rate, 1e9), time_text(in->service_us, service));
+	po_say(s, "%.1f sessions busy on average (p95 %d, at most %d), %.1f transactions/s of %s",
+		   sane_number(r->busy_mean, 1e9), r->busy_p95, r->busy_max,
+		   sane_number(in->arrival_rate, 1e9), time_text(in->service_us, service));
 	if (r->method == PO_METHOD_BURST)
-		say(s, "; sized for its bursts, which are like a steady load of %.1f",
-			sane_number(r->load, 1e9));
+		po_say(s, "; sized for its bursts, which are like a steady load of %.1f",
+			   sane_number(r->load, 1e9));
 	if (met && r->size >= r->busy_max && r->busy_max > 0)
-		say(s, "; with %d connection%s there is one for every session that was ever busy at "
-			"once, so none has to wait", r->size, plural(r->size));
+		po_say(s, "; with %d connection%s there is one for every session that was ever busy at "
+			   "once, so none has to wait", r->size, plural(r->size));
 	else if (met)
-		say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "
-			"%s at most)", r->size, plural(r->size), r->size == 1 ? "keeps" : "keep",
-			time_text(r->predicted_wait_us, wait), time_text(target_us, target),
-			time_text(r->predicted_p95_us, p95));
+		po_say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "
+			   "%s at most)", r->size, plural(r->size), r->size == 1 ? "keeps" : "keep",
+			   time_text(r->predicted_wait_us, wait), time_text(target_us, target),
+			   time_text(r->predicted_p95_us, p95));
 	else
-		say(s, "; with %d connection%s the mean wait is %s, above the target of %s (95 %% wait "
-			"%s at most)", r->size, plural(r->size), time_text(r->predicted_wait_us, wait),
-			time_text(target_us, target), time_text(r->predicted_p95_us, p95));
+		po_say(s, "; with %d connection%s the mean wait is %s, above the target of %s (95 %% wait "
+			   "%s at most)", r->size, plural(r->size), time_text(r->predicted_wait_us, wait),
+			   time_text(target_us, target), time_text(r->predicted_p95_us, p95));
 }
 
 /* What moved the size away from what the load asks for. */
 static void
-say_share(Sentence *s, const PoSizingInput *in)
+say_share(PoSentence *s, const PoSizingInput *in)
 {
 	if (in->allotted_by == PO_BOUND_CPU)
-		say(s, "; cut to %d, as others need the CPUs, too, and its fair share of the %d is %.1f",
-			in->allotted, in->cores, sane_number(in->cpus_allotted, 1e6));
+		po_say(s, "; cut to %d, as others need the CPUs, too, and its fair share of the %d is %.1f",
+			   in->allotted, in->cores, sane_number(in->cpus_allotted, 1e6));
 	else
-		say(s, "; cut to its fair share of %d of the cluster's %d connections", in->allotted,
-			in->budget);
+		po_say(s, "; cut to its fair share of %d of the cluster's %d connections", in->allotted,
+			   in->budget);
 }
 
 static void
-say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
+say_limits(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		   const PoPolicyFields *policy)
 {
 	int			lowest;
@@ -723,36 +694,36 @@ say_limits(Sentence *s, const PoRecommendation *r, const PoSizingInput *in,
 
 	po_recommend_bounds(policy, &lowest, &highest);
 	if (in->least > lowest && r->target == in->least)
-		say(s, "; at least %d, as a pool of %d stood still, each session idle in transaction "
-			"while clients waited, which happens when they need several connections at once",
-			in->least, in->least - 1);
+		po_say(s, "; at least %d, as a pool of %d stood still, each session idle in transaction "
+			   "while clients waited, which happens when they need several connections at once",
+			   in->least, in->least - 1);
 	else if (r->clamped_min)
-		say(s, "; raised to min_size of the policy");
+		po_say(s, "; raised to min_size of the policy");
 	if (r->clamped_max)
-		say(s, by_quota ? "; cut to the quota (max_connections)" :
-			"; cut to max_size of the policy");
+		po_say(s, by_quota ? "; cut to the quota (max_connections)" :
+			   "; cut to max_size of the policy");
 	if (r->clamped_share)
 		say_share(s, in);
 	if (r->held)
-		say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
-			r->target, r->size);
+		po_say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
+			   r->target, r->size);
 	if (r->stepped)
-		say(s, "; this is one step of the policy on the way to %d", r->target);
+		po_say(s, "; this is one step of the policy on the way to %d", r->target);
 }
 
 static void
-say_season(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_season(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	int			usual = po_profile_sessions(&in->season);
 
 	if (r->seasonal)
-		say(s, "; at least %d are kept ready, as in %s hour of the last %d weeks",
-			lesser(usual, r->size), in->season.is_next ? "the next" : "this", in->season.weeks);
+		po_say(s, "; at least %d are kept ready, as in %s hour of the last %d weeks",
+			   lesser(usual, r->size), in->season.is_next ? "the next" : "this", in->season.weeks);
 }
 
 /* Why some are kept open.  Of a pool that is all kept open nobody asks. */
 static void
-say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_warmup(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	const PoWarmupDemand *w = &in->warmup;
 	char		login[TIME_LEN];
@@ -760,33 +731,33 @@ say_warmup(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 
 	if (!r->warm || (r->min == r->size && r->size == 1))
 		return;
-	say(s, "; %d to keep open", r->min);
+	po_say(s, "; %d to keep open", r->min);
 	if (r->slow_logins)
-		say(s, ", as %d more can get busy within %s, and a login takes %s", w->rise,
-			time_text((double) w->span_us, span), time_text((double) w->login_us, login));
+		po_say(s, ", as %d more can get busy within %s, and a login takes %s", w->rise,
+			   time_text((double) w->span_us, span), time_text((double) w->login_us, login));
 	else
-		say(s, ", as a login takes %s, no longer than the target",
-			time_text((double) w->login_us, login));
+		po_say(s, ", as a login takes %s, no longer than the target",
+			   time_text((double) w->login_us, login));
 }
 
 static void
-say_bottleneck(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_bottleneck(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	if (r->method < PO_METHOD_QUEUEING || r->method == PO_METHOD_SATURATED)
 		return;
 	if (r->bottleneck == PO_BOTTLENECK_LOCK)
-		say(s, "; most busy time goes to waiting for locks, where more connections do not "
-			"help");
+		po_say(s, "; most busy time goes to waiting for locks, where more connections do not "
+			   "help");
 	else if (r->bottleneck == PO_BOTTLENECK_CLIENT)
-		say(s, "; most busy time is spent waiting for the client inside transactions: with "
-			"shorter ones fewer connections would do");
+		po_say(s, "; most busy time is spent waiting for the client inside transactions: with "
+			   "shorter ones fewer connections would do");
 	else if (r->bottleneck == PO_BOTTLENECK_CPU && in->cores > 0 && r->load > in->cores)
-		say(s, "; most busy time is CPU time, and the server has %d core%s for it",
-			in->cores, plural(in->cores));
+		po_say(s, "; most busy time is CPU time, and the server has %d core%s for it",
+			   in->cores, plural(in->cores));
 }
 
 static void
-say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
+say_confidence(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
 	double		short_of_number = HALF_TRANSACTIONS / fmax((double) in->transactions, 1);
 	double		short_of_time = HALF_OBSERVED_S * PO_US_PER_S /
@@ -795,22 +766,22 @@ say_confidence(Sentence *s, const PoRecommendation *r, const PoSizingInput *in)
 	if (r->method <= PO_METHOD_TOO_LITTLE_DATA || r->confidence >= LOW_CONFIDENCE)
 		return;
 	if (r->method == PO_METHOD_SATURATED)
-		say(s, "; surer once the pool is larger than what is busy");
+		po_say(s, "; surer once the pool is larger than what is busy");
 	else if (r->method == PO_METHOD_TRYING)
-		say(s, "; surer when the pool has been set to that and the next ones");
+		po_say(s, "; surer when the pool has been set to that and the next ones");
 	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_max)
-		say(s, "; surer if the policy let more be tried");
+		po_say(s, "; surer if the policy let more be tried");
 	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_share)
-		say(s, "; surer if others left room to try more");
+		po_say(s, "; surer if others left room to try more");
 	else if (r->method != PO_METHOD_IDLE && fabs(in->drift) > HALF_DRIFT)
-		say(s, "; less sure, as the load is %s: surer when it keeps its level",
-			in->drift > 0 ? "rising" : "falling");
+		po_say(s, "; less sure, as the load is %s: surer when it keeps its level",
+			   in->drift > 0 ? "rising" : "falling");
 	else if (short_of_number >= 1 && short_of_number >= short_of_time)
-		say(s, "; surer after more transactions");
+		po_say(s, "; surer after more transactions");
 	else if (short_of_time >= 0.5 || r->method != PO_METHOD_BURST)
-		say(s, "; surer after watching for longer");
+		po_say(s, "; surer after watching for longer");
 	else
-		say(s, "; less sure, as bursts may differ");
+		po_say(s, "; less sure, as bursts may differ");
 }
 
 void
@@ -818,7 +789,7 @@ po_recommend_reason(const PoRecommendation *r, const PoSizingInput *in,
 					const PoPolicyFields *policy, const PoSearch *search,
 					char *text, size_t size)
 {
-	Sentence	s = {text, size, 0};
+	PoSentence	s = {text, size, 0};
 	Limits		limits;
 
 	if (size == 0)
