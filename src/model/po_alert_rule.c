@@ -127,29 +127,18 @@ po_alert_names(char *to, size_t size)
 /* ---------- one rule ---------- */
 
 static bool
-fail(PoPolicyError *error, const char *field, const char *problem)
-{
-	if (error != NULL)
-	{
-		error->field = field;
-		error->problem = problem;
-	}
-	return false;
-}
-
-static bool
 check_key(const PoAlertRule *rule, PoPolicyError *error)
 {
 	if ((unsigned int) rule->kind >= PO_N_ALERTS)
-		return fail(error, "alert", "is not known");
+		return po_policy_fail(error, "alert", "is not known");
 	if (rule->severity != PO_SEVERITY_WARNING && rule->severity != PO_SEVERITY_CRITICAL)
-		return fail(error, "severity", "must be warning or critical");
+		return po_policy_fail(error, "severity", "must be warning or critical");
 	if (memchr(rule->tenant, '\0', PO_NAME_LEN) == NULL)
-		return fail(error, "tenant", "must be shorter than 256 bytes");
+		return po_policy_fail(error, "tenant", "must be shorter than 256 bytes");
 	if (rule->tenant[0] == '\0')
-		return fail(error, "tenant", "must not be empty");
+		return po_policy_fail(error, "tenant", "must not be empty");
 	if (rule->kind < PO_FIRST_TENANT_ALERT && strcmp(rule->tenant, "*") != 0)
-		return fail(error, "tenant", "must be * for an alert of the cluster");
+		return po_policy_fail(error, "tenant", "must be * for an alert of the cluster");
 	return true;
 }
 
@@ -160,11 +149,11 @@ check_threshold(const PoAlertRule *rule, PoPolicyError *error)
 	double		threshold = rule->limit.threshold;
 
 	if (!(threshold >= 0))
-		return fail(error, "threshold", "must not be negative");
+		return po_policy_fail(error, "threshold", "must not be negative");
 	if (threshold > 1e15)
-		return fail(error, "threshold", "must not be greater than 1e15");
+		return po_policy_fail(error, "threshold", "must not be greater than 1e15");
 	if (kinds[rule->kind].is_share && threshold > 1)
-		return fail(error, "threshold", "must be between 0 and 1 for this alert");
+		return po_policy_fail(error, "threshold", "must be between 0 and 1 for this alert");
 	return true;
 }
 
@@ -177,13 +166,13 @@ po_alert_rule_check(const PoAlertRule *rule, PoPolicyError *error)
 		((rule->set & PO_ALERT_SET_THRESHOLD) && !check_threshold(rule, error)))
 		return false;
 	if ((rule->set & PO_ALERT_SET_FOR) && (l->for_us < 0 || l->for_us > DAY_US))
-		return fail(error, "for_duration", "must be between 0 and 1 day");
+		return po_policy_fail(error, "for_duration", "must be between 0 and 1 day");
 	if ((rule->set & PO_ALERT_SET_CLEAR_AFTER) &&
 		(l->clear_after_us < 0 || l->clear_after_us > DAY_US))
-		return fail(error, "clear_after", "must be between 0 and 1 day");
+		return po_policy_fail(error, "clear_after", "must be between 0 and 1 day");
 	if ((rule->set & PO_ALERT_SET_HYSTERESIS) &&
 		!(l->hysteresis >= 0 && l->hysteresis <= 1))
-		return fail(error, "hysteresis", "must be between 0 and 1");
+		return po_policy_fail(error, "hysteresis", "must be between 0 and 1");
 	return true;
 }
 

@@ -197,9 +197,8 @@ po_policy_compare(const void *a, const void *b)
 	return order != 0 ? order : strcmp(name_a, name_b);
 }
 
-/* Tells what is wrong, and is false, so that a check can return it. */
-static bool
-fail(PoPolicyError *error, const char *field, const char *problem)
+bool
+po_policy_fail(PoPolicyError *error, const char *field, const char *problem)
 {
 	if (error != NULL)
 	{
@@ -215,16 +214,16 @@ check_name(const PoPolicy *policy, PoPolicyError *error)
 	PoCidr		cidr;
 
 	if (memchr(policy->name, '\0', PO_NAME_LEN) == NULL)
-		return fail(error, "tenant", "must be shorter than 256 bytes");
+		return po_policy_fail(error, "tenant", "must be shorter than 256 bytes");
 	if (policy->name[0] == '\0')
-		return fail(error, "tenant", "must not be empty");
+		return po_policy_fail(error, "tenant", "must not be empty");
 	if (policy->scope == PO_SCOPE_CLUSTER && strcmp(policy->name, "*") != 0)
-		return fail(error, "tenant", "must be * in scope cluster");
+		return po_policy_fail(error, "tenant", "must be * in scope cluster");
 	if (policy->scope == PO_SCOPE_ADDRESS && strcmp(policy->name, "*") != 0 &&
 		!po_cidr_parse(policy->name, &cidr))
-		return fail(error, "tenant",
-					"must be an address, a CIDR without bits beyond its prefix, "
-					"[local] or * in scope address");
+		return po_policy_fail(error, "tenant",
+							  "must be an address, a CIDR without bits beyond its prefix, "
+							  "[local] or * in scope address");
 	return true;
 }
 
@@ -269,11 +268,11 @@ check_ranges(const PoPolicyFields *fields, PoPolicyError *error)
 		if (!(fields->set & rule->bit) || rule->type == FIELD_UNCHECKED)
 			continue;
 		if (!(value >= rule->lowest))
-			return fail(error, rule->column, rule->too_low);
+			return po_policy_fail(error, rule->column, rule->too_low);
 		if (value > rule->highest)
-			return fail(error, rule->column, rule->too_high);
+			return po_policy_fail(error, rule->column, rule->too_high);
 		if (rule->bit == PO_SET_MAX_SIZE && value == 0)
-			return fail(error, rule->column, rule->too_low);
+			return po_policy_fail(error, rule->column, rule->too_low);
 	}
 	return true;
 }
@@ -288,18 +287,18 @@ check_pairs(const PoPolicyFields *fields, uint32_t known, PoPolicyError *error)
 
 	if ((known & quota) == quota && fields->max_connections >= 0 &&
 		fields->guaranteed > fields->max_connections)
-		return fail(error, "guaranteed",
-					"must not be greater than max_connections: "
-					"lower it or raise max_connections");
+		return po_policy_fail(error, "guaranteed",
+							  "must not be greater than max_connections: "
+							  "lower it or raise max_connections");
 	if ((known & sizes) == sizes && fields->max_size >= 0 &&
 		fields->min_size > fields->max_size)
-		return fail(error, "min_size",
-					"must not be greater than max_size: lower it or raise max_size");
+		return po_policy_fail(error, "min_size",
+							  "must not be greater than max_size: lower it or raise max_size");
 	if ((known & thresholds) == thresholds &&
 		!(fields->scale_down_threshold < fields->scale_up_threshold))
-		return fail(error, "scale_down_threshold",
-					"must be less than scale_up_threshold: "
-					"lower it or raise scale_up_threshold");
+		return po_policy_fail(error, "scale_down_threshold",
+							  "must be less than scale_up_threshold: "
+							  "lower it or raise scale_up_threshold");
 	return true;
 }
 
@@ -309,14 +308,14 @@ check_scope(const PoPolicy *policy, PoPolicyError *error)
 	uint32_t	wrong = policy->fields.set & ~PO_SET_ANY_SCOPE;
 
 	if ((unsigned int) policy->scope >= PO_N_SCOPES)
-		return fail(error, "scope",
-					"must be tenant, database, role, address, application or cluster");
+		return po_policy_fail(error, "scope",
+							  "must be tenant, database, role, address, application or cluster");
 	if (policy->scope == PO_SCOPE_TENANT)
 		return true;
 	for (int i = 0; i < N_FIELD_RULES; i++)
 	{
 		if (wrong & field_rules[i].bit)
-			return fail(error, field_rules[i].column, "can be set in scope tenant only");
+			return po_policy_fail(error, field_rules[i].column, "can be set in scope tenant only");
 	}
 	return true;
 }
@@ -331,8 +330,8 @@ po_policy_check(const PoPolicy *policy, PoPolicyError *error)
 		return false;
 	if ((fields->set & PO_SET_GUARANTEED) && fields->guaranteed > 0 &&
 		po_pattern_is(policy->name))
-		return fail(error, "guaranteed",
-					"can be set for the exact name of a tenant only, not for a pattern");
+		return po_policy_fail(error, "guaranteed",
+							  "can be set for the exact name of a tenant only, not for a pattern");
 	return check_pairs(fields, fields->set, error);
 }
 

@@ -91,6 +91,9 @@ typedef struct PoPolicyError
 	const char *problem;		/* a sentence fragment: "must not be negative" */
 } PoPolicyError;
 
+/* Tells what is wrong (error may be NULL), and is false, so that a check can return it. */
+extern bool po_policy_fail(PoPolicyError *error, const char *field, const char *problem);
+
 /*
  * Is one policy sound by itself?  Checks every set field's range, what the scope
  * may set, the name, min_size <= max_size, guaranteed <= max_connections,
