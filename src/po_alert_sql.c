@@ -131,21 +131,11 @@ pool_drop_alert_1_0(PG_FUNCTION_ARGS)
 
 /* ---------- triggers ---------- */
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function must be called as a trigger")));
-	return (TriggerData *) fcinfo->context;
-}
-
 /* BEFORE each row: is it sound by itself? */
 Datum
 pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = po_setter_trigger(fcinfo);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 	PoAlertRule rule;
@@ -167,7 +157,7 @@ pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 Datum
 pool_alert_rules_changed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = po_setter_trigger(fcinfo);
 	PoAlertRule *rules;
 	int			n;
 	int			n_bad;

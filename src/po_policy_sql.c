@@ -382,16 +382,6 @@ pool_resume_1_0(PG_FUNCTION_ARGS)
 
 /* ---------- triggers ---------- */
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function must be called as a trigger")));
-	return (TriggerData *) fcinfo->context;
-}
-
 static void
 report_bad_policy(const PoPolicy *policy, const PoPolicyError *error)
 {
@@ -418,7 +408,7 @@ with_text(HeapTuple row, TupleDesc desc, const char *column, const char *text)
 Datum
 pool_policies_check_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = po_setter_trigger(fcinfo);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	bool		deletes = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
@@ -481,7 +471,7 @@ check_together(PoPolicy *policies, int n)
 Datum
 pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = po_setter_trigger(fcinfo);
 	PoPolicy   *policies;
 	int			n;
 	int			n_bad;

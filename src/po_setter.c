@@ -40,6 +40,16 @@ po_setter_text(FunctionCallInfo fcinfo, int i, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
+TriggerData *
+po_setter_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+	return (TriggerData *) fcinfo->context;
+}
+
 /* ---------- the table ---------- */
 
 bool

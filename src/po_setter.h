@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "commands/trigger.h"
 #include "fmgr.h"
 
 #define PO_SETTER_MOST	12
@@ -30,6 +31,9 @@ extern void po_setter_bad_argument(const char *name, const char *problem);
 
 /* A text argument that must not be null. */
 extern char *po_setter_text(FunctionCallInfo fcinfo, int i, const char *name);
+
+/* What a trigger function was called with; ERROR 39P01 if it was not as a trigger. */
+extern TriggerData *po_setter_trigger(FunctionCallInfo fcinfo);
 
 /* Is this the database that pool_optimizer.database names?  Else ERROR 55000; what is
  * changed there goes to the message. */
