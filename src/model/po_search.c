@@ -449,11 +449,12 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 			(po_search_knee(seen) <= FINE_ENOUGH * b.near ||
 			 seen->share[PO_WAIT_LOCK] > MOST_LOCK);
 		int			above = size_above(b.top, seen, limit);
+		int			below = size_below(b.near, seen);
 
 		if (!b.flat && !look_below && b.top < limit && !growth_is_vain(s, seen, above))
 			return above;
-		if (b.failing == 0 && size_below(b.near, seen) < b.near && !is_too_small(s, seen, limit))
-			return size_below(b.near, seen);
+		if (b.failing == 0 && below < b.near && !is_too_small(s, seen, limit))
+			return below;
 		if (b.failing > 0 && b.near - b.failing > 1 &&
 			b.near > FINE_ENOUGH * b.failing)
 			return (int) floor(sqrt((double) b.failing * b.near) + 0.5);
@@ -516,15 +517,21 @@ oddness(const PoSearch *s, const PoSearchSeen *seen)
 	return fabs(seen->rate / expected - 1) > ODD_RATE ? 2 : moved > ODD_SHARE ? 1 : 0;
 }
 
-static void
-learn_share(PoSearch *s, const PoSearchSeen *seen)
+static bool
+knows_share(const PoSearch *s)
 {
 	double		known = 0;
 
 	for (int i = 0; i < PO_N_WAITS; i++)
 		known += s->share[i];
+	return known > 0;
+}
+
+static void
+learn_share(PoSearch *s, const PoSearchSeen *seen, double weight)
+{
 	for (int i = 0; i < PO_N_WAITS; i++)
-		s->share[i] += (seen->share[i] - s->share[i]) * (known > 0 ? LEARN_SHARE : 1);
+		s->share[i] += (seen->share[i] - s->share[i]) * weight;
 }
 
 /* Of the neighbours, if any, that it may have now, the one seen less often. */
@@ -565,6 +572,7 @@ static void
 watch(PoSearch *s, const PoSearchSeen *seen)
 {
 	PoSearchPoint *p;
+	int			odd;
 
 	if (s->probe >= s->limit && largest_useful(s, seen) >= s->limit * STEP)
 	{
@@ -574,12 +582,12 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	}
 	if (seen->size != s->probe)
 		return;					/* nobody has set it yet */
-	if (s->share[PO_WAIT_CPU] + s->share[PO_WAIT_IO] + s->share[PO_WAIT_LOCK] +
-		s->share[PO_WAIT_CLIENT] + s->share[PO_WAIT_OTHER] <= 0)
-		learn_share(s, seen);
-	if (oddness(s, seen) > 0)
+	if (!knows_share(s))
+		learn_share(s, seen, 1);
+	odd = oddness(s, seen);
+	if (odd > 0)
 	{
-		s->odd += oddness(s, seen);
+		s->odd += odd;
 		if (s->odd < 2 * IN_A_ROW)
 			return;
 		if (seen->saturated)
@@ -589,7 +597,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	}
 	s->odd = 0;
-	learn_share(s, seen);
+	learn_share(s, seen, LEARN_SHARE);
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
 		add_rate(p, seen->rate, MOST_N_SETTLED);
@@ -621,28 +629,36 @@ is_looking_again(PoSearch *s, const PoSearchSeen *seen)
 	return false;
 }
 
+static bool
+is_without_locks(const PoSearchSeen *seen)
+{
+	return seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
+}
+
 /* That fewer do less is hard to believe where even they are more than the knee. */
 static bool
 is_surprising(const PoSearch *s, const PoSearchSeen *seen, const PoSearchPoint *p)
 {
 	double		enough = enough_for_all(seen);
-	bool		sure = seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
+	bool		sure = is_without_locks(seen);
 
 	return p->n < (sure ? MOST_N_SURPRISING : MOST_N) && enough > 0 &&
 		seen->size >= enough * (sure ? 1 : FINE_ENOUGH) &&
 		p->mean < NEAR_BEST * best_but(s, p) && place_of(s, p->size) + 1 < s->n_points;
 }
 
+/* The least sizes of those with which the CPUs are used up, see full and crowded. */
 static void
 note_cpu(PoSearch *s, const PoSearchSeen *seen)
 {
-	double		enough = enough_for_all(seen);
+	double		enough;
 
 	if (seen->cores == 0 || seen->busy * seen->share[PO_WAIT_CPU] < CPU_USED_UP * seen->cores ||
-		seen->share[PO_WAIT_LOCK] > CROWDED_LOCK / 2)
+		!is_without_locks(seen))
 		return;
 	if (s->full == 0 || seen->size < s->full)
 		s->full = seen->size;
+	enough = enough_for_all(seen);
 	if (enough > 0 && seen->size >= CROWDED * enough &&
 		(s->crowded == 0 || seen->size < s->crowded))
 		s->crowded = seen->size;
