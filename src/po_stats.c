@@ -758,10 +758,11 @@ po_stats_learn_busy(int tenant, double busy, int64 quiet_pieces, PoUsual *usual)
 {
 	PoTenantStats *t = &po_tenant_stats[tenant];
 	PoBaseline *b = &t->usual;
+	bool		season_holds = po_stats_season_holds();
 	PoSeason	season = {0};
 
 	lock_stats();
-	if (po_stats_season_holds())
+	if (season_holds)
 		season = t->season;
 	usual->busy = Max(b->mean, season.busy);
 	usual->weeks = season.busy > b->mean ? season.weeks : 0;
