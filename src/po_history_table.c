@@ -129,14 +129,41 @@ find_problem(Relation rel, const PoHistoryColumn *column, int n_columns)
 	return NULL;
 }
 
-/* Locked until the end of the transaction, so that it is this table that is named. */
+static Oid
+look_up(const char *name, Oid *schema)
+{
+	*schema = po_history_table_schema();
+	return OidIsValid(*schema) ? get_relname_relid(name, *schema) : InvalidOid;
+}
+
+/*
+ * Locked until the end of the transaction, so that it is this table that is named.  While we wait
+ * for the lock, the extension may be dropped, created or moved: then we look again.
+ */
+static Relation
+open_current(const char *name, Oid *schema)
+{
+	Oid			relid = look_up(name, schema);
+
+	for (;;)
+	{
+		Relation	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
+		Oid			now = look_up(name, schema);
+
+		if (now == relid)
+			return rel;
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+		relid = now;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 static Relation
 find_table(const char *name, const PoHistoryColumn *column, int n_columns, int elevel)
 {
-	Oid			schema = po_history_table_schema();
-	Oid			relid = OidIsValid(schema) ?
-		get_relname_relid(name, schema) : InvalidOid;
-	Relation	rel = OidIsValid(relid) ? try_relation_open(relid, AccessShareLock) : NULL;
+	Oid			schema;
+	Relation	rel = open_current(name, &schema);
 	const char *problem = rel == NULL ? "is missing" : find_problem(rel, column, n_columns);
 
 	if (!OidIsValid(schema) || problem == NULL)

@@ -375,6 +375,34 @@ good_are_in_force('moved to another schema');
 run($old, 'SET search_path = regress_pool_other', @looks);
 pass('a session that was there before works with the moved one');
 
+# Who reads a table of history meets the change between finding it and having its lock.
+sub while_reader_waits
+{
+	my ($what, $sql, @ddl) = @_;
+	my $reader = open_session($node, $superuser, dbname => 'policies');
+	my $log = -s $node->logfile;
+
+	run($_, 'SET search_path = public, regress_pool_schema, regress_pool_other')
+	  foreach $reader, $ddl;
+	run($ddl, 'BEGIN', 'LOCK TABLE pool_history, pool_history_hour IN ACCESS EXCLUSIVE MODE', @ddl);
+	$reader->send_query($sql);
+	ok(wait_until(sub { $admin->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = '
+				  . $reader->pid) eq '1' }), "$what: a reader of history waits for it");
+	run($ddl, 'COMMIT');
+	ok($reader->result, "$what: the reader gets an answer") || diag($reader->error_text);
+	unlike(log_since($node, $log), qr/table "pool_history\w*" is missing/,
+		"$what: from the table that is there now");
+	$reader->close_and_wait;
+	return;
+}
+
+my $history = q{SELECT count(*) FROM pool_stats_history('1h')};
+
+while_reader_waits('created in another schema', $history, 'DROP EXTENSION pool_optimizer',
+	'CREATE EXTENSION pool_optimizer SCHEMA regress_pool_schema', set_good_policies());
+while_reader_waits('moved', $history,
+	'ALTER EXTENSION pool_optimizer SET SCHEMA regress_pool_other');
+
 while_keeper_waits('dropped', 'DROP EXTENSION pool_optimizer');
 reload();
 sync();
