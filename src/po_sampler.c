@@ -426,7 +426,7 @@ step_sweep(void)
 	po_history_rings_sweep();
 }
 
-/* What is usual has changed, also for those of whom all was said. */
+/* What is usual has changed, also for those of whom all was said or nobody has been seen. */
 static void
 notice_season(void)
 {
@@ -438,7 +438,7 @@ notice_season(void)
 	seen = seasons;
 	for (int i = 0; i < po_shared->registry.n_tenants; i++)
 	{
-		if (evaluate_at[i] == 0 && po_tenant_stats[i].evaluated_at != 0)
+		if (evaluate_at[i] == 0 && po_stats_is_of_interest(i))
 			evaluate_at[i] = ticks;
 	}
 }

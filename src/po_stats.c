@@ -375,6 +375,18 @@ po_stats_season_holds(void)
 	return start != 0 && now >= start && now < start + HOUR_US;
 }
 
+bool
+po_stats_is_of_interest(int tenant)
+{
+	const PoTenantStats *t = &po_tenant_stats[tenant];
+	bool		is_of_interest;
+
+	lock_stats();
+	is_of_interest = t->evaluated_at != 0 || po_profile_sessions(&t->season) > 0;
+	unlock_stats();
+	return is_of_interest;
+}
+
 static void
 sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInput *in)
 {

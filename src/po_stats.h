@@ -96,6 +96,9 @@ extern void po_stats_end_season(int64 start);
 extern int64 po_stats_season(void);
 extern bool po_stats_season_holds(void);
 
+/* Was a recommendation computed before, or is the tenant usually there at this time? */
+extern bool po_stats_is_of_interest(int tenant);
+
 extern void po_stats_copy(int tenant, PoTenantStats *stats);
 extern int	po_stats_recommended_size(int tenant);
 /* What has been counted so far; n_waits: logins that have left the queue. */

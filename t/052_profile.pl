@@ -111,12 +111,15 @@ my $once = open_session($node, 'r_a', startup => { 'pool_optimizer.label' => 'on
 $_->query('SELECT 1') foreach $x, $y, $once;
 # Gone before its hour comes: nobody has a reason to look at it.
 close_all($y);
+# Nor has it been there at all, as after a failover.
+$admin->query(q{SELECT pool_set_quota('r_a z', 20)});
 # Eight in the morning by the clock on the wall, in winter and in summer.
 my @mondays = ('2030-03-11 07:00+0', '2030-03-18 07:00+0', '2030-03-25 07:00+0',
 	'2030-04-01 06:00+0');
 feed($_, 'r_a x', (12) x 12) foreach @mondays;
 $admin->query(q{INSERT INTO pool_history SELECT bucket_start, 1, 0, 0, 0, 300000, 5, 3, 99, 99, 0, -1,
-	0, 1, 1, 1, 1, 1, 'r_a o''y' FROM pool_history WHERE tenant = 'r_a x'});
+	0, 1, 1, 1, 1, 1, name FROM pool_history, (VALUES ('r_a o''y'), ('r_a z')) v (name)
+	WHERE tenant = 'r_a x'});
 # Half of the hour nobody was there; nor before the last two weeks.
 feed('2030-03-26 09:00+0', 'r_a late', (4) x 6);
 feed('2030-03-19 09:00+0', 'r_a never');
@@ -140,6 +143,8 @@ recommended_like('r_a x', qr/^12 12 .*; at least 12 are kept ready, as in the ne
 	'ready an hour before');
 recommended_like(q{r_a o''y}, qr/^3 3 .*at least 3 are kept ready, as in the next hour/,
 	'one that is not there, too');
+recommended_like('r_a z', qr/^3 3 .*at least 3 are kept ready, as in the next hour/,
+	'one that the sampler has never seen, too');
 unlike(recommended('r_a once'), qr/kept ready/, 'once is not usual');
 $admin->query(q{SELECT pool_set_quota('r_a x', 9)});
 recommended_like('r_a x', qr/^9 9 .*cut to the quota.*at least 9 are kept ready/, 'within the quota');
