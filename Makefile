@@ -86,6 +86,7 @@ OBJS = \
 	src/po_reclaim.o \
 	src/po_sampler.o \
 	src/po_setter.o \
+	src/po_change.o \
 	src/po_policy_rls.o \
 	src/po_policy_sql.o \
 	src/po_text.o \

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 
 #include "po_alert_sql.h"
+#include "po_change.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_metrics.h"
@@ -53,6 +54,7 @@ _PG_init(void)
 	po_guc_define();
 	po_shmem_install(after_startup);
 	po_session_install();
+	po_change_install();
 	po_policy_sql_install();
 	po_policy_rls_install();
 	po_alert_sql_install();

@@ -239,6 +239,28 @@ SELECT pool_sync('60s');
 SELECT DISTINCT kind, tenant, pid = pg_backend_pid() AS mine,
 	replace(reason, session_user, 'ME') AS reason, jsonb_typeof(detail)
 	FROM pool_events WHERE tenant LIKE 'regress%';
+-- Of alert rules, too; what was rolled back to a savepoint did not happen, what was said last counts.
+BEGIN;
+SELECT alert FROM pool_set_alert('leak_growth', 'warning', 'regress_pool_rule', threshold => 0.3);
+SAVEPOINT inner_one;
+SELECT alert FROM pool_set_alert('leak_growth', 'critical', 'regress_pool_rule', threshold => 0.5);
+SELECT tenant FROM pool_set_quota('regress_pool_undone', 5);
+ROLLBACK TO inner_one;
+SAVEPOINT inner_two;
+SELECT alert FROM pool_drop_alert('leak_growth', 'warning', 'regress_pool_rule');
+RELEASE inner_two;
+COMMIT;
+SELECT kind, tenant, pid = pg_backend_pid() AS mine, replace(reason, session_user, 'ME') AS reason
+	FROM pool_events WHERE tenant ~ '^regress_pool_(rule|undone)';
+-- Many at once are told as such.
+BEGIN;
+SELECT count(*) FROM generate_series(1, 40) i,
+	LATERAL pool_set_alert('leak_growth', 'warning', 'regress_pool_many_' || i, threshold => 0.3);
+SELECT count(*) FROM generate_series(1, 40) i,
+	LATERAL pool_drop_alert('leak_growth', 'warning', 'regress_pool_many_' || i);
+COMMIT;
+SELECT count(*) AS told, max(replace(reason, session_user, 'ME')) FILTER (WHERE tenant IS NULL)
+	FROM pool_events WHERE tenant ~ '^regress_pool_many' OR reason ~ 'more policies or';
 SELECT bool_and(at <= clock_timestamp()) AS past, bool_and(kind <> '' AND reason <> '') AS told,
 	bool_and(jsonb_typeof(detail) = 'object') AS objects
 	FROM pool_events;

@@ -17,9 +17,9 @@
 #include "model/po_names.h"
 #include "po_alert_row.h"
 #include "po_alert_sql.h"
-#include "po_events.h"
-#include "po_session.h"
+#include "po_change.h"
 #include "po_setter.h"
+#include "po_shmem.h"
 
 PG_FUNCTION_INFO_V1(pool_set_alert_1_0);
 PG_FUNCTION_INFO_V1(pool_drop_alert_1_0);
@@ -140,16 +140,22 @@ pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 	PoAlertRule rule;
 	PoPolicyError error;
+	bool		sound = po_alert_row_read(row, RelationGetDescr(trigger->tg_relation), &rule,
+										  &error);
 
 	/* Not where it was only created, as by pg_restore before the restart. */
 	if (po_shared != NULL)
 		po_setter_require_database(RULES);
-	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) &&
-		!po_alert_row_read(row, RelationGetDescr(trigger->tg_relation), &rule, &error))
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && !sound)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("alert rule of tenant \"%s\": \"%s\" %s", rule.tenant, error.field,
 						error.problem)));
+	if (sound)
+		po_change_note(strcmp(rule.tenant, "*") == 0 ? "" : rule.tenant,
+					   psprintf("rule of alert %s, severity %s, for tenant \"%s\"",
+								po_alert_name(rule.kind), po_severity_name(rule.severity),
+								rule.tenant), TRIGGER_FIRED_BY_DELETE(trigger->tg_event));
 	return PointerGetDatum(row);
 }
 

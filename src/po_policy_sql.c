@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "model/po_names.h"
-#include "po_events.h"
+#include "po_change.h"
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_policy_row.h"
@@ -37,19 +37,7 @@ PG_FUNCTION_INFO_V1(pool_resume_1_0);
 PG_FUNCTION_INFO_V1(pool_policies_check_1_0);
 PG_FUNCTION_INFO_V1(pool_policies_changed_1_0);
 
-#define MAX_NOTES	32
-
-/* Rows changed by this transaction, told as events when it commits. */
-typedef struct PolicyNote
-{
-	PoScope		scope;
-	char		name[PO_NAME_LEN];
-	bool		dropped;
-} PolicyNote;
-
 static bool policies_changed = false;
-static PolicyNote notes[MAX_NOTES];
-static int	n_notes = 0;
 
 /* All policies as this transaction's last statement left them, in its memory; NULL
  * when that is not known. */
@@ -60,32 +48,11 @@ static uint32 final_generation = 0; /* what was in force when they were read */
 /* ---------- what happens at COMMIT ---------- */
 
 static void
-tell_notes(void)
-{
-	char		role[NAMEDATALEN] = "";
-	char		reason[PO_REASON_LEN];
-	const PoSlot *slot = po_session_my_slot() < 0 ? NULL : &po_slots[po_session_my_slot()];
-
-	if (slot != NULL)
-		strlcpy(role, slot->role, sizeof(role));
-	for (int i = 0; i < n_notes; i++)
-	{
-		snprintf(reason, sizeof(reason), "policy of %s \"%s\" %s by role \"%s\"",
-				 po_scope_name(notes[i].scope), notes[i].name,
-				 notes[i].dropped ? "dropped" : "set", role);
-		po_events_add(PO_EVENT_POLICY,
-					  notes[i].scope == PO_SCOPE_TENANT ? notes[i].name : "", MyProcPid,
-					  reason, "");
-	}
-}
-
-static void
 put_in_force(void)
 {
 	PoPublished published;
 
 	po_inject("commit");
-	tell_notes();
 	/* Somebody else's change came between: only the table has both. */
 	if (final_policies != NULL && final_generation == po_shared->registry.generation)
 	{
@@ -132,7 +99,6 @@ on_transaction_end(XactEvent event, void *arg)
 		put_in_force_whatever_happens();
 	policies_changed = false;
 	final_policies = NULL;
-	n_notes = 0;
 }
 
 /* What was rolled back to a savepoint may be in final_policies. */
@@ -152,24 +118,6 @@ po_policy_sql_install(void)
 {
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
-}
-
-static void
-note_change(PoScope scope, const char *name, bool dropped)
-{
-	for (int i = 0; i < n_notes; i++)
-	{
-		if (notes[i].scope == scope && strcmp(notes[i].name, name) == 0)
-		{
-			notes[i].dropped = dropped;
-			return;
-		}
-	}
-	if (n_notes >= MAX_NOTES)
-		return;
-	notes[n_notes].scope = scope;
-	notes[n_notes].dropped = dropped;
-	po_name_copy(notes[n_notes++].name, name, PO_NAME_LEN);
 }
 
 /* ---------- arguments ---------- */
@@ -422,7 +370,9 @@ pool_policies_check_1_0(PG_FUNCTION_ARGS)
 		po_setter_require_database(POLICIES);
 	if (!deletes && !sound)
 		report_bad_policy(&policy, &error);
-	note_change(policy.scope, policy.name, deletes);
+	po_change_note(policy.scope == PO_SCOPE_TENANT ? policy.name : "",
+				   psprintf("policy of %s \"%s\"", po_scope_name(policy.scope), policy.name),
+				   deletes);
 	if (!deletes)
 		row = with_text(row, desc, "tenant", policy.name);
 	return PointerGetDatum(row);
