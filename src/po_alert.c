@@ -80,7 +80,7 @@ typedef struct TenantWatch
 	Growth		growth;
 	PoIdler		idler;			/* the worst one, as of that second */
 	uint64		idler_second;
-	int64		piece;			/* of time, see PIECE_SAMPLES; 0 = none yet */
+	int64		piece;			/* of watched time, see PIECE_SAMPLES; 0 = none yet */
 	double		piece_busy_us;
 	double		busy;			/* in the last piece that is over */
 	PoUsual		usual;
@@ -390,12 +390,15 @@ look_at_load(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
 	consider(&alert[PO_ALERT_WAITS], PO_ALERT_WAITS, facts);
 }
 
-/* Ends the piece of time that is over; those without a note since then were quiet. */
+/*
+ * Ends the piece of time that is over; those without a note since then were quiet.  It is time
+ * that was watched: of what a late sampler missed nothing is known, nor that it was quiet.
+ */
 static void
 end_piece(TenantWatch *w, int tenant)
 {
 	int64		length = PIECE_SAMPLES * po_guc_sample_interval * PO_US_PER_MS;
-	int64		piece = now / length;
+	int64		piece = (int64) pg_atomic_read_u64(&po_shared->watched) / length;
 
 	if (piece == w->piece)
 		return;
@@ -611,12 +614,11 @@ po_alert_note_idler(int slot, int tenant, int64 state_us)
 }
 
 void
-po_alert_note_busy(int tenant, int busy, int64 ticks, int64 dt_us)
+po_alert_note_busy(int tenant, int busy, int64 dt_us)
 {
 	TenantWatch *w = &watches[tenant];
 	int64		before = w->piece;
 
-	now = ticks;
 	end_piece(w, tenant);
 	w->piece_busy_us += (double) busy * (double) dt_us;
 	if (before != w->piece)

@@ -20,7 +20,7 @@ extern void po_alert_begin_pass(void);
 extern void po_alert_note_idler(int slot, int tenant, int64 state_us);
 
 /* So many sessions of a tenant were busy for so long. */
-extern void po_alert_note_busy(int tenant, int busy, int64 ticks, int64 dt_us);
+extern void po_alert_note_busy(int tenant, int busy, int64 dt_us);
 
 /* Groups are looked at anew; one of a tenant, which the session of slot is of, grows. */
 extern void po_alert_begin_growth(void);

@@ -406,7 +406,7 @@ step_account(void)
 
 			po_stats_observe(o, watched, dt_us, tick);
 			po_summary_note_busy(o->tenant, o->active + o->idle_in_transaction, dt_us);
-			po_alert_note_busy(o->tenant, o->active + o->idle_in_transaction, ticks, dt_us);
+			po_alert_note_busy(o->tenant, o->active + o->idle_in_transaction, dt_us);
 			was_busy[i] = touched[i];
 		}
 		n_was_busy = n_touched;

@@ -19,6 +19,8 @@ my $super = $node->safe_psql('postgres', 'SELECT current_user');
 create_roles($node, qw(r_leak r_usual r_lock r_wait r_old r_harmless));
 my $admin = open_session($node, $super);
 
+sub samples { return $admin->value('SELECT samples FROM pool_stats_cluster'); }
+
 sub raised
 {
 	my ($alert, $tenant) = @_;
@@ -67,7 +69,7 @@ wait_sync($node);
 
 # One session, busy now and then.
 my $usual = open_session($node, 'r_usual');
-my $learning_since = time();
+my $learning_since = samples();
 
 sub keep_going { $usual->query('SELECT 1'); return; }
 
@@ -114,16 +116,20 @@ ok(wait_until(sub { leak(); return $admin->value($forecast_id) > 0; }, 'forecast
 my $id = $admin->value($forecast_id);
 my $first_sampler = cluster_stat($node, 'sampler_pid');
 
+# The next one learns on when it first sees a tenant.
+my $learnt = samples() - $learning_since;
 kill 'TERM', $first_sampler;
 ok(wait_until(sub {
 			leak();
 			return $admin->value("SELECT coalesce(sampler_pid, $first_sampler) <> $first_sampler FROM pool_stats_cluster") eq 't';
 		}), 'a new sampler');
-my $samples = cluster_stat($node, 'samples');
+my $samples = samples();
 
-ok(wait_until(sub { leak(); return cluster_stat($node, 'samples') > $samples + 300; }), 'works for a while');
+ok(wait_until(sub { leak(); return samples() > $samples + 300; }), 'works for a while');
 is($admin->value($forecast_id), $id, 'what needs time to be known stays raised meanwhile');
 close_all(splice @leaked);
+keep_going();
+$learning_since = samples() - $learnt;
 ok(wait_until(sub { keep_going(); return raised('leak_growth', 'r_leak') eq ''; }, 'over'),
 	'without them there is no leak');
 ok(wait_until(sub { keep_going(); return raised('tenant_exhaustion', 'r_leak') eq ''; }, 'over'),
@@ -133,8 +139,10 @@ ok(wait_until(sub { keep_going(); return raised('cluster_exhaustion') eq ''; }, 
 
 # ---------- unusual load ----------
 
-# Thirty pieces of a second at least, which the leak has taken for the most part.
-ok(wait_until(sub { keep_going(); return time() > $learning_since + 33; }), 'what is usual is learnt');
+# Thirty pieces of a second at least, of a hundred samples, or fewer if they are late: which the leak
+# has taken for the most part.
+ok(wait_until(sub { keep_going(); return samples() > $learning_since + 3300; }),
+	'what is usual is learnt');
 is(raised('anomaly', 'r_usual'), '', 'and is no anomaly');
 my @storm = map { open_session($node, 'r_usual') } 1 .. 20;
 
