@@ -22,6 +22,7 @@ OBJS = \
 	src/model/po_names.o \
 	src/model/po_ascii.o \
 	src/model/po_event_kind.o \
+	src/model/po_normalise.o \
 	src/model/po_packing.o \
 	src/model/po_queueing.o \
 	src/model/po_policy.o \

@@ -124,6 +124,34 @@ po_histogram_end(const PoHistogram *h)
 	return 0;
 }
 
+void
+po_brief_add(PoBrief *h, int bucket)
+{
+	if (bucket < 0 || bucket >= PO_BRIEF_BUCKETS)
+		return;
+	if (h->count[bucket] == UINT16_MAX)
+	{
+		for (int i = 0; i < PO_BRIEF_BUCKETS; i++)
+			h->count[i] /= 2;
+	}
+	h->count[bucket]++;
+}
+
+double
+po_brief_quantile(const PoBrief *h, double q, int64_t max_us)
+{
+	PoHistogram whole = {{0}};
+	double		value;
+
+	for (int i = 0; i < PO_BRIEF_BUCKETS; i++)
+		whole.count[i + PO_BRIEF_FIRST] = h->count[i];
+	/* What is beyond the last bucket is spread up to the longest. */
+	whole.count[PO_BRIEF_BUCKETS - 1 + PO_BRIEF_FIRST] = 0;
+	whole.count[po_histogram_bucket(max_us)] += h->count[PO_BRIEF_BUCKETS - 1];
+	value = po_histogram_quantile(&whole, q);
+	return fmin(value, (double) max_us);
+}
+
 /* The bucket of a level above 0. */
 static int
 level_bucket(int n)

@@ -8,6 +8,8 @@
  * an interpolated quantile is off by less than that.  The last bucket takes all
  * that is longer than 5.5 days.
  *
+ * PoBrief is the same for many, in little memory.
+ *
  * PoLevels weighs levels of concurrency (how many sessions were busy) by the
  * time they lasted.  Levels 0 to 31 have a bucket each, above there are 4 per
  * power of two (a quantile is interpolated within them), and above 8191 reads as 8191.
@@ -70,6 +72,35 @@ extern double po_histogram_exceeding(const PoHistogram *h, int64_t us);
 
 /* The end (us) of the highest bucket in use; 0 when empty. */
 extern int64_t po_histogram_end(const PoHistogram *h);
+
+/*
+ * A brief histogram: the buckets of PoHistogram from 4 us to 67 s, what is beyond in the
+ * first and the last, in small counters.  When one is full all are halved, so that old
+ * values weigh less.
+ */
+#define PO_BRIEF_BUCKETS		96
+#define PO_BRIEF_FIRST			4
+
+typedef struct PoBrief
+{
+	uint16_t	count[PO_BRIEF_BUCKETS];
+} PoBrief;
+
+static inline int
+po_brief_bucket(int64_t us)
+{
+	int			bucket = po_histogram_bucket(us) - PO_BRIEF_FIRST;
+
+	if (bucket < 0)
+		return 0;
+	return bucket < PO_BRIEF_BUCKETS ? bucket : PO_BRIEF_BUCKETS - 1;
+}
+
+/* What is no bucket is ignored. */
+extern void po_brief_add(PoBrief *h, int bucket);
+
+/* As po_histogram_quantile; max_us, the longest value, ends the last bucket. */
+extern double po_brief_quantile(const PoBrief *h, double q, int64_t max_us);
 
 #define PO_LEVELS_BUCKETS		64
 #define PO_LEVELS_EXACT			32

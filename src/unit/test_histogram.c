@@ -318,11 +318,68 @@ test_histogram_small(void)
 	CHECK_INT(small.count[3], UINT32_MAX);
 }
 
+static void
+test_brief_known(void)
+{
+	PoBrief		h;
+
+	memset(&h, 0, sizeof(h));
+	CHECK_NEAR(po_brief_quantile(&h, 0.99, 0), 0, 0);
+	CHECK_INT(po_brief_bucket(-5), 0);
+	CHECK_INT(po_brief_bucket(0), 0);
+	CHECK_INT(po_brief_bucket(4), 0);
+	CHECK_INT(po_brief_bucket(5), 1);
+	CHECK_INT(po_brief_bucket(INT64_MAX), PO_BRIEF_BUCKETS - 1);
+	po_brief_add(&h, -1);
+	po_brief_add(&h, PO_BRIEF_BUCKETS);
+	CHECK_NEAR(po_brief_quantile(&h, 0.99, 1000), 0, 0);
+
+	/* The longest value ends what is beyond the last bucket. */
+	po_brief_add(&h, po_brief_bucket(INT64_C(600) * PO_US_PER_S));
+	CHECK(po_brief_quantile(&h, 0.99, INT64_C(600) * PO_US_PER_S) > 500e6);
+	CHECK(po_brief_quantile(&h, 0.99, INT64_C(600) * PO_US_PER_S) <= 600e6);
+	CHECK_NEAR(po_brief_quantile(&h, 0.99, 7), 7, 0);
+}
+
+/* Near the whole histogram's answer, and so with full counters. */
+static void
+test_brief_against_whole(void)
+{
+	for (int round = 0; round < 20; round++)
+	{
+		PoHistogram whole;
+		PoBrief		brief;
+		int64_t		longest = 0;
+		int			n = round < 18 ? 1 + random_below(3000) : 300000;
+		int			most = 10 + random_below(10000000);
+
+		memset(&whole, 0, sizeof(whole));
+		memset(&brief, 0, sizeof(brief));
+		for (int i = 0; i < n; i++)
+		{
+			int64_t		us = 4 + random_below(random_below(most) + 1);
+
+			longest = us > longest ? us : longest;
+			whole.count[po_histogram_bucket(us)]++;
+			po_brief_add(&brief, po_brief_bucket(us));
+		}
+		for (int k = 1; k < 20; k++)
+		{
+			double		got = po_brief_quantile(&brief, k / 20.0, longest);
+			double		want = po_histogram_quantile(&whole, k / 20.0);
+
+			CHECK_NEAR(got, want, want * 0.25 + 1);
+		}
+	}
+}
+
 int
 main(void)
 {
 	test_histogram_small();
 	test_histogram_shares();
+	test_brief_known();
+	test_brief_against_whole();
 	test_histogram_buckets();
 	test_histogram_empty();
 	test_histogram_known();
