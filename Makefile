@@ -62,10 +62,14 @@ OBJS = \
 	src/po_history_cells.o \
 	src/po_history_table.o \
 	src/po_history_read.o \
+	src/po_statement.o \
+	src/po_statement_text.o \
 	src/po_sample.o \
 	src/po_summary.o \
 	src/po_alert_table.o \
 	src/po_alert_words.o \
+	src/po_clock.o \
+	src/po_attribution.o \
 	src/po_alert.o \
 	src/po_standstill.o \
 	src/po_act.o \

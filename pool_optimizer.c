@@ -17,13 +17,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "po_alert_sql.h"
-#include "po_change.h"
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_metrics.h"
 #include "po_policy_rls.h"
-#include "po_policy_sql.h"
 #include "po_sampler.h"
 #include "po_session.h"
 #include "po_shmem.h"
@@ -54,9 +51,6 @@ _PG_init(void)
 	po_guc_define();
 	po_shmem_install(after_startup);
 	po_session_install();
-	po_change_install();
-	po_policy_sql_install();
 	po_policy_rls_install();
-	po_alert_sql_install();
 	po_sampler_register();
 }

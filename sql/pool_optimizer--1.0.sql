@@ -345,7 +345,8 @@ CREATE FUNCTION pool_stats_cluster(
 	OUT samples bigint, OUT missed_samples bigint, OUT sample_us float8,
 	OUT policy_generation bigint, OUT overflow_logins bigint, OUT unready_logins bigint,
 	OUT worker_errors bigint, OUT last_error text, OUT last_error_at timestamptz,
-	OUT shared_memory_bytes bigint)
+	OUT shared_memory_bytes bigint, OUT statements integer, OUT statements_evicted bigint,
+	OUT statements_memory_bytes bigint)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_stats_cluster_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION pool_stats_cluster() IS 'the row of view pool_stats_cluster';
@@ -373,7 +374,10 @@ COMMENT ON COLUMN pool_stats_cluster.unready_logins IS 'logins let in uncounted 
 COMMENT ON COLUMN pool_stats_cluster.worker_errors IS 'errors that were caught and survived';
 COMMENT ON COLUMN pool_stats_cluster.last_error IS 'what is wrong, or went wrong last; null without pg_read_all_stats';
 COMMENT ON COLUMN pool_stats_cluster.last_error_at IS 'since when';
-COMMENT ON COLUMN pool_stats_cluster.shared_memory_bytes IS 'shared memory of pool_optimizer';
+COMMENT ON COLUMN pool_stats_cluster.shared_memory_bytes IS 'shared memory of pool_optimizer, but for that of statements';
+COMMENT ON COLUMN pool_stats_cluster.statements IS 'statements kept apart, of all tenants';
+COMMENT ON COLUMN pool_stats_cluster.statements_evicted IS 'statements that have made room for others since the server started';
+COMMENT ON COLUMN pool_stats_cluster.statements_memory_bytes IS 'shared memory for statements';
 
 CREATE FUNCTION pool_stats_session(
 	OUT pid integer, OUT tenant text, OUT datname text, OUT usename text,
@@ -401,6 +405,35 @@ COMMENT ON COLUMN pool_stats_session.class IS 'busy, idle, surplus, unknown (not
 COMMENT ON COLUMN pool_stats_session.leak_probability IS 'how likely (0..1) it is never used again; 1 when a rule says so';
 COMMENT ON COLUMN pool_stats_session.exempt IS 'why it is never ended: superuser, exempt_role, listen, held_cursor, temp_table, advisory_lock, unknown; null if it may be';
 COMMENT ON COLUMN pool_stats_session.verdict IS 'keep, exempt, would_terminate, terminate, rate_limited, breaker_open';
+
+CREATE FUNCTION pool_stats_statement(
+	texts boolean DEFAULT true,
+	OUT tenant text, OUT queryid bigint, OUT calls bigint, OUT busy_ms float8,
+	OUT connection_seconds float8, OUT share float8, OUT client_wait_ms float8,
+	OUT lock_wait_ms float8, OUT mean_ms float8, OUT p99_ms float8, OUT max_ms float8,
+	OUT rows bigint, OUT first_seen timestamptz, OUT last_seen timestamptz, OUT query text)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_stats_statement_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
+COMMENT ON FUNCTION pool_stats_statement(boolean) IS
+	'the rows of view pool_stats_statement, with texts = false without the texts of statements';
+
+CREATE VIEW pool_stats_statement AS SELECT * FROM pool_stats_statement();
+COMMENT ON VIEW pool_stats_statement IS 'One row per statement of a tenant: what its connections are spent on';
+COMMENT ON COLUMN pool_stats_statement.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_stats_statement.queryid IS 'as in pg_stat_activity.query_id; null for all that is in no row of its own, and for what another role has run';
+COMMENT ON COLUMN pool_stats_statement.calls IS 'how often it ran, failed ones included; exact';
+COMMENT ON COLUMN pool_stats_statement.busy_ms IS 'time it took, planning and at the end of a transaction the commit included; exact';
+COMMENT ON COLUMN pool_stats_statement.connection_seconds IS 'time in which it held a connection: busy_ms and client_wait_ms';
+COMMENT ON COLUMN pool_stats_statement.share IS 'share (0..1) of it in that of all statements of the tenant';
+COMMENT ON COLUMN pool_stats_statement.client_wait_ms IS 'time idle in a transaction after it, until the next statement of the transaction; exact';
+COMMENT ON COLUMN pool_stats_statement.lock_wait_ms IS 'time it waited for locks of rows, relations, ...; sampled, while it lasts';
+COMMENT ON COLUMN pool_stats_statement.mean_ms IS 'busy_ms per call';
+COMMENT ON COLUMN pool_stats_statement.p99_ms IS '99 % of calls were shorter (buckets of at most 25 %, interpolated; recent calls weigh more)';
+COMMENT ON COLUMN pool_stats_statement.max_ms IS 'the longest call';
+COMMENT ON COLUMN pool_stats_statement.rows IS 'rows returned or changed';
+COMMENT ON COLUMN pool_stats_statement.first_seen IS 'since when it is counted';
+COMMENT ON COLUMN pool_stats_statement.last_seen IS 'when it was last counted (up to a second late)';
+COMMENT ON COLUMN pool_stats_statement.query IS 'its text without constants, for roles with pg_read_all_stats and the one that ran it';
 
 CREATE FUNCTION pool_recommendations(
 	OUT tenant text, OUT current_size integer, OUT recommended_min integer,
@@ -871,7 +904,7 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- ---------------------------------------------------------------------------
 
 GRANT SELECT ON pool_policies, pool_alert_rules, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
+	pool_stats_statement, pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
 	pool_stats_history, pool_stats_cluster_history, pool_stats_profile, pool_alerts, pool_alerts_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;

@@ -49,6 +49,11 @@ INSERT INTO contract VALUES
 	('pool_stats_session', 'timestamp with time zone', 'backend_start'),
 	('pool_stats_session', 'double precision', 'state_ms xact_ms leak_probability'),
 	('pool_stats_session', 'bigint', 'transactions'),
+	('pool_stats_statement', 'text', 'tenant query'),
+	('pool_stats_statement', 'bigint', 'queryid calls rows'),
+	('pool_stats_statement', 'double precision', 'busy_ms connection_seconds share
+		client_wait_ms lock_wait_ms mean_ms p99_ms'),
+	('pool_stats_statement', 'timestamp with time zone', 'first_seen last_seen'),
 	('pool_recommendations', 'text', 'tenant bottleneck method reason'),
 	('pool_recommendations', 'integer', 'current_size recommended_min recommended_size
 		recommended_max busy_p50 busy_p95 busy_max'),
@@ -209,6 +214,14 @@ SELECT count(*) AS samplers, bool_and(a.pid = sampler_pid) AS told, bool_and(dat
 SELECT shared_memory_bytes > 0 AND shared_memory_bytes <=
 	8192 * current_setting('pool_optimizer.max_tenants')::bigint +
 	2 * 1024 * current_setting('pool_optimizer.history_events')::bigint AS fits
+	FROM pool_stats_cluster;
+-- Statements have a segment of their own, at most 1 KiB for each, and 4 KiB per session.
+SELECT statements_memory_bytes > 0 AND statements_memory_bytes <=
+	1024 * current_setting('pool_optimizer.max_statements')::bigint +
+	4096 * (current_setting('max_connections')::bigint + 50) +
+	64 * current_setting('pool_optimizer.max_tenants')::bigint AS fits,
+	statements BETWEEN 1 AND current_setting('pool_optimizer.max_statements')::bigint AS counted,
+	statements_evicted
 	FROM pool_stats_cluster;
 -- The keeper comes, reads and goes.
 SELECT pg_temp.wait_for('(SELECT keeper_pid IS NULL FROM pool_stats_cluster)');

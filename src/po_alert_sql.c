@@ -16,7 +16,6 @@
 
 #include "model/po_names.h"
 #include "po_alert_row.h"
-#include "po_alert_sql.h"
 #include "po_change.h"
 #include "po_setter.h"
 #include "po_shmem.h"
@@ -47,10 +46,15 @@ on_transaction_end(XactEvent event, void *arg)
 	rules_changed = false;
 }
 
-void
-po_alert_sql_install(void)
+/* Only sessions that change rules pay for the callback. */
+static void
+watch_transactions(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
+	static bool watching = false;
+
+	if (!watching)
+		RegisterXactCallback(on_transaction_end, NULL);
+	watching = true;
 }
 
 /* ---------- setters ---------- */
@@ -176,6 +180,7 @@ pool_alert_rules_changed_1_0(PG_FUNCTION_ARGS)
 		po_setter_require_database(RULES);
 	else if (!po_setter_is_database())
 		return PointerGetDatum(NULL);
+	watch_transactions();
 	rules_changed = true;
 	rules = palloc_extended(po_shared->n_alert_rules * sizeof(PoAlertRule), MCXT_ALLOC_HUGE);
 	CommandCounterIncrement();

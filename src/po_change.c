@@ -29,32 +29,6 @@ static Note notes[MAX_NOTES];
 static int	n_notes = 0;
 static int	more_level = 0;		/* the outermost that had more than there is room for, 0 = none */
 
-void
-po_change_note(const char *tenant, const char *what, bool dropped)
-{
-	int			level = GetCurrentTransactionNestLevel();
-	Note	   *note = NULL;
-
-	/* What an outer level said is kept: this one may be rolled back. */
-	for (int i = n_notes - 1; i >= 0 && notes[i].level == level && note == NULL; i--)
-	{
-		if (strncmp(notes[i].what, what, PO_REASON_LEN - 1) == 0)
-			note = &notes[i];
-	}
-	if (note == NULL && n_notes >= MAX_NOTES)
-	{
-		if (more_level == 0 || level < more_level)
-			more_level = level;
-		return;
-	}
-	if (note == NULL)
-		note = &notes[n_notes++];
-	po_name_copy(note->tenant, tenant, PO_NAME_LEN);
-	strlcpy(note->what, what, PO_REASON_LEN);
-	note->dropped = dropped;
-	note->level = level;
-}
-
 /* Is there a later note of the same thing? */
 static bool
 is_outdated(int i)
@@ -147,9 +121,42 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 	}
 }
 
-void
-po_change_install(void)
+/* Only sessions that change something pay for the callbacks. */
+static void
+watch_transactions(void)
 {
+	static bool watching = false;
+
+	if (watching)
+		return;
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	watching = true;
+}
+
+void
+po_change_note(const char *tenant, const char *what, bool dropped)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Note	   *note = NULL;
+
+	watch_transactions();
+	/* What an outer level said is kept: this one may be rolled back. */
+	for (int i = n_notes - 1; i >= 0 && notes[i].level == level && note == NULL; i--)
+	{
+		if (strncmp(notes[i].what, what, PO_REASON_LEN - 1) == 0)
+			note = &notes[i];
+	}
+	if (note == NULL && n_notes >= MAX_NOTES)
+	{
+		if (more_level == 0 || level < more_level)
+			more_level = level;
+		return;
+	}
+	if (note == NULL)
+		note = &notes[n_notes++];
+	po_name_copy(note->tenant, tenant, PO_NAME_LEN);
+	strlcpy(note->what, what, PO_REASON_LEN);
+	note->dropped = dropped;
+	note->level = level;
 }

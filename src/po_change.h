@@ -8,8 +8,6 @@
 
 #include "postgres.h"
 
-extern void po_change_install(void);
-
 /*
  * Something of a tenant ("" = of nobody in particular) was set or dropped, by this transaction or
  * the subtransaction it is in; what names it, as: policy of tenant "x".  Clipped to the length

@@ -111,6 +111,24 @@ po_compat_is_starting(BackendState state)
 #endif
 }
 
+/* 16: jumbling has a header of its own. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/queryjumble.h"
+#else
+#include "utils/queryjumble.h"
+#endif
+
+/* 18: without execute_once. */
+#if PG_VERSION_NUM >= 180000
+#define PO_COMPAT_RUN_PARAMETERS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define PO_COMPAT_RUN_ARGUMENTS		queryDesc, direction, count
+#else
+#define PO_COMPAT_RUN_PARAMETERS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define PO_COMPAT_RUN_ARGUMENTS		queryDesc, direction, count, execute_once
+#endif
+
 /* 17: named wait events; the name is looked up once per process. */
 #if PG_VERSION_NUM < 170000
 #include "utils/wait_event.h"

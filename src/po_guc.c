@@ -42,6 +42,8 @@ int			po_guc_warning_threshold = 80;
 int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
 bool		po_guc_spare_stateful = true;
+bool		po_guc_track_statements = true;
+int			po_guc_max_statements = 5000;
 char	   *po_guc_pgbouncer_conninfo = NULL;
 char	   *po_guc_pgbouncer_include = NULL;
 char	   *po_guc_notify_channel = NULL;
@@ -306,6 +308,11 @@ define_behaviour(void)
 							 "temporary tables or held cursors.",
 							 NULL, &po_guc_spare_stateful, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pool_optimizer.track_statements",
+							 "Attributes the time of connections to statements.",
+							 "For pool_stats_statement.",
+							 &po_guc_track_statements, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -398,6 +405,11 @@ define_sizes(void)
 	DefineCustomIntVariable("pool_optimizer.history_events",
 							"Events kept in shared memory, of logins and of all else each.",
 							NULL, &po_guc_history_events, 1000, 16, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.max_statements",
+							"Statements kept apart at most, of all tenants together.",
+							"Those used least make room.",
+							&po_guc_max_statements, 5000, 100, 1000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 

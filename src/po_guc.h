@@ -28,6 +28,8 @@ extern int	po_guc_warning_threshold;	/* percent */
 extern int	po_guc_critical_threshold;	/* percent */
 extern int	po_guc_max_terminations_per_minute;
 extern bool po_guc_spare_stateful;
+extern bool po_guc_track_statements;
+extern int	po_guc_max_statements;
 extern char *po_guc_pgbouncer_conninfo;
 extern char *po_guc_pgbouncer_include;
 extern char *po_guc_notify_channel; /* "" = none */

@@ -23,7 +23,6 @@
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_policy_row.h"
-#include "po_policy_sql.h"
 #include "po_registry.h"
 #include "po_session.h"
 #include "po_setter.h"
@@ -113,11 +112,17 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 		final_policies = NULL;
 }
 
-void
-po_policy_sql_install(void)
+/* Only sessions that change policies pay for the callbacks. */
+static void
+watch_transactions(void)
 {
+	static bool watching = false;
+
+	if (watching)
+		return;
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	watching = true;
 }
 
 /* ---------- arguments ---------- */
@@ -435,6 +440,7 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 		po_setter_require_database(POLICIES);
 	else if (!po_setter_is_database())
 		return PointerGetDatum(NULL);
+	watch_transactions();
 	policies_changed = true;
 	if (final_policies != NULL)
 		pfree(final_policies);

@@ -51,6 +51,8 @@
 #include "po_report.h"
 #include "po_session.h"
 #include "po_setter.h"
+#include "po_statement.h"
+#include "po_statement_text.h"
 #include "po_stats.h"
 #include "po_view.h"
 
@@ -62,6 +64,7 @@ PG_FUNCTION_INFO_V1(pool_events_1_0);
 PG_FUNCTION_INFO_V1(pool_alerts_1_0);
 PG_FUNCTION_INFO_V1(pool_alerts_history_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_pooler_1_0);
+PG_FUNCTION_INFO_V1(pool_stats_statement_1_0);
 PG_FUNCTION_INFO_V1(pool_health_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_cluster_1_0);
@@ -306,6 +309,7 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	Row			row;
 	PoHealth	h;
 	const PoRegistry *r = &h.totals;
+	PoStatementTable statements;
 	char		error[PO_ERROR_LEN];
 	TimestampTz error_at;
 	TimestampTz last_sample;
@@ -345,6 +349,10 @@ pool_stats_cluster_1_0(PG_FUNCTION_ARGS)
 	else
 		add_null(&row);
 	add_count(&row, po_shared->size);
+	po_statement_copy_table(&statements);
+	add_int(&row, statements.n_in_use);
+	add_count(&row, statements.evicted);
+	add_count(&row, statements.size);
 	end_row(&row);
 	return (Datum) 0;
 }
@@ -451,6 +459,165 @@ Datum
 pool_metrics_pooler_1_0(PG_FUNCTION_ARGS)
 {
 	return put_metrics(fcinfo, PO_METRICS_POOLER);
+}
+
+/* ---------- pool_stats_statement ---------- */
+
+/* Those of the tenants that are shown. */
+typedef struct Statements
+{
+	Row			row;
+	int			n_tenants;
+	char	  **name;			/* of each tenant, NULL = not shown */
+	double	   *total_us;		/* of each tenant */
+	HTAB	   *texts;
+	bool		with_texts;
+} Statements;
+
+/* Time in which a connection was held. */
+static double
+held_us(const PoStatementSums *s)
+{
+	return (double) s->busy_us + (double) s->wait_us;
+}
+
+static void
+begin_statements(Statements *all)
+{
+	int			n = po_view_tenant_count();
+
+	all->n_tenants = n;
+	all->name = palloc0(n * sizeof(char *));
+	all->total_us = palloc0(n * sizeof(double));
+	for (int i = 0; i < n; i++)
+	{
+		PoTenant	t;
+		PoStatementSums others;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!po_view_sees_tenant(i) || !po_registry_copy_tenant(i, &t))
+			continue;
+		all->name[i] = pstrdup(t.name);
+		po_statement_copy_others(i, &others);
+		all->total_us[i] = held_us(&others);
+	}
+	for (int i = 0; i < po_statement_n_places(); i++)
+	{
+		PoStatement s;
+
+		CHECK_FOR_INTERRUPTS();
+		if (po_statement_copy(i, &s, NULL) && s.tenant < n)
+			all->total_us[s.tenant] += held_us(&s.sums);
+	}
+}
+
+static void
+add_sums(Statements *all, int tenant, const PoStatementSums *s)
+{
+	Row		   *row = &all->row;
+	double		total = all->total_us[tenant];
+
+	add_count(row, s->calls);
+	add_double(row, (double) s->busy_us / PO_US_PER_MS);
+	add_double(row, held_us(s) / PO_US_PER_S);
+	/* It has grown since the total was taken. */
+	add_double(row, total > 0 ? Min(held_us(s) / total, 1.0) : 0);
+	add_double(row, (double) s->wait_us / PO_US_PER_MS);
+	add_double(row, (double) s->lock_us / PO_US_PER_MS);
+	if (s->calls == 0)
+		add_null(row);
+	else
+		add_double(row, (double) s->busy_us / s->calls / PO_US_PER_MS);
+}
+
+/* What another role has run is not for everybody; nor is its queryid, by which a guess
+ * could be confirmed. */
+static bool
+may_read(const PoStatement *s)
+{
+	return po_view_sees_all() || !OidIsValid(s->role) || s->role == GetUserId();
+}
+
+static void
+put_statement(Statements *all, const PoStatement *s, const char *text)
+{
+	Row		   *row = &all->row;
+	bool		is_shown = may_read(s);
+	const char *other = is_shown ?
+		po_statement_text_find(all->texts, s->queryid, s->database) : NULL;
+
+	add_text(row, all->name[s->tenant]);
+	add(row, Int64GetDatum((int64) s->queryid), !is_shown);
+	add_sums(all, s->tenant, &s->sums);
+	if (s->sums.calls == 0)
+	{
+		add_null(row);
+		add_null(row);
+	}
+	else
+	{
+		add_double(row, po_brief_quantile(&s->durations, 0.99, (int64) s->max_us) /
+				   PO_US_PER_MS);
+		add_double(row, (double) s->max_us / PO_US_PER_MS);
+	}
+	add_count(row, s->sums.rows);
+	add_time(row, s->first_seen);
+	add_time(row, s->last_seen);
+	add_text(row, !is_shown || !all->with_texts ? NULL : other != NULL ? other :
+			 text[0] != '\0' ? text : NULL);
+	end_row(row);
+}
+
+/* All that is in no row of its own. */
+static void
+put_other_statements(Statements *all, int tenant)
+{
+	Row		   *row = &all->row;
+	PoStatementSums s;
+
+	po_statement_copy_others(tenant, &s);
+	if (s.calls + s.busy_us + s.wait_us + s.lock_us == 0)
+		return;
+	add_text(row, all->name[tenant]);
+	add_null(row);
+	add_sums(all, tenant, &s);
+	add_null(row);
+	add_null(row);
+	add_count(row, s.rows);
+	add_null(row);
+	add_null(row);
+	add_null(row);
+	end_row(row);
+}
+
+Datum
+pool_stats_statement_1_0(PG_FUNCTION_ARGS)
+{
+	Statements	all;
+
+	memset(&all, 0, sizeof(all));
+	begin_rows(fcinfo, &all.row);
+	all.with_texts = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+	if (all.with_texts)
+		all.texts = po_statement_text_load(!po_view_sees_all());
+	po_statement_merge_all();
+	begin_statements(&all);
+	for (int i = 0; i < po_statement_n_places(); i++)
+	{
+		PoStatement s;
+		char		text[PO_STATEMENT_TEXT_LEN];
+
+		CHECK_FOR_INTERRUPTS();
+		if (po_statement_copy(i, &s, text) && s.tenant < all.n_tenants &&
+			all.name[s.tenant] != NULL)
+			put_statement(&all, &s, text);
+	}
+	for (int i = 0; i < all.n_tenants; i++)
+	{
+		if (all.name[i] != NULL)
+			put_other_statements(&all, i);
+	}
+	return (Datum) 0;
 }
 
 /* ---------- pool_stats_session ---------- */
@@ -1884,6 +2051,7 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 		for (int i = 0; i < n; i++)
 			po_metrics_reset_tenant(i);
 		po_client_table_reset(-1);
+		po_statement_reset(-1);
 		PG_RETURN_VOID();
 	}
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -1895,5 +2063,6 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 				 errhint("The names are in pool_stats.")));
 	po_metrics_reset_tenant(tenant);
 	po_client_table_reset(tenant);
+	po_statement_reset(tenant);
 	PG_RETURN_VOID();
 }

@@ -103,6 +103,21 @@ po_sample_read(int slot, PoSeen *seen)
 	return true;
 }
 
+uint64
+po_sample_my_queryid(void)
+{
+	return MyBEEntry == NULL ? 0 : (uint64) MyBEEntry->st_query_id;
+}
+
+int64
+po_sample_my_idle_us(TimestampTz at)
+{
+	if (MyBEEntry == NULL || (MyBEEntry->st_state != STATE_IDLEINTRANSACTION &&
+							  MyBEEntry->st_state != STATE_IDLEINTRANSACTION_ABORTED))
+		return 0;
+	return Max(at - MyBEEntry->st_state_start_timestamp, 0);
+}
+
 void
 po_sample_application(int slot, char *application, Size size)
 {
@@ -177,6 +192,12 @@ bool
 po_sample_in_client_read(int procno)
 {
 	return wait_event_info(procno) == WAIT_EVENT_CLIENT_READ;
+}
+
+bool
+po_sample_in_lock(int procno)
+{
+	return (wait_event_info(procno) & 0xFF000000) == PG_WAIT_LOCK;
 }
 
 /* The first MaxConnections PGPROCs are those of plain clients, in all majors. */

@@ -45,6 +45,11 @@ typedef struct PoGlance
  */
 extern int	po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots);
 
+/* Of the calling session: the queryid that core shows, 0 if none; for how long it has been
+ * idle in a transaction at a time, 0 if it is not. */
+extern uint64 po_sample_my_queryid(void);
+extern int64 po_sample_my_idle_us(TimestampTz at);
+
 /* Its present application_name. */
 extern void po_sample_application(int slot, char *application, Size size);
 
@@ -54,6 +59,7 @@ extern int64 po_sample_copy_progress(int slot);
 /* What the session waits for, by the index of its PGPROC. */
 extern PoWait po_sample_wait(int procno);
 extern bool po_sample_in_client_read(int procno);
+extern bool po_sample_in_lock(int procno);	/* of a row, a relation, ... */
 
 /* What it holds that others, or it itself, would miss. */
 typedef struct PoHoldings

@@ -48,6 +48,7 @@
 #include "po_sharing.h"
 #include "po_standstill.h"
 #include "po_state.h"
+#include "po_statement.h"
 #include "po_stats.h"
 #include "po_summary.h"
 #include "po_worker.h"
@@ -61,6 +62,7 @@
 #define EVALUATE_PER_PASS	256
 #define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
 #define EXEMPT_RECHECK_US	PO_US_PER_S
+#define STATEMENTS_EVERY_US	PO_US_PER_S
 
 /* Groups of sessions that are watched for growth. */
 #define N_GROUPS			1024
@@ -95,6 +97,7 @@ static PoGlance *glances;		/* per slot */
 static int *changed;			/* slots to look at in this pass */
 static CachedPolicy *policies;
 static PoObservation *tally;	/* per tenant */
+static int64 *statements_due;	/* per slot */
 static int *touched;			/* tenants in tally */
 static int	n_touched;
 static int *was_busy;			/* tenants busy at the last sample */
@@ -241,6 +244,20 @@ count_busy(int slot, int tenant, const PoSeen *seen)
 		po_client_table_busy(slot, dt_us);
 }
 
+/* Statements are counted exactly, so they need not be merged in each pass; waits for locks
+ * are sampled. */
+static void
+merge_statements(int slot, const PoSeen *seen)
+{
+	if (is_tick && seen->state == PO_STATE_ACTIVE &&
+		po_sample_in_lock(po_slots[slot].procno))
+		po_statement_note_lock_wait(slot, dt_us);
+	if (ticks < statements_due[slot] || !po_statement_has_news(slot))
+		return;
+	statements_due[slot] = ticks + STATEMENTS_EVERY_US;
+	po_statement_merge(slot);
+}
+
 /* Nothing can be found before a young gap reaches this (us since its start). */
 static int64
 quiet_time(const PoPolicyFields *policy)
@@ -325,10 +342,13 @@ look_at(int slot)
 	if (seen.state == PO_STATE_IDLE_IN_TRANSACTION ||
 		seen.state == PO_STATE_ABORTED_IN_TRANSACTION)
 		po_alert_note_idler(slot, tenant, w->state_before + ticks - w->state_seen_at);
+	merge_statements(slot, &seen);
 	judge(slot, tenant, w, &seen);
 	/* A busy session is counted in every sample. */
 	if (seen.state != PO_STATE_IDLE)
 		glances[slot].quiet_until = 0;
+	else if (po_statement_has_news(slot))
+		glances[slot].quiet_until = Min(glances[slot].quiet_until, statements_due[slot]);
 	glances[slot].changecount = seen.changecount;
 }
 
@@ -804,6 +824,7 @@ attach(void)
 	changed = allocate(n_slots, sizeof(int));
 	policies = allocate(n_tenants, sizeof(CachedPolicy));
 	tally = allocate(n_tenants, sizeof(PoObservation));
+	statements_due = allocate(n_slots, sizeof(int64));
 	evaluate_at = allocate(n_tenants, sizeof(int64));
 	touched = allocate(n_slots, sizeof(int));
 	was_busy = allocate(n_slots, sizeof(int));

@@ -34,16 +34,18 @@
 
 #include "model/po_admission.h"
 #include "po_act.h"
+#include "po_attribution.h"
+#include "po_clock.h"
 #include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_registry.h"
 #include "po_session.h"
+#include "po_statement.h"
 #include "po_stats.h"
 
 #define MAX_HELD_CURSORS	8
-#define CLOCK_SET_US		PO_US_PER_S /* a smaller step of the clock is not noticed */
 
 static ClientAuthentication_hook_type prev_ClientAuthentication_hook = NULL;
 static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
@@ -59,7 +61,6 @@ static int64 queued_us = 0;
 
 /* Of the query path. */
 static TimestampTz last_end = 0;
-static int64 clock_offset = 0;	/* wall - monotonic us, when last looked at */
 static bool user_rollback = false;
 static int	pending_sqlstate = 0;
 
@@ -313,6 +314,8 @@ account_exit(int code, Datum arg)
 		return;
 	po_inject("exit");
 	po_stats_merge(slot);
+	po_attribution_stop();
+	po_statement_merge(slot);
 	if (my_slot->tenant < 0)
 		return;
 	if (admitted_at != 0 && po_events_want(PO_EVENT_DISCONNECT))
@@ -623,10 +626,11 @@ login(const Port *port)
 	if (!prepare(port, tenant_name))
 		return;
 	slot = po_session_my_slot();
-	clock_offset = GetCurrentTimestamp() - po_shmem_monotonic_us();
+	po_clock_start();
 	on_shmem_exit(release_exit, 0);
 	on_shmem_exit(account_exit, 0);
 	po_stats_begin(slot);
+	po_attribution_start(slot);
 	po_act_install_handler(my_slot);
 	po_registry_enter(slot, tenant_name, &ticket);
 	strlcpy(my_tenant_name, ticket.tenant_name, sizeof(my_tenant_name));
@@ -706,17 +710,6 @@ account_error(TimestampTz at)
 		tell_error(pending_sqlstate);
 }
 
-/* Has the wall clock been set since this was last asked? */
-static bool
-clock_was_set(void)
-{
-	int64		offset = GetCurrentTimestamp() - po_shmem_monotonic_us();
-	int64		moved = offset - clock_offset;
-
-	clock_offset = offset;
-	return moved < -CLOCK_SET_US || moved > CLOCK_SET_US;
-}
-
 /*
  * How long it took, from the fork of the process (which follows the connection at once)
  * to the transaction that prepares the session for its first command.  The client's part
@@ -729,45 +722,44 @@ note_login(void)
 						GetCurrentTimestamp() - MyStartTimestamp - queued_us);
 }
 
-static void
-on_transaction_end(XactEvent event, void *arg)
+static pg_noinline void
+account_transaction(bool aborted)
 {
-	TimestampTz start;
-	TimestampTz end;
-	int64		service_us;
-	int64		gap_us;
-	bool		aborted = event == XACT_EVENT_ABORT;
+	TimestampTz start = GetCurrentTransactionStartTimestamp();
+	TimestampTz end = GetCurrentTransactionStopTimestamp();
+	int64		service_us = end - start;
+	int64		gap_us = last_end == 0 ? 0 : start - last_end;
 
-	(void) arg;
-	if (my_slot == NULL)
-		return;
-	/* The transaction of the login itself does not count. */
-	if (!IsNormalProcessingMode())
+	if (unlikely(po_clock_is_odd(service_us) || po_clock_is_odd(gap_us)) && po_clock_was_set())
 	{
-		if (event == XACT_EVENT_COMMIT)
-			note_login();
-		return;
-	}
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && !aborted)
-		return;
-	start = GetCurrentTransactionStartTimestamp();
-	end = GetCurrentTransactionStopTimestamp();
-	service_us = end - start;
-	gap_us = last_end == 0 ? 0 : start - last_end;
-	/* Only then can the clock have been set by more than that. */
-	if ((service_us < 0 || service_us > CLOCK_SET_US ||
-		 gap_us < 0 || gap_us > CLOCK_SET_US) && clock_was_set())
 		service_us = gap_us = -1;	/* nobody knows */
+		po_clock_forget();
+	}
 	else
 		gap_us = last_end == 0 ? -1 : Max(gap_us, 0);
 	po_stats_transaction(&my_slot->account, service_us, gap_us, aborted);
+	po_attribution_end_transaction(service_us, end, aborted);
 	if (aborted)
 		account_error(end);
-	if (pg_atomic_read_u32(&my_slot->keeps) != 0 || unlisten_pending)
+	if (unlikely(pg_atomic_read_u32(&my_slot->keeps) != 0 || unlisten_pending))
 		recheck_kept_state(!aborted);
 	last_end = end;
 	user_rollback = false;
 	pending_sqlstate = 0;
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (my_slot == NULL ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && event != XACT_EVENT_ABORT))
+		return;
+	/* The transaction of the login itself does not count. */
+	if (likely(IsNormalProcessingMode()))
+		account_transaction(event == XACT_EVENT_ABORT);
+	else if (event == XACT_EVENT_COMMIT)
+		note_login();
 }
 
 /* An UNLISTEN that is rolled back to a savepoint has not happened; that one before it
@@ -779,8 +771,10 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 	(void) mine;
 	(void) parent;
 	(void) arg;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		unlisten_pending = false;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	unlisten_pending = false;
+	po_attribution_note_failure();
 }
 
 static void
@@ -795,33 +789,37 @@ note_declared_cursor(const DeclareCursorStmt *stmt)
 		held_overflow = true;
 }
 
-/* Before it runs: the session may hold this state from now on. */
-static void
-note_statement(Node *stmt)
-{
-	if (IsA(stmt, TransactionStmt))
-		user_rollback = ((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK &&
-			!IsAbortedTransactionBlockState();
-	else if (IsA(stmt, ListenStmt))
-	{
-		pg_atomic_fetch_or_u32(&my_slot->keeps, PO_KEEPS_LISTEN);
-		unlisten_pending = false;
-	}
-	else if (IsA(stmt, DeclareCursorStmt))
-		note_declared_cursor((DeclareCursorStmt *) stmt);
-}
-
-/* What the session lets go of when this statement succeeds: PO_KEEPS_* bits. */
+/*
+ * Before it runs, which may free the statement: the session may hold such state from now
+ * on.  Returns what it lets go of when the statement succeeds: PO_KEEPS_* bits.
+ */
 static uint32
-let_go_by(Node *stmt)
+note_statement(const Node *stmt)
 {
-	if (IsA(stmt, UnlistenStmt) && ((UnlistenStmt *) stmt)->conditionname == NULL)
-		return PO_KEEPS_LISTEN;
-	if (IsA(stmt, ClosePortalStmt) && ((ClosePortalStmt *) stmt)->portalname == NULL)
-		return PO_KEEPS_HELD_CURSOR;
-	if (IsA(stmt, DiscardStmt) && ((DiscardStmt *) stmt)->target == DISCARD_ALL)
-		return PO_KEEPS_LISTEN | PO_KEEPS_HELD_CURSOR;
-	return 0;
+	switch (nodeTag(stmt))
+	{
+		case T_TransactionStmt:
+			user_rollback = ((const TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK &&
+				!IsAbortedTransactionBlockState();
+			return 0;
+		case T_ListenStmt:
+			pg_atomic_fetch_or_u32(&my_slot->keeps, PO_KEEPS_LISTEN);
+			unlisten_pending = false;
+			return 0;
+		case T_DeclareCursorStmt:
+			note_declared_cursor((const DeclareCursorStmt *) stmt);
+			return 0;
+		case T_UnlistenStmt:
+			return ((const UnlistenStmt *) stmt)->conditionname == NULL ? PO_KEEPS_LISTEN : 0;
+		case T_ClosePortalStmt:
+			return ((const ClosePortalStmt *) stmt)->portalname == NULL ?
+				PO_KEEPS_HELD_CURSOR : 0;
+		case T_DiscardStmt:
+			return ((const DiscardStmt *) stmt)->target == DISCARD_ALL ?
+				PO_KEEPS_LISTEN | PO_KEEPS_HELD_CURSOR : 0;
+		default:
+			return 0;
+	}
 }
 
 static void
@@ -830,12 +828,12 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		   QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
 	uint32		let_go = 0;
+	bool		is_ours = false;
 
 	if (my_slot != NULL)
 	{
-		note_statement(pstmt->utilityStmt);
-		/* Asked before it runs, which may free the statement. */
-		let_go = let_go_by(pstmt->utilityStmt);
+		let_go = note_statement(pstmt->utilityStmt);
+		is_ours = po_attribution_begin_utility(pstmt, queryString, context);
 	}
 	if (prev_ProcessUtility_hook)
 		prev_ProcessUtility_hook(pstmt, queryString, readOnlyTree, context, params,
@@ -843,6 +841,10 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	else
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
 								queryEnv, dest, qc);
+	if (is_ours)
+		po_attribution_end_utility(qc);
+	if (let_go == 0)
+		return;
 	/* Takes effect at COMMIT, see recheck_kept_state. */
 	if (let_go & PO_KEEPS_LISTEN)
 		unlisten_pending = true;
@@ -869,6 +871,7 @@ po_session_install(void)
 	ProcessUtility_hook = on_utility;
 	prev_emit_log_hook = emit_log_hook;
 	emit_log_hook = on_log;
+	po_attribution_install();
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }

@@ -2,7 +2,8 @@
  * po_shmem.c
  *		Lays out the shared memory; see po_shmem.h for what is in it.
  *
- * One segment, cut into arrays whose sizes depend on settings that need a restart.
+ * One segment, and one for statements, cut into arrays whose sizes depend on settings
+ * that need a restart.
  * The pointers below are set by each process (or inherited from the postmaster).
  */
 #include "postgres.h"
@@ -22,6 +23,9 @@
 #include "po_shmem.h"
 
 #define TRANCHE		"pool_optimizer"
+#define STATEMENTS	"pool_optimizer statements"
+
+#define CELLS_PER_STATEMENT	2	/* on average a text has so many cells */
 
 PoShared   *po_shared = NULL;
 PoSlot	   *po_slots = NULL;
@@ -46,6 +50,14 @@ int		   *po_instance_buckets = NULL;
 PoAlertRaised *po_alerts = NULL;
 PoAlertEntry *po_alert_entries = NULL;
 PoAlertRule *po_alert_rules = NULL;
+PoStatementTable *po_statement_table = NULL;
+PoStatementSession *po_statement_sessions = NULL;
+PoStatementSums *po_statement_others = NULL;
+PoStatement *po_statement_places = NULL;
+PoStatementText *po_statement_texts = NULL;
+PoStatementCell *po_statement_cells = NULL;
+int		   *po_statement_buckets = NULL;
+int		   *po_statement_text_buckets = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -108,6 +120,12 @@ policy_set_size(const PoShared *s)
 							 mul_size(s->n_policies, sizeof(PoPolicy))));
 }
 
+#define TAKE(pointer, bytes) \
+	do { \
+		(pointer) = (void *) (base == NULL ? NULL : base + at); \
+		at = add_size(at, CACHELINEALIGN(bytes)); \
+	} while (0)
+
 /*
  * Cuts the segment that starts at base.  With base NULL only counts; the pointers
  * are then not meant to be used.
@@ -116,12 +134,6 @@ static Size
 lay_out(const PoShared *s, char *base)
 {
 	Size		at = 0;
-
-#define TAKE(pointer, bytes) \
-	do { \
-		(pointer) = (void *) (base == NULL ? NULL : base + at); \
-		at = add_size(at, CACHELINEALIGN(bytes)); \
-	} while (0)
 
 	at = add_size(at, CACHELINEALIGN(sizeof(PoShared)));
 	TAKE(po_slots, mul_size(s->n_slots, sizeof(PoSlot)));
@@ -150,20 +162,50 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_alerts, mul_size(s->n_alerts, sizeof(PoAlertRaised)));
 	TAKE(po_alert_entries, mul_size(s->n_alert_entries, sizeof(PoAlertEntry)));
 	TAKE(po_alert_rules, mul_size(s->n_alert_rules, sizeof(PoAlertRule)));
-#undef TAKE
 	return at;
 }
+
+static void
+set_statement_sizes(PoStatementTable *t)
+{
+	t->n_statements = po_guc_max_statements;
+	t->n_cells = po_guc_max_statements * CELLS_PER_STATEMENT;
+	for (t->n_buckets = 64; t->n_buckets < t->n_statements;)
+		t->n_buckets *= 2;
+}
+
+/* The same for the segment of statements. */
+static Size
+lay_out_statements(const PoShared *s, const PoStatementTable *t, char *base)
+{
+	Size		at = 0;
+
+	at = add_size(at, CACHELINEALIGN(sizeof(PoStatementTable)));
+	TAKE(po_statement_sessions, mul_size(s->n_slots, sizeof(PoStatementSession)));
+	TAKE(po_statement_others, mul_size(s->n_tenants, sizeof(PoStatementSums)));
+	TAKE(po_statement_places, mul_size(t->n_statements, sizeof(PoStatement)));
+	TAKE(po_statement_texts, mul_size(t->n_statements, sizeof(PoStatementText)));
+	TAKE(po_statement_cells, mul_size(t->n_cells, sizeof(PoStatementCell)));
+	TAKE(po_statement_buckets, mul_size(t->n_buckets, sizeof(int)));
+	TAKE(po_statement_text_buckets, mul_size(t->n_buckets, sizeof(int)));
+	return at;
+}
+#undef TAKE
 
 static void
 request(void)
 {
 	PoShared	sizes;
+	PoStatementTable statements;
 
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	memset(&sizes, 0, sizeof(sizes));
+	memset(&statements, 0, sizeof(statements));
 	set_sizes(&sizes);
+	set_statement_sizes(&statements);
 	RequestAddinShmemSpace(lay_out(&sizes, NULL));
+	RequestAddinShmemSpace(lay_out_statements(&sizes, &statements, NULL));
 	RequestNamedLWLockTranche(TRANCHE, PO_N_LOCKS);
 }
 
@@ -277,6 +319,63 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 }
 
 static void
+init_statement_account(PoStatementAccount *a, int index)
+{
+	a->tag = PO_STATEMENT_TAG(index);
+	pg_atomic_init_u64(&a->calls, 0);
+	pg_atomic_init_u64(&a->busy_us, 0);
+	pg_atomic_init_u64(&a->wait_us, 0);
+	pg_atomic_init_u64(&a->rows, 0);
+	pg_atomic_init_u64(&a->max_us, 0);
+	pg_atomic_init_u32(&a->wants_text, 0);
+}
+
+static void
+init_statements(PoStatementTable *t, const PoStatementTable *sizes, Size size)
+{
+	memcpy(t, sizes, sizeof(PoStatementTable));
+	t->size = size;
+	t->free_statement = -1;
+	t->free_text = t->free_cell = 0;
+	t->n_free_cells = t->n_cells;
+	for (int i = 0; i < po_shared->n_slots; i++)
+	{
+		PoStatementSession *s = &po_statement_sessions[i];
+
+		pg_atomic_init_u64(&s->current, 0);
+		pg_atomic_init_u32(&s->ends, 0);
+		for (int a = 0; a <= PO_STATEMENT_ACCOUNTS; a++)
+			init_statement_account(&s->account[a], a);
+	}
+	for (int i = 0; i < t->n_buckets; i++)
+		po_statement_buckets[i] = po_statement_text_buckets[i] = -1;
+	for (int i = 0; i < t->n_statements; i++)
+		po_statement_texts[i].next = i + 1 < t->n_statements ? i + 1 : -1;
+	for (int i = 0; i < t->n_cells; i++)
+		po_statement_cells[i].next = i + 1 < t->n_cells ? i + 1 : -1;
+}
+
+/* After the main segment; under AddinShmemInitLock. */
+static void
+startup_statements(void)
+{
+	PoStatementTable sizes;
+	Size		size;
+	bool		found;
+
+	memset(&sizes, 0, sizeof(sizes));
+	set_statement_sizes(&sizes);
+	size = lay_out_statements(po_shared, &sizes, NULL);
+	po_statement_table = ShmemInitStruct(STATEMENTS, size, &found);
+	lay_out_statements(po_shared, found ? po_statement_table : &sizes,
+					   (char *) po_statement_table);
+	if (found)
+		return;
+	memset(po_statement_table, 0, size);
+	init_statements(po_statement_table, &sizes, size);
+}
+
+static void
 startup(void)
 {
 	PoShared	sizes;
@@ -302,6 +401,7 @@ startup(void)
 		init_history();
 		init_clients();
 	}
+	startup_statements();
 	LWLockRelease(AddinShmemInitLock);
 
 	if (!found && run_after_startup)

@@ -17,6 +17,8 @@
  *		PO_LOCK_CLIENTS		applications and their instances		po_client_table.c
  *		PO_LOCK_ALERTS		alerts raised, what was told of them,	po_alert_table.c
  *							the rules in force
+ *		PO_LOCK_STATEMENTS	statements, their texts, what has		po_statement.c
+ *							been merged of sessions' accounts
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -55,10 +57,11 @@ typedef enum PoLock
 	PO_LOCK_METRICS,
 	PO_LOCK_HISTORY,
 	PO_LOCK_CLIENTS,
-	PO_LOCK_ALERTS
+	PO_LOCK_ALERTS,
+	PO_LOCK_STATEMENTS
 } PoLock;
 
-#define PO_N_LOCKS			9
+#define PO_N_LOCKS			10
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -618,6 +621,127 @@ typedef struct PoClients
 	int			free_instance;
 } PoClients;
 
+/* ---------- statements ---------- */
+
+/* What a session counts of its statements: sets of accounts, by queryid. */
+#define PO_STATEMENT_SETS		8
+#define PO_STATEMENT_WAYS		4
+#define PO_STATEMENT_ACCOUNTS	(PO_STATEMENT_SETS * PO_STATEMENT_WAYS)
+#define PO_STATEMENT_UNKNOWN	PO_STATEMENT_ACCOUNTS	/* of those without a queryid */
+#define PO_STATEMENT_ENDS		256 /* a power of two */
+
+/*
+ * Of one statement.  Written by the owner alone, without a lock: words that only grow
+ * as long as the queryid stays, which it changes under PO_LOCK_STATEMENTS.
+ */
+typedef struct PoStatementAccount
+{
+	uint64		queryid;		/* 0 = free */
+	pg_atomic_uint64 calls;
+	pg_atomic_uint64 busy_us;
+	pg_atomic_uint64 wait_us;	/* for the client, in the transaction after it */
+	pg_atomic_uint64 rows;
+	pg_atomic_uint64 max_us;
+	uint32		used_at;		/* the owner's alone: ends when it was last used */
+	uint32		tag;			/* constant: which one, as in PO_STATEMENT_END */
+	pg_atomic_uint32 wants_text;	/* set under PO_LOCK_STATEMENTS, cleared by the owner */
+} PoStatementAccount;
+
+/* What of an account is in the table already.  PO_LOCK_STATEMENTS */
+typedef struct PoStatementMerged
+{
+	uint64		calls;
+	uint64		busy_us;
+	uint64		wait_us;
+	uint64		rows;
+} PoStatementMerged;
+
+typedef struct PoStatementSession
+{
+	/* Written by the owner, read by whoever merges. */
+	pg_atomic_uint64 current;	/* queryid of what runs, or ran last in the transaction */
+	pg_atomic_uint32 ends;		/* statements that ended so far */
+	volatile uint16 end[PO_STATEMENT_ENDS]; /* the last of them, PO_STATEMENT_END */
+	PoStatementAccount account[PO_STATEMENT_ACCOUNTS + 1];
+
+	/* PO_LOCK_STATEMENTS */
+	Oid			database;
+	uint32		merged_ends;
+	PoStatementMerged merged[PO_STATEMENT_ACCOUNTS + 1];
+} PoStatementSession;
+
+/* Account and bucket of the duration, in one word. */
+#define PO_STATEMENT_TAG(account)			((uint32) (account) << 8)
+#define PO_STATEMENT_END(tag, bucket)		((uint16) ((tag) | (uint32) (bucket)))
+#define PO_STATEMENT_END_ACCOUNT(end)		((end) >> 8)
+#define PO_STATEMENT_END_BUCKET(end)		((end) & 0xFF)
+
+typedef struct PoStatementSums
+{
+	uint64		calls;
+	uint64		busy_us;
+	uint64		wait_us;
+	uint64		lock_us;		/* sampled */
+	uint64		rows;
+} PoStatementSums;
+
+#define PO_STATEMENT_TEXT_LEN	1024
+
+/* A statement of a tenant.  PO_LOCK_STATEMENTS */
+typedef struct PoStatement
+{
+	uint64		queryid;
+	int			tenant;
+	bool		in_use;
+	int			next;			/* in its bucket or in the free list, -1 = last */
+	int			text;			/* -1 = none */
+	Oid			role;			/* whose text it is */
+	Oid			database;		/* where it was seen first */
+	PoStatementSums sums;
+	uint64		max_us;
+	uint64		use;			/* calls and milliseconds, halved every ten minutes */
+	TimestampTz first_seen;
+	TimestampTz last_seen;
+	PoBrief		durations;
+} PoStatement;
+
+/* A text, for all statements that have the same.  PO_LOCK_STATEMENTS */
+typedef struct PoStatementText
+{
+	uint64		hash;
+	int			references;		/* 0 = free */
+	int			length;
+	int			first;			/* cell */
+	int			next;			/* in its bucket or in the free list */
+} PoStatementText;
+
+#define PO_STATEMENT_CELL_LEN	124
+
+typedef struct PoStatementCell
+{
+	int			next;			/* of the text or in the free list, -1 = last */
+	char		bytes[PO_STATEMENT_CELL_LEN];
+} PoStatementCell;
+
+typedef struct PoStatementTable
+{
+	/* Immutable after startup */
+	int			n_statements;	/* and texts */
+	int			n_cells;
+	int			n_buckets;		/* a power of two */
+	Size		size;
+
+	/* PO_LOCK_STATEMENTS */
+	int			n_places;		/* used so far, the free ones among them included */
+	int			n_in_use;
+	int			free_statement;
+	int			free_text;
+	int			free_cell;
+	int			n_free_cells;
+	int			hand;			/* where to look next for one that makes room */
+	uint64		evicted;
+} PoStatementTable;
+
 /* ---------- the whole ---------- */
 
 typedef struct PoShared
@@ -709,6 +833,16 @@ extern int *po_instance_buckets;
 extern PoAlertRaised *po_alerts;
 extern PoAlertEntry *po_alert_entries;
 extern PoAlertRule *po_alert_rules;
+
+/* Of statements, in a segment of its own. */
+extern PoStatementTable *po_statement_table;
+extern PoStatementSession *po_statement_sessions;	/* per slot */
+extern PoStatementSums *po_statement_others;	/* per tenant: what is in no statement */
+extern PoStatement *po_statement_places;
+extern PoStatementText *po_statement_texts;
+extern PoStatementCell *po_statement_cells;
+extern int *po_statement_buckets;
+extern int *po_statement_text_buckets;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

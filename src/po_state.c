@@ -2,15 +2,15 @@
  * po_state.c
  *		The state file: what outlives a restart.
  *
- * pg_stat/pool_optimizer.stat holds tenants, their statistics and the policies in
- * force, as this build lays them out; another build's file is not read.  It is
+ * pg_stat/pool_optimizer.stat holds tenants, their statistics and statements, and the
+ * policies in force, as this build lays them out; another build's file is not read.  It is
  * written whole to a temporary name and renamed, by the sampler once a minute and
  * by the postmaster last of all at a clean stop, and stays when it has been read, so that a crash
  * loses a minute.
  *
  *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., alerts raised and
  *		told ..., rules of alerts ..., events ..., minutes of history that are in no table
- *		yet ..., CRC-32C
+ *		yet ..., statements (PoStatement and text) ..., CRC-32C
  *
  * How that is packed, and everything that believes what was read, is in po_packing.h.
  */
@@ -33,6 +33,7 @@
 #include "po_policy_row.h"
 #include "po_registry.h"
 #include "po_state.h"
+#include "po_statement.h"
 #include "po_stats.h"
 
 #define STATE_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/pool_optimizer.stat"
@@ -67,6 +68,20 @@ typedef union PackedEvent
 	uint64		word[PO_PACKING_WORDS(sizeof(PoEvent))];
 } PackedEvent;
 
+/* Its tenant is the place of that in the file.  Without a queryid it is what the tenant's
+ * statements are that are in no place; with nothing at all, a free place. */
+typedef struct SavedStatement
+{
+	PoStatement s;
+	char		text[PO_STATEMENT_TEXT_LEN];
+} SavedStatement;
+
+typedef union PackedStatement
+{
+	SavedStatement s;
+	uint64		word[PO_PACKING_WORDS(sizeof(SavedStatement))];
+} PackedStatement;
+
 static void
 fill_header(PoPackingHeader *header)
 {
@@ -75,6 +90,7 @@ fill_header(PoPackingHeader *header)
 	header->rule_size = sizeof(PoAlertRule);
 	header->event_size = sizeof(PoEvent);
 	header->minute_size = sizeof(PoHistoryRow);
+	header->statement_size = sizeof(SavedStatement);
 }
 
 /* ---------- writing ---------- */
@@ -95,7 +111,7 @@ put(PoStream *s, const void *bytes, size_t n)
 		s->error = errno;
 }
 
-/* The larger of the two. */
+/* The largest of all. */
 #define MOST_WORDS	PO_PACKING_WORDS(sizeof(PackedStats))
 
 static void
@@ -203,12 +219,52 @@ write_copies(PoStream *s, const Copies *c)
 }
 
 static void
+put_tenants(PoStream *s, int n_tenants)
+{
+	PackedTenant tenant;
+	PackedStats stats;
+
+	for (int i = 0; i < n_tenants && s->error == 0; i++)
+	{
+		/* A free place is written without a name. */
+		memset(&tenant, 0, sizeof(tenant));
+		memset(&stats, 0, sizeof(stats));
+		if (po_registry_copy_tenant(i, &tenant.s))
+			po_stats_copy(i, &stats.s);
+		put_packed(s, tenant.word, lengthof(tenant.word));
+		put_packed(s, stats.word, lengthof(stats.word));
+	}
+}
+
+/* First one for each tenant, of what is in no place; those of unknown tenants are left out. */
+static void
+put_statements(PoStream *s, int n_tenants, int n_places)
+{
+	PackedStatement statement;
+
+	for (int i = 0; i < n_tenants && s->error == 0; i++)
+	{
+		memset(&statement, 0, sizeof(statement));
+		statement.s.s.tenant = i;
+		po_statement_copy_others(i, &statement.s.s.sums);
+		put_packed(s, statement.word, lengthof(statement.word));
+	}
+	for (int i = 0; i < n_places && s->error == 0; i++)
+	{
+		memset(&statement, 0, sizeof(statement));
+		if (po_statement_copy(i, &statement.s.s, statement.s.text) &&
+			statement.s.s.tenant >= n_tenants)
+			memset(&statement, 0, sizeof(statement));
+		put_packed(s, statement.word, lengthof(statement.word));
+	}
+}
+
+static void
 write_all(PoStream *s, const Copies *c)
 {
 	PoPackingHeader header;
 	PoRegistry	totals;
-	PackedTenant tenant;
-	PackedStats stats;
+	int			n_places = po_statement_n_places();
 	pg_crc32c	crc;
 
 	po_registry_copy_totals(&totals);
@@ -219,18 +275,11 @@ write_all(PoStream *s, const Copies *c)
 	header.n_rules = c->n_rules;
 	header.n_events = c->n_events;
 	header.n_minutes = c->n_minutes;
+	header.n_statements = totals.n_tenants + n_places;
 	put(s, &header, sizeof(header));
-	for (int i = 0; i < totals.n_tenants && s->error == 0; i++)
-	{
-		/* A free place is written without a name. */
-		memset(&tenant, 0, sizeof(tenant));
-		memset(&stats, 0, sizeof(stats));
-		if (po_registry_copy_tenant(i, &tenant.s))
-			po_stats_copy(i, &stats.s);
-		put_packed(s, tenant.word, lengthof(tenant.word));
-		put_packed(s, stats.word, lengthof(stats.word));
-	}
+	put_tenants(s, totals.n_tenants);
 	write_copies(s, c);
+	put_statements(s, totals.n_tenants, n_places);
 	crc = s->crc;
 	FIN_CRC32C(crc);
 	put(s, &crc, sizeof(crc));
@@ -298,6 +347,7 @@ typedef struct StateFile
 	PoAlertRule *rules;
 	PackedEvent *events;
 	PoHistoryRow *minutes;
+	PackedStatement *statements;
 	int		   *places;			/* of tenants, by their number in the file; -1 = none */
 } StateFile;
 
@@ -331,6 +381,8 @@ free_state(StateFile *state)
 		pfree(state->events);
 	if (state->minutes != NULL)
 		pfree(state->minutes);
+	if (state->statements != NULL)
+		pfree(state->statements);
 	if (state->places != NULL)
 		pfree(state->places);
 }
@@ -399,10 +451,11 @@ allocate_all(StateFile *state)
 	state->rules = allocate(h->n_rules, sizeof(PoAlertRule));
 	state->events = allocate(h->n_events, sizeof(PackedEvent));
 	state->minutes = allocate(h->n_minutes, sizeof(PoHistoryRow));
+	state->statements = allocate(h->n_statements, sizeof(PackedStatement));
 	state->places = allocate(h->n_tenants, sizeof(int));
 	return state->tenants != NULL && state->stats != NULL && state->policies != NULL &&
 		state->alerts != NULL && state->rules != NULL && state->events != NULL &&
-		state->minutes != NULL && state->places != NULL;
+		state->minutes != NULL && state->statements != NULL && state->places != NULL;
 }
 
 /* Reads and checks the whole; a message if it must not be used. */
@@ -444,6 +497,12 @@ read_all(FILE *file, StateFile *state)
 	}
 	if (!po_packing_read(in, state->minutes, h->n_minutes * sizeof(PoHistoryRow)))
 		return too_short;
+	for (uint32 i = 0; i < h->n_statements; i++)
+	{
+		if (!po_packing_unpack(in, state->statements[i].word,
+							   lengthof(state->statements[i].word)))
+			return too_short;
+	}
 	return NULL;
 }
 
@@ -537,6 +596,23 @@ restore_minutes(StateFile *state)
 }
 
 static void
+restore_statements(StateFile *state)
+{
+	for (uint32 i = 0; i < state->header.n_statements; i++)
+	{
+		SavedStatement *saved = &state->statements[i].s;
+		int			tenant = saved->s.tenant;
+
+		if (tenant < 0 || (uint32) tenant >= state->header.n_tenants ||
+			state->places[tenant] < 0)
+			continue;
+		saved->s.tenant = state->places[tenant];
+		saved->text[PO_STATEMENT_TEXT_LEN - 1] = '\0';
+		po_statement_restore(&saved->s, saved->text);
+	}
+}
+
+static void
 restore(StateFile *state)
 {
 	int			n_lost = 0;
@@ -567,6 +643,7 @@ restore(StateFile *state)
 	restore_policies(state->policies, state->header.n_policies);
 	restore_alerts(state);
 	restore_minutes(state);
+	restore_statements(state);
 }
 
 static void

@@ -51,32 +51,6 @@ unlock_stats(void)
 
 /* ---------- a session's own account ---------- */
 
-static inline void
-add_u64(pg_atomic_uint64 *to, uint64 n)
-{
-	/* One writer: a plain store is enough. */
-	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
-}
-
-static inline double
-read_double(const pg_atomic_uint64 *from)
-{
-	uint64		bits = pg_atomic_read_u64((pg_atomic_uint64 *) from);
-	double		value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static inline void
-write_double(pg_atomic_uint64 *to, double value)
-{
-	uint64		bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	pg_atomic_write_u64(to, bits);
-}
-
 void
 po_stats_begin(int slot)
 {
@@ -97,31 +71,11 @@ po_stats_begin(int slot)
 }
 
 void
-po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool rolled_back)
-{
-	double		seconds = (double) service_us / PO_US_PER_S;
-
-	/* Negative = not known, as the clock was set. */
-	if (service_us >= 0)
-	{
-		account->service[po_histogram_bucket(service_us)]++;
-		add_u64(&account->service_us, (uint64) service_us);
-		write_double(&account->service_sq,
-					 read_double(&account->service_sq) + seconds * seconds);
-	}
-	if (gap_us >= 0)
-		account->gaps[po_histogram_bucket(gap_us)]++;
-	if (rolled_back)
-		add_u64(&account->rollbacks, 1);
-	add_u64(&account->transactions, 1);
-}
-
-void
 po_stats_error(PoAccount *account, int sqlstate, TimestampTz at)
 {
 	pg_atomic_write_u32(&account->last_sqlstate, (uint32) sqlstate);
 	pg_atomic_write_u64(&account->last_error_at, (uint64) at);
-	add_u64(&account->errors, 1);
+	po_stats_add(&account->errors, 1);
 }
 
 /* ---------- carrying over ---------- */
@@ -225,7 +179,7 @@ po_stats_merge(int slot_index)
 		po_shared->total.transactions += transactions;
 		t->rollbacks += difference(&a->rollbacks, &m->rollbacks);
 		service_us = difference(&a->service_us, &m->service_us);
-		service_sq = read_double(&a->service_sq);
+		service_sq = po_stats_read_double(&a->service_sq);
 		t->service_us += service_us;
 		add_to_window(&t->window, transactions, service_us, service_sq - m->service_sq);
 		add_to_window(&t->recent, transactions, service_us, service_sq - m->service_sq);

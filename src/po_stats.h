@@ -15,10 +15,58 @@
 /* Starts the account of a new session at zero. */
 extern void po_stats_begin(int slot);
 
-/* One transaction ended: its service time and the gap before it, in microseconds;
- * gap_us -1 = first of the session.  Takes no lock. */
-extern void po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us,
-								 bool rolled_back);
+static inline void
+po_stats_add(pg_atomic_uint64 *to, uint64 n)
+{
+	/* One writer: a plain store is enough. */
+	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
+}
+
+/* A double's bits. */
+static inline double
+po_stats_read_double(const pg_atomic_uint64 *from)
+{
+	uint64		bits = pg_atomic_read_u64((pg_atomic_uint64 *) from);
+	double		value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static inline void
+po_stats_write_double(pg_atomic_uint64 *to, double value)
+{
+	uint64		bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	pg_atomic_write_u64(to, bits);
+}
+
+/*
+ * One transaction ended: its service time and the gap before it, in microseconds, of
+ * which what is negative is not known; gap_us -1 = first of the session.  Takes no lock.
+ * Inline, as it is in the path of each query.
+ */
+static inline void
+po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool rolled_back)
+{
+	if (service_us >= 0)
+	{
+		double		seconds = (double) service_us / PO_US_PER_S;
+
+		account->service[po_histogram_bucket(service_us)]++;
+		po_stats_add(&account->service_us, (uint64) service_us);
+		po_stats_write_double(&account->service_sq,
+							  po_stats_read_double(&account->service_sq) +
+							  seconds * seconds);
+	}
+	if (gap_us >= 0)
+		account->gaps[po_histogram_bucket(gap_us)]++;
+	if (rolled_back)
+		po_stats_add(&account->rollbacks, 1);
+	po_stats_add(&account->transactions, 1);
+}
+
 extern void po_stats_error(PoAccount *account, int sqlstate, TimestampTz at);
 
 /* ---------- by session and sampler ---------- */

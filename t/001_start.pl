@@ -34,6 +34,7 @@ my %call = (
 	pool_stats => q{SELECT * FROM pool_stats()},
 	pool_stats_cluster => q{SELECT * FROM pool_stats_cluster()},
 	pool_stats_session => q{SELECT * FROM pool_stats_session()},
+	pool_stats_statement => q{SELECT * FROM pool_stats_statement()},
 	pool_recommendations => q{SELECT * FROM pool_recommendations()},
 	pool_set_alert => q{SELECT pool_set_alert('refusals', threshold => 1)},
 	pool_drop_alert => q{SELECT pool_drop_alert('refusals')},

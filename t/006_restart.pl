@@ -161,7 +161,10 @@ my @damages = (
 	[ 'an impossible count of tenants',
 		sub { substr($_[0], 0, 20) . "\xff\xff\xff\xff" . substr($_[0], 24) } ],
 	[ 'an impossible count of policies',
-		sub { substr($_[0], 0, 24) . "\xff\xff\xff\xff" . substr($_[0], 28) } ]);
+		sub { substr($_[0], 0, 24) . "\xff\xff\xff\xff" . substr($_[0], 28) } ],
+	# The last of the header's 17 words.
+	[ 'an impossible count of statements',
+		sub { substr($_[0], 0, 64) . "\xff\xff\xff\xff" . substr($_[0], 68) } ]);
 
 foreach my $damage (@damages)
 {

@@ -392,11 +392,11 @@ sub with_word
 
 sub word { my ($i) = @_; return unpack('L', substr($good, 4 * $i, 4)); }
 
-# name => contents.  The seven words of the header, every length and bit at regular
+# name => contents.  The 17 words of the header, every length and bit at regular
 # distances (odd ones, not to meet the same field of every record), and more at the end.
 my @damages;
 push @damages, map { [ "cut to $_ bytes", substr($good, 0, $_), qr/too short|checksum|counts/ ] }
-  0, 1, 27, 28, $size - 4, $size - 1, map { int($_ * ($size - 1) / ($n_steps + 1)) } 1 .. $n_steps;
+  0, 1, 67, 68, $size - 4, $size - 1, map { int($_ * ($size - 1) / ($n_steps + 1)) } 1 .. $n_steps;
 push @damages, map { [ "bit $_ flipped", flip_bit($_), qr/version|checksum|counts|short/ ] }
   map { int($_ * (8 * $size - 1) / $n_steps) } 0 .. $n_steps;
 push @damages, [ 'with a byte more', "$good\0", qr/checksum/ ];
@@ -404,9 +404,9 @@ push @damages, [ 'with a page of zeros more', $good . "\0" x 8192, qr/checksum/ 
 push @damages, [ 'zeros only', "\0" x $size, qr/version/ ];
 push @damages, [ 'twice itself', $good x 2, qr/checksum/ ];
 push @damages, map { [ "of another version (word $_)", with_word($_, word($_) + 8), qr/version/ ] }
-  0 .. 4;
+  0 .. 4, 7 .. 11;
 push @damages, map { [ "one more in count $_", with_word($_, word($_) + 1), qr/checksum|short/ ] }
-  5, 6;
+  5, 6, 12 .. 16;
 
 foreach my $damage (@damages)
 {
@@ -508,7 +508,7 @@ SKIP:
 	skip 'no C compiler for the library that makes faults', 1 if $shim eq '';
 
 	# In the header, within and at the end of a buffer of the C library, near the end.
-	foreach my $at (0, 28, 4096, 5000, int($size * 0.9))
+	foreach my $at (0, 68, 4096, 5000, int($size * 0.9))
 	{
 		write_fails("no space at byte $at", qr/could not write file .*: No space left/,
 			sub { arm('write', ENOSPC, $at) }, sub { is(n_faults(), 1, 'a fault') });

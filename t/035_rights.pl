@@ -61,6 +61,7 @@ my %function = (
 	pool_stats_pooler => [ read => '' ],
 	pool_recommendations_client => [ read => '' ],
 	pool_stats_session => [ read => '' ],
+	pool_stats_statement => [ read => '' ],
 	pool_sync => [ set => q{'0s'} ],
 	pool_terminate_leaked => [ act => q{'nobody*'} ],
 	pool_what_if => [ read => q{session_user || '@' || current_database(), 3} ]);
@@ -83,7 +84,8 @@ my %column = (
 		(map { $_ => 'all' } qw(mode max_connections sessions waiting authenticating
 			utilization health tenants guaranteed sampler_pid keeper_pid last_sample samples
 			missed_samples sample_us policy_generation overflow_logins unready_logins
-			worker_errors shared_memory_bytes)),
+			worker_errors shared_memory_bytes statements statements_evicted
+			statements_memory_bytes)),
 		last_error => 'stats',
 		last_error_at => 'stats'
 	},
@@ -111,6 +113,11 @@ my %column = (
 		(map { $_ => 'own' } qw(pid tenant class)),
 		(map { $_ => 'mine' } qw(datname usename application_name client_addr backend_start
 			state state_ms xact_ms transactions leak_probability exempt verdict))
+	},
+	# A tenant is one role here; t/071_statement_table.pl has several roles in one.
+	pool_stats_statement => {
+		map { $_ => 'own' } qw(tenant queryid calls busy_ms connection_seconds share
+			client_wait_ms lock_wait_ms mean_ms p99_ms max_ms rows first_seen last_seen query)
 	},
 	pool_recommendations => {
 		map { $_ => 'own' } qw(tenant current_size recommended_min recommended_size
@@ -148,7 +155,7 @@ my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label data
 	exempt_roles spare_stateful sample_interval warning_threshold critical_threshold
 	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants
 	history_second_rows history_ten_second_rows history_minute_rows history_retention
-	notify_events notify_rate log_interval);
+	notify_events notify_rate log_interval track_statements max_statements);
 $setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include
 	notify_channel);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.
@@ -508,6 +515,8 @@ sub told
 	my @told = defined $rows ? map { join(' ', map { $_ // '' } @$_) } @$rows
 	  : $session->error_text;
 
+	# What the role has run itself is in pool_stats_statement.
+	s/SET (?:ROLE|SESSION AUTHORIZATION) acme_role// foreach @told;
 	if (defined $asked)
 	{
 		my @typed = $asked =~ /'([^']+)'/g;

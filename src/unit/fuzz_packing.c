@@ -53,7 +53,8 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 		return;
 	must(header->n_tenants <= in->size && header->n_policies <= in->size &&
 		 header->n_alerts <= in->size && header->n_rules <= in->size &&
-		 header->n_events <= in->size && header->n_minutes <= in->size,
+		 header->n_events <= in->size && header->n_minutes <= in->size &&
+		 header->n_statements <= in->size,
 		 "counts are no more than bytes");
 	for (uint32_t i = 0; i < header->n_tenants; i++)
 	{
@@ -75,6 +76,8 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 		read_record(in, PO_PACKING_WORDS(header->event_size));
 	for (uint32_t i = 0; i < header->n_minutes; i++)
 		(void) po_packing_read(in, policy, header->minute_size);
+	for (uint32_t i = 0; i < header->n_statements; i++)
+		read_record(in, PO_PACKING_WORDS(header->statement_size));
 }
 
 int
@@ -110,6 +113,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		header.minute_size = bytes[2] + 1;
 		header.n_minutes = bytes[4];
 	}
+	if (bytes[5] & 32)
+	{
+		header.statement_size = bytes[1] * 8 + 1;
+		header.n_statements = bytes[3];
+	}
 	in.size = size - N_SHAPE;
 	in.read = 0;
 	if (bytes[5] & 1)
@@ -136,6 +144,10 @@ static const FuzzSeed seeds[] = {
 	SEED("\x07\x0F\x03\x01\x02\x07"
 	"\x01\0\0\0\0\0\0\0" "TENANT!!" "\x01\0\0\0\0\0\0\0" "STATS..." "POLYPOLY"
 	"\x02\0\0\0\0\0\0\0" "ALERT..." "\0\0\0\0\0\0\0\0" "RULE"),
+	/* two tenants, and two statements of two words */
+	SEED("\x07\x01\x03\x02\x00\x21"
+	"\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0"
+	"\x02\0\0\0\0\0\0\0" "STATEMEN" "\0\0\0\0\0\0\0\0"),
 	/* 100 words: a bitmap of two words */
 	SEED("\x00\x64\x00\x01\x00\x01"
 	"\0\0\0\0\0\0\0\0" "\x81\0\0\0\0\0\0\0" "\x01\0\0\0\0\0\0\0" "abcdefghijklmnopqrstuvwx"),
