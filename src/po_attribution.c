@@ -476,6 +476,10 @@ po_attribution_start(int slot)
 	my_index = slot;
 	memset(&current, 0, sizeof(current));
 	mine = po_statement_begin(slot);
+	/* Query ids, unless compute_query_id forbids them.  Where nobody asks for them they
+	 * cost nothing. */
+	if (po_guc_track_statements)
+		EnableQueryId();
 }
 
 void
@@ -487,8 +491,6 @@ po_attribution_stop(void)
 void
 po_attribution_install(void)
 {
-	/* Query ids, unless compute_query_id forbids them. */
-	EnableQueryId();
 	prev_ExecutorRun_hook = ExecutorRun_hook;
 	ExecutorRun_hook = on_run;
 }

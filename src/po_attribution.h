@@ -10,10 +10,9 @@
 #include "nodes/plannodes.h"
 #include "tcop/utility.h"
 
-/* The hook, and core's query ids if they are "auto". */
 extern void po_attribution_install(void);
 
-/* At login, and before the slot is given back. */
+/* At login, with core's query ids if they are "auto"; and before the slot is given back. */
 extern void po_attribution_start(int slot);
 extern void po_attribution_stop(void);
 

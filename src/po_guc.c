@@ -3,7 +3,7 @@
  *		The settings of pool_optimizer: units, bounds, check hooks.
  *
  * Check hooks only check.  Everything is read afresh wherever it is used, so a
- * reload needs no assign hook.
+ * reload needs no assign hook, but for what core has to be told.
  */
 #include "postgres.h"
 
@@ -196,6 +196,16 @@ check_include(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Sessions that were there before a reload; new ones see to it at login.  The postmaster
+ * must not: all would inherit it, wanted or not. */
+static void
+assign_track_statements(bool newval, void *extra)
+{
+	(void) extra;
+	if (newval && IsUnderPostmaster)
+		EnableQueryId();
+}
+
 static bool
 check_rows(int *newval, void **extra, GucSource source)
 {
@@ -312,7 +322,7 @@ define_behaviour(void)
 							 "Attributes the time of connections to statements.",
 							 "For pool_stats_statement.",
 							 &po_guc_track_statements, true,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+							 PGC_SIGHUP, 0, NULL, assign_track_statements, NULL);
 }
 
 static void

@@ -226,6 +226,8 @@ SKIP:
 	$node->safe_psql('postgres', 'DROP EXTENSION pg_stat_statements');
 	is(psql_as($node, 'r_one', q{SELECT length(query) FROM pool_stats_statement
 			WHERE query ~ '^SELECT n, n, n' LIMIT 1}), '1023', 'without it the text is our own');
+	# From the next restart on.
+	$node->append_conf('postgresql.conf', q{shared_preload_libraries = 'pool_optimizer'});
 }
 
 # ---------- restart, crash, reset ----------
@@ -282,6 +284,7 @@ SKIP:
 
 {
 	my $one = open_session($node, 'r_one');
+	my $late;
 
 	$one->query('SELECT n FROM switched');
 	$node->append_conf('postgresql.conf', 'pool_optimizer.track_statements = off');
@@ -291,8 +294,11 @@ SKIP:
 	# A session takes a reload in before its next statement.
 	$one->query('SELECT 1');
 	$one->query($_) foreach 'BEGIN', 'SELECT n FROM switched', 'COMMIT';
+	is(psql_as($node, 'r_one', q{SELECT query_id IS NULL FROM pg_stat_activity
+			WHERE pid = pg_backend_pid()}), 't', 'and nobody pays for query ids');
 	is(value(q{SELECT calls FROM pool_stats_statement WHERE query ~ '^SELECT n FROM switched'}), '1',
 		'what runs while it is off is not counted');
+	$late = open_session($node, 'r_one');
 	$node->append_conf('postgresql.conf', 'pool_optimizer.track_statements = on');
 	$node->reload;
 	$one->query('SELECT 1');
@@ -302,6 +308,14 @@ SKIP:
 	$one->query($_) foreach 'BEGIN', 'SELECT n FROM switched', 'COMMIT';
 	is(value(q{SELECT calls FROM pool_stats_statement WHERE query ~ '^SELECT n FROM switched'}), '2',
 		'and what runs after is');
+
+	$late->query('SELECT 1');
+	is($late->value(q{SELECT query_id IS NOT NULL FROM pg_stat_activity
+			WHERE pid = pg_backend_pid()}), 't', 'a session from when it was off has query ids now');
+	$late->query('SELECT n FROM switched');
+	is(value(q{SELECT calls FROM pool_stats_statement WHERE query ~ '^SELECT n FROM switched'}), '3',
+		'and is counted');
+	close_all($late);
 
 	# Query ids are core's: "auto" is on with us, "off" is off.
 	is($one->value(q{SELECT query_id IS NOT NULL FROM pg_stat_activity
