@@ -455,6 +455,70 @@ foreach my $mode (qw(simple extended prepared))
 	sums_agree($role, 'errors', field($role, 'SELECT nested() / $1', 'client_wait_ms'));
 }
 
+# ---------- subtransactions, held cursors, an end in the middle ----------
+
+{
+	my $role = new_tenant();
+	my $session = open_session($node, $role);
+
+	$session->query(q{DO $$ BEGIN
+		FOR i IN 1 .. 300 LOOP
+			BEGIN
+				PERFORM 1 / (n * 0 + i % 2) FROM item WHERE id = i;
+			EXCEPTION WHEN division_by_zero THEN
+				PERFORM nested();
+			END;
+		END LOOP;
+	END $$});
+	$session->query('BEGIN');
+	foreach my $i (1 .. 40)
+	{
+		$session->query('SAVEPOINT s');
+		$session->query("SELECT n FROM item WHERE id = $i");
+		$session->query('SELECT nested() / 0') if $i % 4 == 1;
+		$session->query('SELECT 1 / 0') if $i % 4 == 2;
+		run_extended($session, 'SELECT nothing') if $i % 4 == 3;
+		$session->query($i % 4 == 0 ? 'RELEASE s' : 'ROLLBACK TO s');
+	}
+	$session->query(q{DECLARE h CURSOR WITH HOLD FOR SELECT id FROM item ORDER BY id});
+	$session->query('FETCH 2 FROM h');
+	$session->query('COMMIT');
+	$session->query('FETCH 2 FROM h');
+	$session->query('CLOSE h');
+	my $of = statements($role);
+
+	is(join(' ', map { $of->{$_}{calls} // 'none' } 'DO $1', 'SAVEPOINT s',
+			'SELECT n FROM item WHERE id = $1', 'SELECT nested() / $1', 'ROLLBACK TO s', 'RELEASE s'),
+		'1 40 40 10 30 10', 'subtransactions of functions and clients')
+	  or diag(calls($role));
+	is($of->{''}{calls}, '10', 'those that fail to be planned are known by their id')
+	  or diag(calls($role));
+	is(join(' ', sort map { "$_ $of->{$_}{rows}" } grep { /^FETCH/ } keys %$of),
+		'FETCH $1 FROM h 4', 'a held cursor goes on after its transaction')
+	  or diag(calls($role));
+	close_all($session);
+	sums_agree($role, 'subtransactions');
+
+	# Ended while it runs; and a client that is gone while rows are sent to it.
+	$session = open_session($node, $role);
+	$session->send_query('SELECT nested(), pg_sleep(1000) FROM big');
+	ok($node->poll_query_until('postgres', sprintf(
+				q{SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %d}, $session->pid)),
+		'it runs');
+	$node->safe_psql('postgres', sprintf('SELECT pg_terminate_backend(%d)', $session->pid));
+	wait_sessions($node, "$role\@postgres", 0);
+	is(field($role, 'SELECT nested(), pg_sleep($1) FROM big', 'calls'), '1',
+		'what was terminated is a call');
+	$session->vanish;
+	$session = open_session($node, $role);
+	$session->send_query('COPY (SELECT a.* FROM big a, big b) TO STDOUT');
+	$session->vanish;
+	wait_sessions($node, "$role\@postgres", 0);
+	is(field($role, 'COPY (SELECT a.* FROM big a, big b) TO STDOUT', 'calls'), '1',
+		'what a client has left as well');
+	sums_agree($role, 'ends in the middle');
+}
+
 # ---------- locks ----------
 
 {

@@ -30,7 +30,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO item VALUES (1, 1)});
 # Aliases do not make another query id, but tables do.
 $node->safe_psql('postgres', join('', map { "CREATE TABLE $_ (n int);\n" } qw(of_one of_two as_two
-	hot kept_one kept_two after_kill switched no_id untracked on_standby long_text))
+	dropped hot kept_one kept_two after_kill switched no_id untracked on_standby long_text))
   . 'GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC');
 $node->safe_psql('other', 'CREATE EXTENSION pool_optimizer; CREATE TABLE thing (id int);
 	GRANT ALL ON thing TO PUBLIC');
@@ -175,17 +175,44 @@ sub value
 # ---------- thousands of distinct statements a second, from several clients ----------
 
 {
-	append_to_file("$dir/flood.sql", join('', map { "SELECT n AS c$_" . ', n' x ($_ % 50)
-			  . ", id\\;\n" } 1 .. 400) =~ s/, id\\;/, id FROM item\\;/gr . "SELECT 1;\n");
+	my @column = ('n', 'id', '-n', 'n + n', 'n - id', 'n * id', 'n | id', 'n & id', 'n / id', '~n');
+	my @sql = map { sprintf "SELECT %s FROM item;\n", join ', ', map { $column[$_] } split // }
+	  '0000' .. '9999';
+	my $memory = table_stat('statements_memory_bytes');
 	my ($out, $err);
 
+	# Some clients meet each other at the same statements, some go the other way.
+	append_to_file("$dir/up.sql", join('', @sql));
+	append_to_file("$dir/down.sql", join('', reverse @sql));
+	$node->safe_psql('postgres', q{SELECT pool_reset_stats()});
 	IPC::Run::run([
-			'pgbench', '-n', '-f', "$dir/flood.sql", '-h', $node->host, '-p', $node->port,
-			'-U', 'r_one', '-c', 4, '-j', 2, '-t', 20, 'postgres'
+			'pgbench', '-n', '-f', "$dir/up.sql", '-f', "$dir/down.sql", '-h', $node->host,
+			'-p', $node->port, '-U', 'r_one', '-c', 4, '-j', 2, '-t', 1, 'postgres'
 		], '>', \$out, '2>', \$err) or diag($err);
-	is(table_stat("statements BETWEEN 250 AND 300"), 't', 'a flood stays within the table');
+	note($out);
+	is(table_stat('statements'), '300', '10,000 statements by turns stay within the table');
+	is(table_stat('statements_evicted > 9700'), 't', 'the others have made room');
+	is(table_stat('statements_memory_bytes'), $memory, 'memory stays as it is');
 	is(table_stat('worker_errors'), '0', 'without an error');
-	$node->safe_psql('postgres', 'SELECT count(*) FROM pool_stats_statement');
+	wait_sessions($node, 'postgres', 1);
+	cmp_ok(value(q{SELECT sum(calls) FROM pool_stats_statement WHERE tenant = 'postgres'}), '>=',
+		40000, 'and no call is lost');
+	cmp_ok(value(q{SELECT sum(rows) FROM pool_stats_statement WHERE tenant = 'postgres'}), '>=',
+		40000, 'nor a row');
+}
+
+# ---------- without the extension ----------
+
+{
+	my $one = open_session($node, 'r_one');
+
+	$one->query('SELECT n FROM dropped');
+	$node->safe_psql('postgres', 'DROP EXTENSION pool_optimizer');
+	$one->query($_) foreach 'BEGIN', 'SELECT n FROM dropped', 'COMMIT';
+	$node->safe_psql('postgres', 'CREATE EXTENSION pool_optimizer');
+	is(value(q{SELECT calls FROM pool_stats_statement WHERE query = 'SELECT n FROM dropped'}), '2',
+		'statements are counted while the extension is dropped');
+	close_all($one);
 }
 
 # ---------- pg_stat_statements ----------
@@ -275,6 +302,8 @@ SKIP:
 	kill 'KILL', $pid;
 	$node->poll_query_until('postgres', qq{SELECT sampler_pid <> $pid FROM pool_stats_cluster})
 	  if $node->poll_query_until('postgres', 'SELECT true');
+	# It has read the file of before, in which there are more than there is room for.
+	$node->safe_psql('postgres', 'SELECT pool_reset_stats()');
 	psql_as($node, 'r_one', 'SELECT n FROM after_kill');
 	is(value(q{SELECT calls FROM pool_stats_statement WHERE query ~ '^SELECT n FROM after_kill'}), '1',
 		'after a crash statements are counted');
@@ -354,6 +383,8 @@ SKIP:
 	$standby->init_from_backup($node, 'b', has_streaming => 1);
 	$standby->start;
 	$node->wait_for_catchup($standby);
+	# It has begun with the file of the primary, and a full table.
+	$standby->safe_psql('postgres', 'SELECT pool_reset_stats()');
 	my $session = open_session($standby, 'r_one');
 
 	$session->query($_) foreach 'BEGIN', 'SELECT n FROM on_standby', 'COMMIT';
