@@ -424,7 +424,7 @@ COMMENT ON COLUMN pool_stats_statement.queryid IS 'as in pg_stat_activity.query_
 COMMENT ON COLUMN pool_stats_statement.calls IS 'how often it ran, failed ones included; exact';
 COMMENT ON COLUMN pool_stats_statement.busy_ms IS 'time it took, planning and at the end of a transaction the commit included; exact';
 COMMENT ON COLUMN pool_stats_statement.connection_seconds IS 'time in which it held a connection: busy_ms and client_wait_ms';
-COMMENT ON COLUMN pool_stats_statement.share IS 'share (0..1) of it in that of all statements of the tenant';
+COMMENT ON COLUMN pool_stats_statement.share IS 'share (0..1) of it in the busy time of the tenant, which is that of all its statements';
 COMMENT ON COLUMN pool_stats_statement.client_wait_ms IS 'time idle in a transaction after it, until the next statement of the transaction; exact';
 COMMENT ON COLUMN pool_stats_statement.lock_wait_ms IS 'time it waited for locks of rows, relations, ...; sampled, while it lasts';
 COMMENT ON COLUMN pool_stats_statement.mean_ms IS 'busy_ms per call';
