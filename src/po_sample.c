@@ -166,6 +166,16 @@ wait_event_info(int procno)
 	return ((volatile PGPROC *) GetPGProcByNumber(procno))->wait_event_info;
 }
 
+/*
+ * Who waits for this lock waits for the disk: somebody else writes the log for all of them, and the
+ * more there are, the more commits one write carries.
+ */
+static bool
+is_for_log_write(uint32 info)
+{
+	return info == (PG_WAIT_LWLOCK | (uint32) WALWriteLock->tranche);
+}
+
 PoWait
 po_sample_wait(int procno)
 {
@@ -176,6 +186,7 @@ po_sample_wait(int procno)
 	switch (info & 0xFF000000)
 	{
 		case PG_WAIT_LWLOCK:
+			return is_for_log_write(info) ? PO_WAIT_IO : PO_WAIT_LOCK;
 		case PG_WAIT_LOCK:
 		case PO_COMPAT_WAIT_BUFFER:
 			return PO_WAIT_LOCK;

@@ -477,12 +477,13 @@ foreach my $obstacle (@obstacles)
 sub write_fails
 {
 	my ($what, $reason, $break, $mend) = @_;
-	my $before = slurp_file($file);
-	my @lines;
+	my ($before, @lines);
 
 	start();
 	open_session($node, 'regress_pool_a', dbname => 'other')->close_and_wait;
 	$break->();
+	# Not before that: where all is slow, a minute may have passed and written it again.
+	$before = slurp_file($file);
 	@lines = grep { !/pgstat\.stat/ } stop();
 	is(scalar @lines, 1, "$what: one LOG line");
 	like($lines[0] // '', $reason, "$what: it says why");
