@@ -184,12 +184,18 @@ offer_text(PoStatementAccount *a, const PlannedStmt *stmt, const char *source)
 
 /* ---------- from one statement to the next ---------- */
 
-/* Long, or the clock was set: nobody knows how long. */
+/*
+ * Long, or the clock was set: nobody knows how long.  Just below zero where the process was
+ * interrupted between two looks at the clock: then that was counted as idle.
+ */
 static pg_noinline int64
 repair(int64 busy_us, int64 *idle_us)
 {
-	if (busy_us >= 0 && *idle_us >= 0 && !po_clock_was_set())
-		return busy_us;
+	if (*idle_us >= 0 && busy_us + *idle_us >= 0 && !po_clock_was_set())
+	{
+		*idle_us += Min(busy_us, 0);
+		return Max(busy_us, 0);
+	}
 	current.before_us = 0;
 	*idle_us = 0;
 	return 0;
