@@ -263,6 +263,8 @@ SKIP:
 	my $fields = q{tenant, queryid, calls, busy_ms, client_wait_ms, lock_wait_ms, p99_ms, max_ms,
 		rows, first_seen, query};
 	my $mine = q{WHERE query ~ 'kept_one|kept_two' AND query !~ 'pool_stats'};
+	# Where all places are taken, those of few calls make room.
+	$node->safe_psql('postgres', 'SELECT pool_reset_stats()');
 	my $one = open_session($node, 'r_one');
 
 	$one->query($_) foreach 'BEGIN', 'SELECT n FROM kept_one',
@@ -384,6 +386,7 @@ SKIP:
 	$standby->start;
 	$node->wait_for_catchup($standby);
 	# It has begun with the file of the primary, and a full table.
+	$standby->safe_psql('postgres', 'SELECT pool_reset_stats()');
 	$standby->safe_psql('postgres', 'SELECT pool_reset_stats()');
 	my $session = open_session($standby, 'r_one');
 
