@@ -417,7 +417,7 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_stats_statement(boolean) IS
 	'the rows of view pool_stats_statement, with texts = false without the texts of statements';
 
-CREATE VIEW pool_stats_statement AS SELECT * FROM pool_stats_statement();
+CREATE VIEW pool_stats_statement AS SELECT * FROM pool_stats_statement(true);
 COMMENT ON VIEW pool_stats_statement IS 'One row per statement of a tenant: what its connections are spent on';
 COMMENT ON COLUMN pool_stats_statement.tenant IS 'the tenant';
 COMMENT ON COLUMN pool_stats_statement.queryid IS 'as in pg_stat_activity.query_id; null for all that is in no row of its own, and for what another role has run';
