@@ -67,15 +67,15 @@ po_chart_y_axis(PoChart *c)
 	}
 }
 
-/* Every other tick is left out where there is little room; a long text at the right edge
- * ends where its tick is. */
+/* Every other tick is left out where there is little room; a text at the right edge, unless it is
+ * a digit or two, ends where its tick is. */
 static void
 x_tick(PoChart *c, double x, int i, const char *text)
 {
 	appendStringInfo(c->out, "<line class=\"tick\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"%d\" "
 					 "y2=\"%d\"/><text class=\"x%s%s\" x=\"%.2f%%\" y=\"%d\">%s</text>\n",
 					 100 * x, 100 * x, c->height, c->height + 4, i % 2 == 0 ? "" : " alt",
-					 x > 0.95 && strlen(text) > 5 ? " last" : "",
+					 x > 0.95 && strlen(text) > 2 ? " last" : "",
 					 100 * x, c->height + 18, text);
 }
 

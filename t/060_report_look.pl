@@ -148,6 +148,13 @@ my @tenants = map { "$_\@postgres" } 'shop', 'reports', 'billing', @ODD;
 
 fill_history($node, 9, @tenants, 'gone@postgres');
 look('trouble', report($node));
+# Where it is noon, the time axes have a label at their very end.
+my $minutes = (720 - (gmtime)[2] * 60 - (gmtime)[1]) % 1440;
+$browser->set_window(width => 720, media => 'print', scheme => 'light');
+$browser->open_file(keep('noon.html', report($node, zone => sprintf('<X>-%d:%02d', $minutes / 60, $minutes % 60))));
+check_layout('trouble, at noon, printed', 'false');
+$browser->set_window(width => 1280);
+$browser->open_file(keep('trouble.html', report($node)));
 check_sections('trouble');
 like(text('#verdict-h'), qr/^Act now: /, 'trouble: says so first');
 cmp_ok(count('.findings li'), '>=', 5, 'trouble: several findings');

@@ -30,7 +30,8 @@ sub report
 	my ($node, %opt) = @_;
 	my $since = $opt{since} // '1 day';
 
-	return $node->safe_psql($opt{dbname} // 'postgres', "SELECT pool_report('$since')",
+	return $node->safe_psql($opt{dbname} // 'postgres',
+		($opt{zone} ? "SET timezone = '$opt{zone}'; " : '') . "SELECT pool_report('$since')",
 		$opt{user} ? (extra_params => [ '-U', $opt{user} ]) : ());
 }
 
