@@ -36,6 +36,7 @@ OBJS = \
 	src/model/po_baseline.o \
 	src/model/po_profile.o \
 	src/model/po_alert_rule.o \
+	src/model/po_finding.o \
 	src/model/po_search.o \
 	src/model/po_sentence.o \
 	src/model/po_warmup.o \
@@ -48,6 +49,7 @@ OBJS = \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
 	src/model/po_plot.o \
+	src/model/po_repeats.o \
 	src/po_guc.o \
 	src/po_shmem.o \
 	src/po_worker.o \
@@ -64,10 +66,14 @@ OBJS = \
 	src/po_history_read.o \
 	src/po_statement.o \
 	src/po_statement_text.o \
+	src/po_finding_table.o \
+	src/po_finding_watch.o \
 	src/po_sample.o \
 	src/po_summary.o \
 	src/po_alert_table.o \
 	src/po_alert_words.o \
+	src/po_plan_look.o \
+	src/po_evidence.o \
 	src/po_clock.o \
 	src/po_attribution.o \
 	src/po_alert.o \
@@ -96,6 +102,8 @@ OBJS = \
 	src/po_policy_sql.o \
 	src/po_text.o \
 	src/po_alert_sql.o \
+	src/po_finding_words.o \
+	src/po_finding_sql.o \
 	src/po_client_config.o \
 	src/po_html.o \
 	src/po_report_query.o \

@@ -411,7 +411,10 @@ CREATE FUNCTION pool_stats_statement(
 	OUT tenant text, OUT queryid bigint, OUT calls bigint, OUT busy_ms float8,
 	OUT connection_seconds float8, OUT share float8, OUT client_wait_ms float8,
 	OUT lock_wait_ms float8, OUT mean_ms float8, OUT p99_ms float8, OUT max_ms float8,
-	OUT rows bigint, OUT first_seen timestamptz, OUT last_seen timestamptz, OUT query text)
+	OUT rows bigint, OUT first_seen timestamptz, OUT last_seen timestamptz, OUT query text,
+	OUT slow bigint, OUT very_slow bigint, OUT loops bigint, OUT loop_calls bigint,
+	OUT parent_queryid bigint, OUT reread_share float8, OUT blocker_queryid bigint,
+	OUT scanned_table regclass)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_stats_statement_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1000;
 COMMENT ON FUNCTION pool_stats_statement(boolean) IS
@@ -434,6 +437,122 @@ COMMENT ON COLUMN pool_stats_statement.rows IS 'rows returned or changed';
 COMMENT ON COLUMN pool_stats_statement.first_seen IS 'since when it is counted';
 COMMENT ON COLUMN pool_stats_statement.last_seen IS 'when it was last counted (up to a second late)';
 COMMENT ON COLUMN pool_stats_statement.query IS 'its text without constants, for roles with pg_read_all_stats and the one that ran it';
+COMMENT ON COLUMN pool_stats_statement.slow IS 'calls that took slow_statement or longer';
+COMMENT ON COLUMN pool_stats_statement.very_slow IS 'of these, those that took very_slow_statement or longer';
+COMMENT ON COLUMN pool_stats_statement.loops IS 'transactions, or bursts of transactions, that called it more than loop_calls (the setting) times';
+COMMENT ON COLUMN pool_stats_statement.loop_calls IS 'calls in these';
+COMMENT ON COLUMN pool_stats_statement.parent_queryid IS 'the statement before the last loop, whose rows it went through';
+COMMENT ON COLUMN pool_stats_statement.reread_share IS 'share (0..1) of its reads that a cache with a time to live of 60 s would have had; null if it does not just read';
+COMMENT ON COLUMN pool_stats_statement.blocker_queryid IS 'what the transaction ran that it was last seen waiting for';
+COMMENT ON COLUMN pool_stats_statement.scanned_table IS 'the large table of the dearest sequential scan in its plan, in this database';
+
+-- ---------------------------------------------------------------------------
+-- Findings
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE pool_acknowledged (
+	tenant               text NOT NULL,
+	kind                 text NOT NULL,
+	queryid              bigint NOT NULL DEFAULT 0,
+	reason               text NOT NULL,
+	until                timestamptz,
+	acknowledged_by      text NOT NULL,
+	acknowledged_at      timestamptz NOT NULL,
+	connections_spent    float8 NOT NULL,
+	severity             text NOT NULL,
+	PRIMARY KEY (tenant, kind, queryid)
+);
+
+COMMENT ON TABLE pool_acknowledged IS 'Findings that somebody has acknowledged, see pool_acknowledge';
+COMMENT ON COLUMN pool_acknowledged.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_acknowledged.kind IS 'which kind of finding, see pool_findings';
+COMMENT ON COLUMN pool_acknowledged.queryid IS 'the statement that it is about; 0 = the tenant';
+COMMENT ON COLUMN pool_acknowledged.reason IS 'why it is accepted';
+COMMENT ON COLUMN pool_acknowledged.until IS 'up to when; null = no end';
+COMMENT ON COLUMN pool_acknowledged.acknowledged_by IS 'role that said so';
+COMMENT ON COLUMN pool_acknowledged.acknowledged_at IS 'and when';
+COMMENT ON COLUMN pool_acknowledged.connections_spent IS 'what it cost then';
+COMMENT ON COLUMN pool_acknowledged.severity IS 'and how grave it was';
+
+-- As of pool_policies.
+ALTER TABLE pool_acknowledged
+	ALTER tenant SET STATISTICS 0,
+	ALTER kind SET STATISTICS 0,
+	ALTER queryid SET STATISTICS 0,
+	ALTER reason SET STATISTICS 0,
+	ALTER until SET STATISTICS 0,
+	ALTER acknowledged_by SET STATISTICS 0,
+	ALTER acknowledged_at SET STATISTICS 0,
+	ALTER connections_spent SET STATISTICS 0,
+	ALTER severity SET STATISTICS 0;
+
+SELECT pg_catalog.pg_extension_config_dump('pool_acknowledged', '');
+
+-- Others have what is theirs in the view; pg_dump of a plain role must be able to read it.
+ALTER TABLE pool_acknowledged ENABLE ROW LEVEL SECURITY;
+CREATE POLICY see_if_granted ON pool_acknowledged FOR SELECT
+	USING (pg_catalog.has_table_privilege(tableoid, 'INSERT, UPDATE, DELETE')
+		OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE'));
+CREATE POLICY insert_if_granted ON pool_acknowledged FOR INSERT WITH CHECK (true);
+CREATE POLICY update_if_granted ON pool_acknowledged FOR UPDATE USING (true) WITH CHECK (true);
+CREATE POLICY delete_if_granted ON pool_acknowledged FOR DELETE USING (true);
+
+CREATE FUNCTION pool_findings(
+	OUT tenant text, OUT kind text, OUT severity text, OUT since timestamptz,
+	OUT last_seen timestamptz, OUT evidence jsonb, OUT connections_spent float8,
+	OUT advice text, OUT queryid bigint)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_findings_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 20;
+COMMENT ON FUNCTION pool_findings() IS
+	'the findings of view pool_findings, without who has acknowledged them';
+
+-- The view's owner reads the table, so that its rows are told for what the reader may see.
+CREATE VIEW pool_findings AS
+	SELECT f.tenant, f.kind, f.severity, f.since, f.last_seen, f.evidence, f.connections_spent,
+		f.advice, f.queryid, a.tenant IS NOT NULL AS acknowledged, a.acknowledged_by,
+		a.until AS acknowledged_until, a.reason AS acknowledged_reason
+	FROM pool_findings() AS f LEFT JOIN pool_acknowledged AS a
+		ON a.tenant = f.tenant AND a.kind = f.kind AND a.queryid = COALESCE(f.queryid, 0)
+		AND (a.until IS NULL OR a.until > pg_catalog.clock_timestamp())
+		AND f.connections_spent <= 1.5 * a.connections_spent + 0.1
+		AND pg_catalog.array_position('{info,warning,critical}'::text[], f.severity)
+			<= pg_catalog.array_position('{info,warning,critical}'::text[], a.severity)
+	ORDER BY f.connections_spent DESC, f.tenant, f.kind, f.queryid;
+COMMENT ON VIEW pool_findings IS 'One row per finding: what connections are spent on that need not be, and what to change; the dearest first';
+COMMENT ON COLUMN pool_findings.tenant IS 'the tenant';
+COMMENT ON COLUMN pool_findings.kind IS 'which: slow_statement, n_plus_one, client_wait, unpaged_result, sequential_scan, repeated_read, hot_row, read_only, churn, session_state';
+COMMENT ON COLUMN pool_findings.severity IS 'info, warning or critical';
+COMMENT ON COLUMN pool_findings.since IS 'when it was seen first';
+COMMENT ON COLUMN pool_findings.last_seen IS 'when it was seen last; an hour later it is gone (session_state: a week)';
+COMMENT ON COLUMN pool_findings.evidence IS 'the figures it rests on, of the last minutes before last_seen';
+COMMENT ON COLUMN pool_findings.connections_spent IS 'so many connections are busy with it on average';
+COMMENT ON COLUMN pool_findings.advice IS 'what to do';
+COMMENT ON COLUMN pool_findings.queryid IS 'the statement, as in pool_stats_statement; null for findings about a tenant, and for what another role has run';
+COMMENT ON COLUMN pool_findings.acknowledged IS 'somebody has acknowledged it, and it has not become worse since';
+COMMENT ON COLUMN pool_findings.acknowledged_by IS 'role that has; null if nobody has';
+COMMENT ON COLUMN pool_findings.acknowledged_until IS 'up to when; null = no end';
+COMMENT ON COLUMN pool_findings.acknowledged_reason IS 'why';
+
+CREATE FUNCTION pool_acknowledge(
+	tenant text,
+	kind text,
+	queryid bigint DEFAULT NULL,
+	reason text DEFAULT NULL,
+	until timestamptz DEFAULT NULL)
+RETURNS pool_acknowledged
+	AS 'MODULE_PATHNAME', 'pool_acknowledge_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_acknowledge(text, text, bigint, text, timestamptz) IS
+	'acknowledges a finding with a reason, until a date or until it gets worse; queryid NULL for findings about a tenant; returns the acknowledgement';
+
+CREATE FUNCTION pool_unacknowledge(
+	tenant text,
+	kind text,
+	queryid bigint DEFAULT NULL,
+	if_exists boolean DEFAULT false)
+RETURNS pool_acknowledged
+	AS 'MODULE_PATHNAME', 'pool_unacknowledge_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_unacknowledge(text, text, bigint, boolean) IS
+	'takes the acknowledgement of a finding back; returns what it was';
 
 CREATE FUNCTION pool_recommendations(
 	OUT tenant text, OUT current_size integer, OUT recommended_min integer,
@@ -903,8 +1022,8 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- Rights: reading needs nothing (others' rows are hidden), changing needs a grant
 -- ---------------------------------------------------------------------------
 
-GRANT SELECT ON pool_policies, pool_alert_rules, pool_stats, pool_stats_cluster, pool_stats_session,
-	pool_stats_statement, pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
+GRANT SELECT ON pool_policies, pool_alert_rules, pool_acknowledged, pool_stats, pool_stats_cluster, pool_stats_session,
+	pool_stats_statement, pool_findings, pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
 	pool_stats_history, pool_stats_cluster_history, pool_stats_profile, pool_alerts, pool_alerts_history TO PUBLIC;
 
 REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
@@ -914,6 +1033,8 @@ REVOKE ALL ON FUNCTION pool_set_alert(text, text, text, float8, interval, interv
 REVOKE ALL ON FUNCTION pool_drop_alert(text, text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_alert_rules_check() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_alert_rules_changed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_acknowledge(text, text, bigint, text, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_unacknowledge(text, text, bigint, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_drop_policy(text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_drain(text, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_resume(text) FROM PUBLIC;

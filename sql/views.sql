@@ -54,6 +54,12 @@ INSERT INTO contract VALUES
 	('pool_stats_statement', 'double precision', 'busy_ms connection_seconds share
 		client_wait_ms lock_wait_ms mean_ms p99_ms'),
 	('pool_stats_statement', 'timestamp with time zone', 'first_seen last_seen'),
+	('pool_findings', 'text', 'tenant kind severity advice acknowledged_by acknowledged_reason'),
+	('pool_findings', 'timestamp with time zone', 'since last_seen acknowledged_until'),
+	('pool_findings', 'double precision', 'connections_spent'),
+	('pool_findings', 'jsonb', 'evidence'),
+	('pool_findings', 'bigint', 'queryid'),
+	('pool_findings', 'boolean', 'acknowledged'),
 	('pool_recommendations', 'text', 'tenant bottleneck method reason'),
 	('pool_recommendations', 'integer', 'current_size recommended_min recommended_size
 		recommended_max busy_p50 busy_p95 busy_max'),
@@ -215,11 +221,13 @@ SELECT shared_memory_bytes > 0 AND shared_memory_bytes <=
 	8192 * current_setting('pool_optimizer.max_tenants')::bigint +
 	2 * 1024 * current_setting('pool_optimizer.history_events')::bigint AS fits
 	FROM pool_stats_cluster;
--- Statements have a segment of their own, at most 1 KiB for each, and 4 KiB per session.
+-- Statements have a segment of their own, at most 1 KiB for each and for each finding, and
+-- 4 KiB per session.
 SELECT statements_memory_bytes > 0 AND statements_memory_bytes <=
 	1024 * current_setting('pool_optimizer.max_statements')::bigint +
+	1024 * current_setting('pool_optimizer.max_findings')::bigint +
 	4096 * (current_setting('max_connections')::bigint + 50) +
-	64 * current_setting('pool_optimizer.max_tenants')::bigint AS fits,
+	256 * current_setting('pool_optimizer.max_tenants')::bigint AS fits,
 	statements BETWEEN 1 AND current_setting('pool_optimizer.max_statements')::bigint AS counted,
 	statements_evicted
 	FROM pool_stats_cluster;

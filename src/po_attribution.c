@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -30,6 +31,7 @@
 #include "po_attribution.h"
 #include "po_clock.h"
 #include "po_compat.h"
+#include "po_evidence.h"
 #include "po_guc.h"
 #include "po_sample.h"
 #include "po_statement.h"
@@ -44,6 +46,7 @@ static ExecutorRun_hook_type prev_ExecutorRun_hook = NULL;
 /* Set while this backend is a session that we know. */
 static PoStatementSession *mine = NULL;
 static int	my_index;
+static bool can_be_elsewhere;	/* reading transactions: this is no standby itself */
 
 /* The statement that runs, or ran last in the open transaction. */
 static struct
@@ -56,6 +59,7 @@ static struct
 	PgStat_Counter active;		/* core's counters when it began */
 	PgStat_Counter idle;
 	uint64		rows;
+	int			use;			/* PoStateUse that it is if it is a utility statement, -1 = none */
 	PoStatementAccount *account;
 }			current;
 
@@ -68,26 +72,6 @@ static TimestampTz texts_at = 0;
 
 /* ---------- the session's accounts ---------- */
 
-static inline void
-add(pg_atomic_uint64 *to, uint64 n)
-{
-	/* One writer: a plain store is enough. */
-	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
-}
-
-/* bucket: of the duration, PO_BRIEF_BUCKETS if it is to count for none. */
-static inline void
-tell_end(PoStatementAccount *a, int bucket)
-{
-	uint32		ends = pg_atomic_read_u32(&mine->ends);
-
-	a->used_at = ends;
-	mine->end[ends % PO_STATEMENT_ENDS] = PO_STATEMENT_END(a->tag, bucket);
-	/* Whoever sees the count sees what came before it. */
-	pg_write_barrier();
-	pg_atomic_write_u32(&mine->ends, ends + 1);
-}
-
 /* Of the statement that is open; the times are not negative. */
 static inline void
 count(int64 busy_us, int64 wait_us)
@@ -98,20 +82,22 @@ count(int64 busy_us, int64 wait_us)
 	if (likely(current.is_new))
 	{
 		bucket = po_brief_bucket(busy_us);
-		add(&a->calls, 1);
+		po_evidence_add(&a->calls, 1);
 		if (unlikely((uint64) busy_us > pg_atomic_read_u64(&a->max_us)))
 			pg_atomic_write_u64(&a->max_us, (uint64) busy_us);
 	}
-	add(&a->busy_us, (uint64) busy_us);
-	add(&a->wait_us, (uint64) wait_us);
-	add(&a->rows, current.rows);
-	tell_end(a, bucket);
+	po_evidence_add(&a->busy_us, (uint64) busy_us);
+	po_evidence_add(&a->wait_us, (uint64) wait_us);
+	po_evidence_add(&a->rows, current.rows);
+	po_evidence_end(a, current.is_new, busy_us, current.rows);
+	po_statement_tell_end(mine, a, bucket);
 }
 
 static pg_noinline PoStatementAccount *
 search_account(uint64 queryid)
 {
 	PoStatementAccount *a;
+	PoStatementPlan known;
 
 	if (queryid == 0)
 		return &mine->account[PO_STATEMENT_UNKNOWN];
@@ -121,7 +107,9 @@ search_account(uint64 queryid)
 		if (a[i].queryid == queryid)
 			return &a[i];
 	}
-	return po_statement_take(my_index, queryid, MyDatabaseId);
+	a = po_statement_take(my_index, queryid, MyDatabaseId, &known);
+	po_evidence_account_taken(a, &known);
+	return a;
 }
 
 static inline PoStatementAccount *
@@ -248,8 +236,8 @@ wait_without_statement(PgStat_Counter idle)
 
 	if (a != NULL && idle > idle_at_end)
 	{
-		add(&a->wait_us, (uint64) (idle - idle_at_end));
-		tell_end(a, PO_BRIEF_BUCKETS);
+		po_evidence_add(&a->wait_us, (uint64) (idle - idle_at_end));
+		po_statement_tell_end(mine, a, PO_BRIEF_BUCKETS);
 	}
 	idle_at_end = idle;
 }
@@ -271,6 +259,7 @@ begin(TimestampTz message, uint64 queryid, const PlannedStmt *stmt, const char *
 			wait_without_statement(idle);
 			current.since = message;
 		}
+		po_evidence_begin(message);
 	}
 	current.is_open = true;
 	current.is_new = is_new;
@@ -307,7 +296,7 @@ is_next_of_message(const PlannedStmt *stmt)
 }
 
 static inline bool
-begin_run(const QueryDesc *query)
+begin_run(const QueryDesc *query, uint64 count)
 {
 	TimestampTz message = GetCurrentStatementStartTimestamp();
 	const PlannedStmt *stmt = query->plannedstmt;
@@ -321,6 +310,8 @@ begin_run(const QueryDesc *query)
 		return false;
 	begin(message, (uint64) stmt->queryId, stmt, query->sourceText,
 		  stmt->canSetTag && !query->already_executed);
+	if (likely(current.is_new))
+		po_evidence_call(current.account, query, message, count);
 	return true;
 }
 
@@ -328,7 +319,7 @@ begin_run(const QueryDesc *query)
 static void
 on_run(PO_COMPAT_RUN_PARAMETERS)
 {
-	bool		is_ours = mine != NULL && po_guc_track_statements && begin_run(queryDesc);
+	bool		is_ours = mine != NULL && po_guc_track_statements && begin_run(queryDesc, count);
 
 	if (prev_ExecutorRun_hook)
 		prev_ExecutorRun_hook(PO_COMPAT_RUN_ARGUMENTS);
@@ -341,11 +332,20 @@ on_run(PO_COMPAT_RUN_PARAMETERS)
 	}
 }
 
+static bool
+is_begin(const Node *stmt)
+{
+	return IsA(stmt, TransactionStmt) &&
+		(((const TransactionStmt *) stmt)->kind == TRANS_STMT_BEGIN ||
+		 ((const TransactionStmt *) stmt)->kind == TRANS_STMT_START);
+}
+
 bool
 po_attribution_begin_utility(const PlannedStmt *stmt, const char *source,
 							 ProcessUtilityContext context)
 {
 	TimestampTz message;
+	uint64		queryid;
 
 	if (mine == NULL || !po_guc_track_statements || context != PROCESS_UTILITY_TOPLEVEL)
 		return false;
@@ -363,8 +363,11 @@ po_attribution_begin_utility(const PlannedStmt *stmt, const char *source,
 		return false;
 	}
 	/* pg_stat_statements hides it from those that come after it. */
-	begin(message, stmt->queryId != 0 ? (uint64) stmt->queryId : po_sample_my_queryid(),
-		  stmt, source, true);
+	queryid = stmt->queryId != 0 ? (uint64) stmt->queryId : po_sample_my_queryid();
+	begin(message, queryid, stmt, source, true);
+	current.use = po_evidence_use_of(stmt);
+	if (is_begin(stmt->utilityStmt))
+		po_evidence_begin_block();
 	return true;
 }
 
@@ -372,6 +375,8 @@ void
 po_attribution_end_utility(const QueryCompletion *completion)
 {
 	is_running = false;
+	if (current.use >= 0)
+		po_evidence_used((PoStateUse) current.use, current.account->queryid);
 	if (completion == NULL)
 		return;
 	switch (completion->commandTag)
@@ -460,6 +465,9 @@ po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted)
 	if (mine == NULL)
 		return;
 	pg_atomic_write_u64(&mine->current, 0);
+	if (likely(po_guc_track_statements))
+		po_evidence_end_transaction(Max(service_us, 0), end, !aborted && can_be_elsewhere &&
+									!TransactionIdIsValid(GetTopTransactionIdIfAny()));
 	idle_at_end = idle;
 	if (current.since != 0)
 		total = end - current.since + current.before_us;
@@ -482,6 +490,8 @@ po_attribution_start(int slot)
 	my_index = slot;
 	memset(&current, 0, sizeof(current));
 	mine = po_statement_begin(slot);
+	can_be_elsewhere = !RecoveryInProgress();
+	po_evidence_start(mine, slot);
 	/* Query ids, unless compute_query_id forbids them.  Where nobody asks for them they
 	 * cost nothing. */
 	if (po_guc_track_statements)
@@ -491,6 +501,8 @@ po_attribution_start(int slot)
 void
 po_attribution_stop(void)
 {
+	if (mine != NULL)
+		po_evidence_stop();
 	mine = NULL;
 }
 

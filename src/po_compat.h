@@ -17,6 +17,9 @@
 #include "storage/proc.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"				/* a part of postgres.h before */
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "pool_optimizer needs PostgreSQL 15 or later"
@@ -206,5 +209,33 @@ name(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 			SHMQueueNext(&(proc)->myProcLocks[partition], &(proclock)->procLink, \
 						 offsetof(PROCLOCK, procLink)))
 #endif
+
+/* The same for the PROCLOCKs of a lock. */
+#if PG_VERSION_NUM >= 160000
+#define po_compat_foreach_holder(proclock, lock) \
+	for (dlist_node *po_n_ = (lock)->procLocks.head.next; \
+		 po_n_ != NULL && po_n_ != &(lock)->procLocks.head && \
+		 ((proclock) = dlist_container(PROCLOCK, lockLink, po_n_)) != NULL; \
+		 po_n_ = po_n_->next)
+#else
+#define po_compat_foreach_holder(proclock, lock) \
+	for ((proclock) = (PROCLOCK *) \
+			SHMQueueNext(&(lock)->procLocks, &(lock)->procLocks, offsetof(PROCLOCK, lockLink)); \
+		 (proclock) != NULL; \
+		 (proclock) = (PROCLOCK *) \
+			SHMQueueNext(&(lock)->procLocks, &(proclock)->lockLink, \
+						 offsetof(PROCLOCK, lockLink)))
+#endif
+
+/* 17: as in po_compat_my_slot, of another process; no slot if it is -1 or too large. */
+static inline int
+po_compat_slot_of(const PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+	return GetNumberFromPGProc(proc);
+#else
+	return proc->backendId - 1;
+#endif
+}
 
 #endif							/* PO_COMPAT_H */

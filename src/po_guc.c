@@ -44,6 +44,10 @@ int			po_guc_max_terminations_per_minute = 600;
 bool		po_guc_spare_stateful = true;
 bool		po_guc_track_statements = true;
 int			po_guc_max_statements = 5000;
+int			po_guc_max_findings = 1000;
+int			po_guc_slow_statement = 500;
+int			po_guc_very_slow_statement = 1000;
+int			po_guc_loop_calls = 10;
 char	   *po_guc_pgbouncer_conninfo = NULL;
 char	   *po_guc_pgbouncer_include = NULL;
 char	   *po_guc_notify_channel = NULL;
@@ -325,6 +329,25 @@ define_behaviour(void)
 							 PGC_SIGHUP, 0, NULL, assign_track_statements, NULL);
 }
 
+/* What is found waste in statements. */
+static void
+define_findings(void)
+{
+	DefineCustomIntVariable("pool_optimizer.slow_statement",
+							"Statements that take at least so long are slow.",
+							NULL, &po_guc_slow_statement, 500, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.very_slow_statement",
+							"Statements that take at least so long are very slow.",
+							NULL, &po_guc_very_slow_statement, 1000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.loop_calls",
+							"Calls of a statement in one transaction, or one burst of a "
+							"session, that are not yet a loop.",
+							NULL, &po_guc_loop_calls, 10, 1, 1000000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 static void
 define_limits(void)
 {
@@ -421,6 +444,11 @@ define_sizes(void)
 							"Those used least make room.",
 							&po_guc_max_statements, 5000, 100, 1000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pool_optimizer.max_findings",
+							"Findings kept at most, of all tenants together.",
+							"The dearest stay.",
+							&po_guc_max_findings, 1000, 100, 100000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 /* Rows: of one tenant, for one bucket of time. */
@@ -480,6 +508,7 @@ void
 po_guc_define(void)
 {
 	define_behaviour();
+	define_findings();
 	define_limits();
 	define_poolers();
 	define_telling();

@@ -30,6 +30,10 @@ extern int	po_guc_max_terminations_per_minute;
 extern bool po_guc_spare_stateful;
 extern bool po_guc_track_statements;
 extern int	po_guc_max_statements;
+extern int	po_guc_max_findings;
+extern int	po_guc_slow_statement;	/* ms */
+extern int	po_guc_very_slow_statement; /* ms */
+extern int	po_guc_loop_calls;
 extern char *po_guc_pgbouncer_conninfo;
 extern char *po_guc_pgbouncer_include;
 extern char *po_guc_notify_channel; /* "" = none */

@@ -51,6 +51,7 @@
 #include "po_report.h"
 #include "po_session.h"
 #include "po_setter.h"
+#include "po_finding_table.h"
 #include "po_statement.h"
 #include "po_statement_text.h"
 #include "po_stats.h"
@@ -538,6 +539,24 @@ may_read(const PoStatement *s)
 	return po_view_sees_all() || !OidIsValid(s->role) || s->role == GetUserId();
 }
 
+/* What hints at waste in it; other statements and its tables only to those who may read it. */
+static void
+add_hints(Row *row, const PoStatement *s, bool is_shown)
+{
+	const PoStatementHints *h = &s->hints;
+	bool		has_scan = is_shown && OidIsValid(s->plan.scan_table);
+
+	add_count(row, h->slow);
+	add_count(row, h->very_slow);
+	add_count(row, h->loops);
+	add_count(row, h->loop_calls);
+	add(row, Int64GetDatum((int64) s->parent), !is_shown || s->parent == 0);
+	add(row, Float8GetDatum(h->reads == 0 ? 0 : (double) h->rereads[PO_N_CACHE_TTLS - 1] /
+							h->reads), h->reads == 0);
+	add(row, Int64GetDatum((int64) s->blocker), !is_shown || s->blocker == 0);
+	add(row, ObjectIdGetDatum(s->plan.scan_table), !has_scan || s->database != MyDatabaseId);
+}
+
 static void
 put_statement(Statements *all, const PoStatement *s, const char *text)
 {
@@ -565,6 +584,7 @@ put_statement(Statements *all, const PoStatement *s, const char *text)
 	add_time(row, s->last_seen);
 	add_text(row, !is_shown || !all->with_texts ? NULL : other != NULL ? other :
 			 text[0] != '\0' ? text : NULL);
+	add_hints(row, s, is_shown);
 	end_row(row);
 }
 
@@ -584,9 +604,8 @@ put_other_statements(Statements *all, int tenant)
 	add_null(row);
 	add_null(row);
 	add_count(row, s.rows);
-	add_null(row);
-	add_null(row);
-	add_null(row);
+	for (int i = 0; i < 11; i++)
+		add_null(row);
 	end_row(row);
 }
 
@@ -2052,6 +2071,7 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 			po_metrics_reset_tenant(i);
 		po_client_table_reset(-1);
 		po_statement_reset(-1);
+		po_finding_table_reset(-1);
 		PG_RETURN_VOID();
 	}
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -2064,5 +2084,6 @@ pool_reset_stats_1_0(PG_FUNCTION_ARGS)
 	po_metrics_reset_tenant(tenant);
 	po_client_table_reset(tenant);
 	po_statement_reset(tenant);
+	po_finding_table_reset(tenant);
 	PG_RETURN_VOID();
 }

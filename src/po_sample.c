@@ -323,3 +323,56 @@ po_sample_holdings(int procno, int pid, PoHoldings *holdings)
 		holdings->xmin_age = (int64) (int32) (ReadNextTransactionId() - xmin);
 	holdings->valid = proc->pid == pid;
 }
+
+/* One step: who holds what that process waits for?  NULL = nobody, as it waits behind others
+ * that wait, or not any more. */
+static PGPROC *
+holder(PGPROC *waiting)
+{
+	LOCK	   *lock = ((volatile PGPROC *) waiting)->waitLock;
+	PGPROC	   *found = NULL;
+	LOCKTAG		tag;
+	LWLock	   *partition;
+	PROCLOCK   *proclock;
+
+	if (lock == NULL)
+		return NULL;
+	/* It may be another lock by now, which is seen below. */
+	memcpy(&tag, &lock->tag, sizeof(tag));
+	partition = LockHashPartitionLock(LockTagHashCode(&tag));
+	LWLockAcquire(partition, LW_SHARED);
+	if (waiting->waitLock == lock && memcmp(&tag, &lock->tag, sizeof(tag)) == 0)
+	{
+		LOCKMASK	conflicts = GetLocksMethodTable(lock)->conflictTab[waiting->waitLockMode];
+
+		po_compat_foreach_holder(proclock, lock)
+		{
+			if ((proclock->holdMask & conflicts) != 0 && proclock->tag.myProc != waiting)
+			{
+				found = proclock->tag.myProc;
+				break;
+			}
+		}
+	}
+	LWLockRelease(partition);
+	return found;
+}
+
+/* Who waits for a row holds the lock on it that the next one waits for: go on to the one that
+ * waits for nobody. */
+#define MOST_STEPS	4
+
+int
+po_sample_blocker(int procno)
+{
+	PGPROC	   *proc = GetPGProcByNumber(procno);
+	PGPROC	   *last = NULL;
+	int			slot;
+
+	for (int i = 0; i < MOST_STEPS && (proc = holder(proc)) != NULL; i++)
+		last = proc;
+	if (last == NULL)
+		return -1;
+	slot = po_compat_slot_of(last);
+	return slot >= 0 && slot < po_shared->n_slots ? slot : -1;
+}

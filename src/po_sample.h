@@ -92,4 +92,10 @@ typedef struct PoHarm
 
 extern void po_sample_harm(int procno, int pid, PoHarm *harm, int *blocked, int max);
 
+/*
+ * The slot of the session whose transaction that process waits for, -1 if it does not, or
+ * that is none of ours.  Of several that hold the lock, one.
+ */
+extern int	po_sample_blocker(int procno);
+
 #endif							/* PO_SAMPLE_H */

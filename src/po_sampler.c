@@ -34,6 +34,7 @@
 #include "po_client_table.h"
 #include "po_compat.h"
 #include "po_events.h"
+#include "po_finding_watch.h"
 #include "po_guc.h"
 #include "po_history_rings.h"
 #include "po_inject.h"
@@ -63,6 +64,7 @@
 #define QUIET_US			PO_US_PER_S /* a younger gap is nobody's concern */
 #define EXEMPT_RECHECK_US	PO_US_PER_S
 #define STATEMENTS_EVERY_US	PO_US_PER_S
+#define BLOCKERS_PER_S		5
 
 /* Groups of sessions that are watched for growth. */
 #define N_GROUPS			1024
@@ -118,6 +120,8 @@ static int64 state_due = 0;
 static int64 reconcile_due = 0;
 static int64 clients_due = 0;
 static int64 standstill_due = 0;
+static int64 blockers_due = 0;
+static int	blockers_left = 0;
 static uint32 seen_generation = 0;
 static bool rescan = true;
 
@@ -244,6 +248,25 @@ count_busy(int slot, int tenant, const PoSeen *seen)
 		po_client_table_busy(slot, dt_us);
 }
 
+/* So many a second, of all sessions: partitions of the lock table are locked for it. */
+static void
+note_blocker(int slot)
+{
+	int			blocker;
+
+	if (ticks >= blockers_due)
+	{
+		blockers_due = ticks + PO_US_PER_S;
+		blockers_left = BLOCKERS_PER_S;
+	}
+	if (blockers_left == 0)
+		return;
+	blockers_left--;
+	blocker = po_sample_blocker(po_slots[slot].procno);
+	if (blocker >= 0 && blocker != slot)
+		po_statement_note_blocker(slot, blocker);
+}
+
 /* Statements are counted exactly, so they need not be merged in each pass; waits for locks
  * are sampled. */
 static void
@@ -251,7 +274,10 @@ merge_statements(int slot, const PoSeen *seen)
 {
 	if (is_tick && seen->state == PO_STATE_ACTIVE &&
 		po_sample_in_lock(po_slots[slot].procno))
+	{
 		po_statement_note_lock_wait(slot, dt_us);
+		note_blocker(slot);
+	}
 	if (ticks < statements_due[slot] || !po_statement_has_news(slot))
 		return;
 	statements_due[slot] = ticks + STATEMENTS_EVERY_US;
@@ -613,6 +639,13 @@ step_alert(void)
 }
 
 static void
+step_findings(void)
+{
+	if (is_tick)
+		po_finding_watch_pass(ticks);
+}
+
+static void
 step_clients(void)
 {
 	if (ticks < clients_due)
@@ -762,6 +795,7 @@ run_round(void)
 	run_step("sweep", step_sweep);
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
+	run_step("findings", step_findings);
 	run_step("clients", step_clients);
 	run_step("summary", step_summary);
 	run_step("standstill", step_standstill);
@@ -838,6 +872,7 @@ attach(void)
 	po_history_rings_attach();
 	po_client_table_attach();
 	po_alert_attach();
+	po_finding_watch_attach();
 	/* Those that were evaluated before a restart go on being so. */
 	for (int i = 0; i < n_tenants; i++)
 		evaluate_at[i] = po_tenant_stats[i].evaluated_at != 0 ? 1 : 0;

@@ -46,6 +46,7 @@
 #include "po_stats.h"
 
 #define MAX_HELD_CURSORS	8
+#define BRIEF_SESSION		5	/* a session of so many transactions, or fewer */
 
 static ClientAuthentication_hook_type prev_ClientAuthentication_hook = NULL;
 static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
@@ -58,6 +59,7 @@ static int64 admitted_at = 0;	/* monotonic us; 0 = not yet */
 
 /* Of the login that is not over yet. */
 static int64 queued_us = 0;
+static int64 login_us = -1;		/* once it is over */
 
 /* Of the query path. */
 static TimestampTz last_end = 0;
@@ -318,6 +320,9 @@ account_exit(int code, Datum arg)
 	po_statement_merge(slot);
 	if (my_slot->tenant < 0)
 		return;
+	if (po_guc_track_statements && admitted_at != 0 && !login_failed())
+		po_statement_note_session(slot, pg_atomic_read_u64(&my_slot->account.transactions) <=
+								  BRIEF_SESSION, login_us);
 	if (admitted_at != 0 && po_events_want(PO_EVENT_DISCONNECT))
 		tell_disconnect();
 	if (po_act_was_ordered())
@@ -718,8 +723,8 @@ account_error(TimestampTz at)
 static void
 note_login(void)
 {
-	po_stats_note_login(my_slot->tenant,
-						GetCurrentTimestamp() - MyStartTimestamp - queued_us);
+	login_us = GetCurrentTimestamp() - MyStartTimestamp - queued_us;
+	po_stats_note_login(my_slot->tenant, login_us);
 }
 
 static pg_noinline void

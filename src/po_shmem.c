@@ -26,6 +26,7 @@
 #define STATEMENTS	"pool_optimizer statements"
 
 #define CELLS_PER_STATEMENT	2	/* on average a text has so many cells */
+#define READS_PER_STATEMENT	4	/* a power of two */
 
 PoShared   *po_shared = NULL;
 PoSlot	   *po_slots = NULL;
@@ -53,11 +54,15 @@ PoAlertRule *po_alert_rules = NULL;
 PoStatementTable *po_statement_table = NULL;
 PoStatementSession *po_statement_sessions = NULL;
 PoStatementSums *po_statement_others = NULL;
+PoTenantHints *po_tenant_hints = NULL;
 PoStatement *po_statement_places = NULL;
 PoStatementText *po_statement_texts = NULL;
 PoStatementCell *po_statement_cells = NULL;
 int		   *po_statement_buckets = NULL;
 int		   *po_statement_text_buckets = NULL;
+PoFindingTable *po_finding_table = NULL;
+PoFindingRecord *po_findings = NULL;
+pg_atomic_uint64 *po_statement_reads = NULL;
 
 static LWLockPadded *locks = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -172,6 +177,7 @@ set_statement_sizes(PoStatementTable *t)
 	t->n_cells = po_guc_max_statements * CELLS_PER_STATEMENT;
 	for (t->n_buckets = 64; t->n_buckets < t->n_statements;)
 		t->n_buckets *= 2;
+	t->n_reads = t->n_buckets * READS_PER_STATEMENT;
 }
 
 /* The same for the segment of statements. */
@@ -183,11 +189,15 @@ lay_out_statements(const PoShared *s, const PoStatementTable *t, char *base)
 	at = add_size(at, CACHELINEALIGN(sizeof(PoStatementTable)));
 	TAKE(po_statement_sessions, mul_size(s->n_slots, sizeof(PoStatementSession)));
 	TAKE(po_statement_others, mul_size(s->n_tenants, sizeof(PoStatementSums)));
+	TAKE(po_tenant_hints, mul_size(s->n_tenants, sizeof(PoTenantHints)));
 	TAKE(po_statement_places, mul_size(t->n_statements, sizeof(PoStatement)));
 	TAKE(po_statement_texts, mul_size(t->n_statements, sizeof(PoStatementText)));
 	TAKE(po_statement_cells, mul_size(t->n_cells, sizeof(PoStatementCell)));
 	TAKE(po_statement_buckets, mul_size(t->n_buckets, sizeof(int)));
 	TAKE(po_statement_text_buckets, mul_size(t->n_buckets, sizeof(int)));
+	TAKE(po_finding_table, sizeof(PoFindingTable));
+	TAKE(po_findings, mul_size(po_guc_max_findings, sizeof(PoFindingRecord)));
+	TAKE(po_statement_reads, mul_size(t->n_reads, sizeof(pg_atomic_uint64)));
 	return at;
 }
 #undef TAKE
@@ -328,6 +338,34 @@ init_statement_account(PoStatementAccount *a, int index)
 	pg_atomic_init_u64(&a->rows, 0);
 	pg_atomic_init_u64(&a->max_us, 0);
 	pg_atomic_init_u32(&a->wants_text, 0);
+	pg_atomic_init_u32(&a->hinted, 0);
+}
+
+static void
+init_statement_hints(PoStatementSession *s)
+{
+	for (int i = 0; i <= PO_STATEMENT_ACCOUNTS; i++)
+	{
+		PoHintAccount *h = &s->hint[i];
+
+		pg_atomic_init_u64(&h->slow_us, 0);
+		pg_atomic_init_u64(&h->parent, 0);
+		pg_atomic_init_u32(&h->slow, 0);
+		pg_atomic_init_u32(&h->very_slow, 0);
+		pg_atomic_init_u32(&h->loops, 0);
+		pg_atomic_init_u32(&h->loop_calls, 0);
+		pg_atomic_init_u32(&h->reads, 0);
+		for (int ttl = 0; ttl < PO_N_CACHE_TTLS; ttl++)
+			pg_atomic_init_u32(&h->rereads[ttl], 0);
+	}
+	pg_atomic_init_u64(&s->hints.transactions, 0);
+	pg_atomic_init_u64(&s->hints.held_us, 0);
+	pg_atomic_init_u64(&s->hints.read_only_us, 0);
+	for (int i = 0; i < PO_N_STATE_USES; i++)
+	{
+		pg_atomic_init_u64(&s->hints.uses[i], 0);
+		pg_atomic_init_u64(&s->hints.use_example[i], 0);
+	}
 }
 
 static void
@@ -335,6 +373,7 @@ init_statements(PoStatementTable *t, const PoStatementTable *sizes, Size size)
 {
 	memcpy(t, sizes, sizeof(PoStatementTable));
 	t->size = size;
+	po_finding_table->n_findings = po_guc_max_findings;
 	t->free_statement = -1;
 	t->free_text = t->free_cell = 0;
 	t->n_free_cells = t->n_cells;
@@ -346,7 +385,10 @@ init_statements(PoStatementTable *t, const PoStatementTable *sizes, Size size)
 		pg_atomic_init_u32(&s->ends, 0);
 		for (int a = 0; a <= PO_STATEMENT_ACCOUNTS; a++)
 			init_statement_account(&s->account[a], a);
+		init_statement_hints(s);
 	}
+	for (int i = 0; i < t->n_reads; i++)
+		pg_atomic_init_u64(&po_statement_reads[i], 0);
 	for (int i = 0; i < t->n_buckets; i++)
 		po_statement_buckets[i] = po_statement_text_buckets[i] = -1;
 	for (int i = 0; i < t->n_statements; i++)

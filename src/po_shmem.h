@@ -19,6 +19,7 @@
  *							the rules in force
  *		PO_LOCK_STATEMENTS	statements, their texts, what has		po_statement.c
  *							been merged of sessions' accounts
+ *		PO_LOCK_FINDINGS	findings								po_finding_table.c
  *
  * What is not under a lock is an atomic with the writer named at the field, or
  * belongs to one process.
@@ -36,6 +37,7 @@
 #include "model/po_baseline.h"
 #include "model/po_brake.h"
 #include "model/po_event_kind.h"
+#include "model/po_finding.h"
 #include "model/po_histogram.h"
 #include "model/po_history.h"
 #include "model/po_instances.h"
@@ -58,10 +60,11 @@ typedef enum PoLock
 	PO_LOCK_HISTORY,
 	PO_LOCK_CLIENTS,
 	PO_LOCK_ALERTS,
-	PO_LOCK_STATEMENTS
+	PO_LOCK_STATEMENTS,
+	PO_LOCK_FINDINGS
 } PoLock;
 
-#define PO_N_LOCKS			10
+#define PO_N_LOCKS			11
 #define PO_ERROR_LEN		256
 
 /* ---------- a session ---------- */
@@ -645,6 +648,7 @@ typedef struct PoStatementAccount
 	uint32		used_at;		/* the owner's alone: ends when it was last used */
 	uint32		tag;			/* constant: which one, as in PO_STATEMENT_END */
 	pg_atomic_uint32 wants_text;	/* set under PO_LOCK_STATEMENTS, cleared by the owner */
+	pg_atomic_uint32 hinted;	/* counts changes of its PoHintAccount */
 } PoStatementAccount;
 
 /* What of an account is in the table already.  PO_LOCK_STATEMENTS */
@@ -654,7 +658,54 @@ typedef struct PoStatementMerged
 	uint64		busy_us;
 	uint64		wait_us;
 	uint64		rows;
+	uint32		hinted;
 } PoStatementMerged;
+
+/* What hints at waste in it, see PoStatementHints.  As the account that it is of; parent
+ * is of the last loop. */
+typedef struct PoHintAccount
+{
+	pg_atomic_uint64 slow_us;
+	pg_atomic_uint64 parent;
+	pg_atomic_uint32 slow;
+	pg_atomic_uint32 very_slow;
+	pg_atomic_uint32 loops;
+	pg_atomic_uint32 loop_calls;
+	pg_atomic_uint32 reads;
+	pg_atomic_uint32 rereads[PO_N_CACHE_TTLS];
+} PoHintAccount;
+
+/* PO_LOCK_STATEMENTS */
+typedef struct PoHintMerged
+{
+	uint64		slow_us;
+	uint32		slow;
+	uint32		very_slow;
+	uint32		loops;
+	uint32		loop_calls;
+	uint32		reads;
+	uint32		rereads[PO_N_CACHE_TTLS];
+} PoHintMerged;
+
+/* Of the session's transactions, see PoTenantHints.  Written by the owner alone, without a
+ * lock; words that only grow. */
+typedef struct PoSessionHints
+{
+	pg_atomic_uint64 transactions;
+	pg_atomic_uint64 held_us;
+	pg_atomic_uint64 read_only_us;
+	pg_atomic_uint64 uses[PO_N_STATE_USES];
+	pg_atomic_uint64 use_example[PO_N_STATE_USES];	/* queryid */
+} PoSessionHints;
+
+/* PO_LOCK_STATEMENTS */
+typedef struct PoSessionMerged
+{
+	uint64		transactions;
+	uint64		held_us;
+	uint64		read_only_us;
+	uint64		uses[PO_N_STATE_USES];
+} PoSessionMerged;
 
 typedef struct PoStatementSession
 {
@@ -663,11 +714,15 @@ typedef struct PoStatementSession
 	pg_atomic_uint32 ends;		/* statements that ended so far */
 	volatile uint16 end[PO_STATEMENT_ENDS]; /* the last of them, PO_STATEMENT_END */
 	PoStatementAccount account[PO_STATEMENT_ACCOUNTS + 1];
+	PoHintAccount hint[PO_STATEMENT_ACCOUNTS + 1];
+	PoSessionHints hints;
 
 	/* PO_LOCK_STATEMENTS */
 	Oid			database;
 	uint32		merged_ends;
 	PoStatementMerged merged[PO_STATEMENT_ACCOUNTS + 1];
+	PoHintMerged merged_hint[PO_STATEMENT_ACCOUNTS + 1];
+	PoSessionMerged merged_hints;
 } PoStatementSession;
 
 /* Account and bucket of the duration, in one word. */
@@ -684,6 +739,48 @@ typedef struct PoStatementSums
 	uint64		lock_us;		/* sampled */
 	uint64		rows;
 } PoStatementSums;
+
+/* What hints at waste in a statement. */
+typedef struct PoStatementHints
+{
+	uint64		slow;			/* calls of at least slow_statement, very_slow among them */
+	uint64		very_slow;
+	uint64		slow_us;		/* that slow ones took */
+	uint64		loops;			/* transactions or bursts that called it too often */
+	uint64		loop_calls;		/* in these */
+	uint64		reads;			/* of which it was known whether they repeat others */
+	uint64		rereads[PO_N_CACHE_TTLS];	/* within so long */
+} PoStatementHints;
+
+#define PO_SCAN_COLUMNS			3
+
+/* Among PO_PLAN_...: it calls a function that makes use of a session's state. */
+#define PO_PLAN_USE(use)		(1u << (8 + (use)))
+#define PO_PLAN_USES			(PO_PLAN_USE(PO_N_STATE_USES) - PO_PLAN_USE(0))
+
+/* What a statement is by the plan that was seen last. */
+typedef struct PoStatementPlan
+{
+	TimestampTz seen;			/* 0 = none was */
+	uint32		flags;			/* PO_PLAN_... */
+	Oid			scan_table;		/* of the dearest sequential scan; 0 = none */
+	int16		scan_column[PO_SCAN_COLUMNS];	/* of its condition, 0 = no more */
+	float4		scan_share;		/* of the plan's cost */
+	float4		scan_rows;		/* of the table */
+} PoStatementPlan;
+
+/* Of a tenant.  PO_LOCK_STATEMENTS */
+typedef struct PoTenantHints
+{
+	uint64		transactions;
+	uint64		held_us;		/* that they held connections */
+	uint64		read_only_us;	/* of held_us, by those that wrote nothing */
+	uint64		sessions;		/* that have ended */
+	uint64		brief_sessions; /* of few transactions */
+	uint64		login_us;		/* that the logins of these took */
+	uint64		uses[PO_N_STATE_USES];	/* statements */
+	uint64		use_example[PO_N_STATE_USES];	/* queryid of the last; 0 = not known */
+} PoTenantHints;
 
 #define PO_STATEMENT_TEXT_LEN	1024
 
@@ -703,6 +800,10 @@ typedef struct PoStatement
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 	PoBrief		durations;
+	PoStatementHints hints;
+	PoStatementPlan plan;
+	uint64		parent;			/* what ran before the first call of the last loop; 0 = nothing */
+	uint64		blocker;		/* whose transaction it was last seen waiting for; 0 = not known */
 } PoStatement;
 
 /* A text, for all statements that have the same.  PO_LOCK_STATEMENTS */
@@ -729,6 +830,7 @@ typedef struct PoStatementTable
 	int			n_statements;	/* and texts */
 	int			n_cells;
 	int			n_buckets;		/* a power of two */
+	int			n_reads;		/* the same */
 	Size		size;
 
 	/* PO_LOCK_STATEMENTS */
@@ -741,6 +843,39 @@ typedef struct PoStatementTable
 	int			hand;			/* where to look next for one that makes room */
 	uint64		evicted;
 } PoStatementTable;
+
+/* ---------- findings ---------- */
+
+/* Evidence is as of when it was last seen.  PO_LOCK_FINDINGS, written by the sampler (and by
+ * who resets statistics) */
+typedef struct PoFindingRecord
+{
+	bool		in_use;
+	PoFindingKind kind;
+	PoFindingSeverity severity;
+	int			tenant;
+	uint32		subject;		/* hash of its name: places of tenants are used again */
+	uint64		queryid;		/* 0 = of a tenant */
+	TimestampTz since;
+	TimestampTz last_seen;
+	int64		seen_ticks;		/* the same, monotonic us */
+	double		connections;
+	int			ttl;			/* see PoFound */
+	PoStatementEvidence s;
+	PoTenantEvidence t;
+	PoStatementPlan plan;
+	uint64		parent;			/* as in PoStatement */
+	uint64		blocker;
+	uint64		use_example[PO_N_STATE_USES];
+} PoFindingRecord;
+
+/* PO_LOCK_FINDINGS */
+typedef struct PoFindingTable
+{
+	int			n_findings;		/* immutable after startup */
+	int			used;			/* places below it are or were in use */
+	uint64		dropped;		/* for which there was no room */
+} PoFindingTable;
 
 /* ---------- the whole ---------- */
 
@@ -838,11 +973,16 @@ extern PoAlertRule *po_alert_rules;
 extern PoStatementTable *po_statement_table;
 extern PoStatementSession *po_statement_sessions;	/* per slot */
 extern PoStatementSums *po_statement_others;	/* per tenant: what is in no statement */
+extern PoTenantHints *po_tenant_hints;	/* per tenant */
 extern PoStatement *po_statement_places;
 extern PoStatementText *po_statement_texts;
 extern PoStatementCell *po_statement_cells;
 extern int *po_statement_buckets;
 extern int *po_statement_text_buckets;
+extern PoFindingTable *po_finding_table;
+extern PoFindingRecord *po_findings;
+/* Reads that came lately, by their hash: words of po_repeats.h, by anyone, without a lock. */
+extern pg_atomic_uint64 *po_statement_reads;
 
 /* Hooks that ask for the memory and lay it out. */
 extern void po_shmem_install(void (*after_startup) (void));

@@ -10,7 +10,7 @@
  *
  *		header, tenants (PoTenant, PoTenantStats) ..., policies ..., alerts raised and
  *		told ..., rules of alerts ..., events ..., minutes of history that are in no table
- *		yet ..., statements (PoStatement and text) ..., CRC-32C
+ *		yet ..., statements (PoStatement and text) ..., findings ..., CRC-32C
  *
  * How that is packed, and everything that believes what was read, is in po_packing.h.
  */
@@ -28,6 +28,7 @@
 #include "model/po_packing.h"
 #include "po_alert_table.h"
 #include "po_events.h"
+#include "po_finding_table.h"
 #include "po_history_rings.h"
 #include "po_inject.h"
 #include "po_policy_row.h"
@@ -73,7 +74,11 @@ typedef union PackedEvent
 typedef struct SavedStatement
 {
 	PoStatement s;
-	char		text[PO_STATEMENT_TEXT_LEN];
+	union
+	{
+		char		text[PO_STATEMENT_TEXT_LEN];
+		PoTenantHints hints;	/* where there is no queryid */
+	};
 } SavedStatement;
 
 typedef union PackedStatement
@@ -81,6 +86,13 @@ typedef union PackedStatement
 	SavedStatement s;
 	uint64		word[PO_PACKING_WORDS(sizeof(SavedStatement))];
 } PackedStatement;
+
+/* Its tenant likewise; a free place has the severity PO_FOUND_NOTHING. */
+typedef union PackedFinding
+{
+	PoFindingRecord s;
+	uint64		word[PO_PACKING_WORDS(sizeof(PoFindingRecord))];
+} PackedFinding;
 
 static void
 fill_header(PoPackingHeader *header)
@@ -91,6 +103,7 @@ fill_header(PoPackingHeader *header)
 	header->event_size = sizeof(PoEvent);
 	header->minute_size = sizeof(PoHistoryRow);
 	header->statement_size = sizeof(SavedStatement);
+	header->finding_size = sizeof(PoFindingRecord);
 }
 
 /* ---------- writing ---------- */
@@ -247,6 +260,7 @@ put_statements(PoStream *s, int n_tenants, int n_places)
 		memset(&statement, 0, sizeof(statement));
 		statement.s.s.tenant = i;
 		po_statement_copy_others(i, &statement.s.s.sums);
+		po_statement_copy_hints(i, &statement.s.hints);
 		put_packed(s, statement.word, lengthof(statement.word));
 	}
 	for (int i = 0; i < n_places && s->error == 0; i++)
@@ -259,12 +273,31 @@ put_statements(PoStream *s, int n_tenants, int n_places)
 	}
 }
 
+/* Those of tenants that have given up their place are left out. */
+static void
+put_findings(PoStream *s, int n_tenants, int n_places)
+{
+	PackedFinding finding;
+	PoTenantGlance tenant;
+
+	for (int i = 0; i < n_places && s->error == 0; i++)
+	{
+		memset(&finding, 0, sizeof(finding));
+		if (!po_finding_table_copy(i, &finding.s) || finding.s.tenant >= n_tenants ||
+			!po_registry_glance(finding.s.tenant, &tenant) ||
+			tenant.hash != finding.s.subject)
+			memset(&finding, 0, sizeof(finding));
+		put_packed(s, finding.word, lengthof(finding.word));
+	}
+}
+
 static void
 write_all(PoStream *s, const Copies *c)
 {
 	PoPackingHeader header;
 	PoRegistry	totals;
 	int			n_places = po_statement_n_places();
+	int			n_findings = po_finding_table_n_places();
 	pg_crc32c	crc;
 
 	po_registry_copy_totals(&totals);
@@ -276,10 +309,12 @@ write_all(PoStream *s, const Copies *c)
 	header.n_events = c->n_events;
 	header.n_minutes = c->n_minutes;
 	header.n_statements = totals.n_tenants + n_places;
+	header.n_findings = n_findings;
 	put(s, &header, sizeof(header));
 	put_tenants(s, totals.n_tenants);
 	write_copies(s, c);
 	put_statements(s, totals.n_tenants, n_places);
+	put_findings(s, totals.n_tenants, n_findings);
 	crc = s->crc;
 	FIN_CRC32C(crc);
 	put(s, &crc, sizeof(crc));
@@ -348,6 +383,7 @@ typedef struct StateFile
 	PackedEvent *events;
 	PoHistoryRow *minutes;
 	PackedStatement *statements;
+	PackedFinding *findings;
 	int		   *places;			/* of tenants, by their number in the file; -1 = none */
 } StateFile;
 
@@ -383,6 +419,8 @@ free_state(StateFile *state)
 		pfree(state->minutes);
 	if (state->statements != NULL)
 		pfree(state->statements);
+	if (state->findings != NULL)
+		pfree(state->findings);
 	if (state->places != NULL)
 		pfree(state->places);
 }
@@ -452,10 +490,12 @@ allocate_all(StateFile *state)
 	state->events = allocate(h->n_events, sizeof(PackedEvent));
 	state->minutes = allocate(h->n_minutes, sizeof(PoHistoryRow));
 	state->statements = allocate(h->n_statements, sizeof(PackedStatement));
+	state->findings = allocate(h->n_findings, sizeof(PackedFinding));
 	state->places = allocate(h->n_tenants, sizeof(int));
 	return state->tenants != NULL && state->stats != NULL && state->policies != NULL &&
 		state->alerts != NULL && state->rules != NULL && state->events != NULL &&
-		state->minutes != NULL && state->statements != NULL && state->places != NULL;
+		state->minutes != NULL && state->statements != NULL && state->findings != NULL &&
+		state->places != NULL;
 }
 
 /* Reads and checks the whole; a message if it must not be used. */
@@ -501,6 +541,12 @@ read_all(FILE *file, StateFile *state)
 	{
 		if (!po_packing_unpack(in, state->statements[i].word,
 							   lengthof(state->statements[i].word)))
+			return too_short;
+	}
+	for (uint32 i = 0; i < h->n_findings; i++)
+	{
+		if (!po_packing_unpack(in, state->findings[i].word,
+							   lengthof(state->findings[i].word)))
 			return too_short;
 	}
 	return NULL;
@@ -607,8 +653,35 @@ restore_statements(StateFile *state)
 			state->places[tenant] < 0)
 			continue;
 		saved->s.tenant = state->places[tenant];
+		if (saved->s.queryid == 0)
+		{
+			po_statement_restore(&saved->s, "");
+			po_statement_restore_hints(saved->s.tenant, &saved->hints);
+			continue;
+		}
 		saved->text[PO_STATEMENT_TEXT_LEN - 1] = '\0';
 		po_statement_restore(&saved->s, saved->text);
+	}
+}
+
+/* Windows begin anew, so what goes on is seen again in a while. */
+static void
+restore_findings(StateFile *state)
+{
+	for (uint32 i = 0; i < state->header.n_findings; i++)
+	{
+		PoFindingRecord *f = &state->findings[i].s;
+		PoTenantGlance tenant;
+
+		if (f->severity <= PO_FOUND_NOTHING || f->severity > PO_FOUND_CRITICAL ||
+			(uint32) f->kind >= PO_N_FINDINGS || (uint32) f->ttl >= PO_N_CACHE_TTLS ||
+			f->tenant < 0 || (uint32) f->tenant >= state->header.n_tenants ||
+			!po_registry_glance(state->places[f->tenant], &tenant))
+			continue;
+		f->tenant = tenant.tenant;
+		f->subject = tenant.hash;
+		f->seen_ticks = po_shmem_monotonic_us();
+		po_finding_table_restore(f);
 	}
 }
 
@@ -644,6 +717,7 @@ restore(StateFile *state)
 	restore_alerts(state);
 	restore_minutes(state);
 	restore_statements(state);
+	restore_findings(state);
 }
 
 static void

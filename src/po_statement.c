@@ -318,6 +318,54 @@ difference(pg_atomic_uint64 *now, uint64 *before)
 	return d;
 }
 
+static inline uint32
+difference32(pg_atomic_uint32 *now, uint32 *before)
+{
+	uint32		value = pg_atomic_read_u32(now);
+	uint32		d = value - *before;
+
+	*before = value;
+	return d;
+}
+
+static void
+merge_hints(PoHintAccount *a, PoHintMerged *m, PoStatement *s)
+{
+	PoStatementHints *to = &s->hints;
+	uint32		loops = difference32(&a->loops, &m->loops);
+
+	to->slow += difference32(&a->slow, &m->slow);
+	to->very_slow += difference32(&a->very_slow, &m->very_slow);
+	to->slow_us += difference(&a->slow_us, &m->slow_us);
+	to->loops += loops;
+	to->loop_calls += difference32(&a->loop_calls, &m->loop_calls);
+	to->reads += difference32(&a->reads, &m->reads);
+	for (int i = 0; i < PO_N_CACHE_TTLS; i++)
+		to->rereads[i] += difference32(&a->rereads[i], &m->rereads[i]);
+	if (loops > 0)
+		s->parent = pg_atomic_read_u64(&a->parent);
+}
+
+static void
+merge_session_hints(PoStatementSession *session, int tenant)
+{
+	PoTenantHints *to = &po_tenant_hints[tenant];
+	PoSessionHints *from = &session->hints;
+	PoSessionMerged *m = &session->merged_hints;
+
+	to->transactions += difference(&from->transactions, &m->transactions);
+	to->held_us += difference(&from->held_us, &m->held_us);
+	to->read_only_us += difference(&from->read_only_us, &m->read_only_us);
+	for (int i = 0; i < PO_N_STATE_USES; i++)
+	{
+		uint64		n = difference(&from->uses[i], &m->uses[i]);
+
+		to->uses[i] += n;
+		if (n > 0)
+			to->use_example[i] = pg_atomic_read_u64(&from->use_example[i]);
+	}
+}
+
 /* Where the account's statement is now, NULL for those without a queryid. */
 static PoStatement *
 merge_account(PoStatementSession *session, int tenant, int account, TimestampTz now)
@@ -326,7 +374,10 @@ merge_account(PoStatementSession *session, int tenant, int account, TimestampTz 
 	PoStatementMerged *m = &session->merged[account];
 	PoStatementSums d;
 	PoStatement *s;
+	bool		hinted = difference32(&a->hinted, &m->hinted) != 0;
 
+	/* Whoever sees the count of changes sees what came before it. */
+	pg_read_barrier();
 	memset(&d, 0, sizeof(d));
 	d.calls = difference(&a->calls, &m->calls);
 	d.busy_us = difference(&a->busy_us, &m->busy_us);
@@ -342,6 +393,8 @@ merge_account(PoStatementSession *session, int tenant, int account, TimestampTz 
 	s->last_seen = now;
 	add_sums(&s->sums, &d);
 	s->max_us = Max(s->max_us, pg_atomic_read_u64(&a->max_us));
+	if (hinted)
+		merge_hints(&session->hint[account], &session->merged_hint[account], s);
 	if (!OidIsValid(s->database))
 		s->database = session->database;
 	if (s->text < 0)
@@ -363,6 +416,7 @@ merge(int slot, TimestampTz now)
 		return;
 	session->merged_ends = ends;
 	pg_read_barrier();
+	merge_session_hints(session, tenant);
 	if (ends - first > PO_STATEMENT_ENDS)
 	{
 		/* Nobody knows which ones ended before those that are left. */
@@ -441,11 +495,62 @@ po_statement_note_lock_wait(int slot, int64 us)
 	unlock_statements();
 }
 
+void
+po_statement_note_blocker(int slot, int blocker)
+{
+	int			tenant = *(volatile int *) &po_slots[slot].tenant;
+	uint64		queryid = pg_atomic_read_u64(&po_statement_sessions[slot].current);
+	uint64		other = pg_atomic_read_u64(&po_statement_sessions[blocker].current);
+	PoStatement *s;
+
+	if (tenant < 0 || queryid == 0 || other == 0)
+		return;
+	lock_statements();
+	s = find(tenant, queryid);
+	if (s != NULL)
+		s->blocker = other;
+	unlock_statements();
+}
+
 /* ---------- the session's own ---------- */
 
 static void
-clear_account(PoStatementAccount *a, PoStatementMerged *m)
+clear_hints(PoHintAccount *h, PoHintMerged *m)
 {
+	pg_atomic_write_u64(&h->slow_us, 0);
+	pg_atomic_write_u64(&h->parent, 0);
+	pg_atomic_write_u32(&h->slow, 0);
+	pg_atomic_write_u32(&h->very_slow, 0);
+	pg_atomic_write_u32(&h->loops, 0);
+	pg_atomic_write_u32(&h->loop_calls, 0);
+	pg_atomic_write_u32(&h->reads, 0);
+	for (int i = 0; i < PO_N_CACHE_TTLS; i++)
+		pg_atomic_write_u32(&h->rereads[i], 0);
+	memset(m, 0, sizeof(*m));
+}
+
+static void
+clear_session_hints(PoSessionHints *h, PoSessionMerged *m)
+{
+	pg_atomic_write_u64(&h->transactions, 0);
+	pg_atomic_write_u64(&h->held_us, 0);
+	pg_atomic_write_u64(&h->read_only_us, 0);
+	for (int i = 0; i < PO_N_STATE_USES; i++)
+	{
+		pg_atomic_write_u64(&h->uses[i], 0);
+		pg_atomic_write_u64(&h->use_example[i], 0);
+	}
+	memset(m, 0, sizeof(*m));
+}
+
+static void
+clear_account(PoStatementSession *session, int account)
+{
+	PoStatementAccount *a = &session->account[account];
+	PoStatementMerged *m = &session->merged[account];
+
+	clear_hints(&session->hint[account], &session->merged_hint[account]);
+	pg_atomic_write_u32(&a->hinted, 0);
 	pg_atomic_write_u64(&a->calls, 0);
 	pg_atomic_write_u64(&a->busy_us, 0);
 	pg_atomic_write_u64(&a->wait_us, 0);
@@ -468,13 +573,14 @@ po_statement_begin(int slot)
 	session->merged_ends = 0;
 	session->database = InvalidOid;
 	for (int i = 0; i <= PO_STATEMENT_ACCOUNTS; i++)
-		clear_account(&session->account[i], &session->merged[i]);
+		clear_account(session, i);
+	clear_session_hints(&session->hints, &session->merged_hints);
 	unlock_statements();
 	return session;
 }
 
 PoStatementAccount *
-po_statement_take(int slot, uint64 queryid, Oid database)
+po_statement_take(int slot, uint64 queryid, Oid database, PoStatementPlan *plan)
 {
 	PoStatementSession *session = &po_statement_sessions[slot];
 	int			tenant = po_slots[slot].tenant;
@@ -496,14 +602,17 @@ po_statement_take(int slot, uint64 queryid, Oid database)
 			oldest = i;
 	}
 	a = &session->account[oldest];
+	memset(plan, 0, sizeof(*plan));
 	lock_statements();
 	merge(slot, now);
-	clear_account(a, &session->merged[oldest]);
+	clear_account(session, oldest);
 	a->queryid = queryid;
 	a->used_at = ends;
 	session->database = database;
 	known = tenant < 0 ? NULL : find(tenant, queryid);
 	pg_atomic_write_u32(&a->wants_text, known == NULL || known->text < 0);
+	if (known != NULL)
+		*plan = known->plan;
 	unlock_statements();
 	return a;
 }
@@ -525,6 +634,44 @@ po_statement_offer_text(int slot, uint64 queryid, Oid role, const char *text, in
 	{
 		set_text(s, text, length);
 		s->role = role;
+	}
+	unlock_statements();
+}
+
+void
+po_statement_offer_plan(int slot, uint64 queryid, const PoStatementPlan *plan)
+{
+	int			tenant = po_slots[slot].tenant;
+	TimestampTz now = GetCurrentTimestamp();
+	PoStatement *s;
+
+	if (tenant < 0 || queryid == 0)
+		return;
+	lock_statements();
+	s = find_or_add(tenant, queryid, now);
+	/* The table's Oid is of that database. */
+	if (!OidIsValid(s->database))
+		s->database = po_statement_sessions[slot].database;
+	if (s->database == po_statement_sessions[slot].database)
+		s->plan = *plan;
+	unlock_statements();
+}
+
+void
+po_statement_note_session(int slot, bool is_brief, int64 login_us)
+{
+	int			tenant = po_slots[slot].tenant;
+	PoTenantHints *hints;
+
+	if (tenant < 0)
+		return;
+	hints = &po_tenant_hints[tenant];
+	lock_statements();
+	hints->sessions++;
+	if (is_brief)
+	{
+		hints->brief_sessions++;
+		hints->login_us += (uint64) Max(login_us, 0);
 	}
 	unlock_statements();
 }
@@ -556,12 +703,62 @@ po_statement_copy(int place, PoStatement *statement, char *text)
 	return found;
 }
 
+bool
+po_statement_find(int tenant, uint64 queryid, PoStatement *statement, char *text)
+{
+	const PoStatement *s;
+
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATEMENTS), LW_SHARED);
+	s = find(tenant, queryid);
+	if (s != NULL)
+	{
+		memcpy(statement, s, sizeof(*s));
+		copy_text(s->text, text);
+	}
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATEMENTS));
+	return s != NULL;
+}
+
 void
 po_statement_copy_others(int tenant, PoStatementSums *sums)
 {
 	LWLockAcquire(po_shmem_lock(PO_LOCK_STATEMENTS), LW_SHARED);
 	memcpy(sums, &po_statement_others[tenant], sizeof(*sums));
 	LWLockRelease(po_shmem_lock(PO_LOCK_STATEMENTS));
+}
+
+void
+po_statement_copy_hints(int tenant, PoTenantHints *hints)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATEMENTS), LW_SHARED);
+	memcpy(hints, &po_tenant_hints[tenant], sizeof(*hints));
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATEMENTS));
+}
+
+static uint64
+peek_sums(const volatile PoStatementSums *sums)
+{
+	return sums->calls + sums->busy_us + sums->wait_us + sums->lock_us;
+}
+
+uint64
+po_statement_peek(int place)
+{
+	const volatile PoStatement *s = &po_statement_places[place];
+
+	return s->in_use ? (peek_sums(&s->sums) + s->hints.loops + s->hints.reads) ^ s->queryid : 0;
+}
+
+uint64
+po_statement_peek_tenant(int tenant)
+{
+	const volatile PoTenantHints *h = &po_tenant_hints[tenant];
+	uint64		sum = peek_sums(&po_statement_others[tenant]) + h->transactions + h->held_us +
+		h->sessions + h->login_us;
+
+	for (int i = 0; i < PO_N_STATE_USES; i++)
+		sum += h->uses[i];
+	return sum;
 }
 
 void
@@ -596,11 +793,23 @@ po_statement_restore(const PoStatement *saved, const char *text)
 		/* The clock may have been set back since it was written. */
 		s->last_seen = Min(saved->last_seen, now);
 		s->durations = saved->durations;
+		s->hints = saved->hints;
+		s->plan = saved->plan;
+		s->parent = saved->parent;
+		s->blocker = saved->blocker;
 		if (length > 0 && s->text < 0)
 			set_text(s, text, length);
 	}
 	else
 		add_sums(&po_statement_others[saved->tenant], &saved->sums);
+	unlock_statements();
+}
+
+void
+po_statement_restore_hints(int tenant, const PoTenantHints *saved)
+{
+	lock_statements();
+	memcpy(&po_tenant_hints[tenant], saved, sizeof(*saved));
 	unlock_statements();
 }
 
@@ -625,7 +834,10 @@ po_statement_reset(int tenant)
 	for (int i = 0; i < po_shared->n_tenants; i++)
 	{
 		if (tenant < 0 || i == tenant)
+		{
 			memset(&po_statement_others[i], 0, sizeof(PoStatementSums));
+			memset(&po_tenant_hints[i], 0, sizeof(PoTenantHints));
+		}
 	}
 	unlock_statements();
 }

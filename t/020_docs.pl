@@ -178,6 +178,7 @@ foreach my $name (sort keys %has_section)
 # Words that a column can say: the catalog has them in the column's comment.
 my %said_by = (
 	alert => [ 'pool_alerts', 'alert' ],
+	finding => [ 'pool_findings', 'kind' ],
 	kind => [ 'pool_events', 'kind' ],
 	class => [ 'pool_stats_session', 'class' ],
 	exempt => [ 'pool_stats_session', 'exempt' ],

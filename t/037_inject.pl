@@ -82,7 +82,8 @@ sub third_is_refused
 my @in = map { open_session($node, 'regress_pool_a') } 1, 2;
 
 for my $step (
-	qw(collect reclaim account recommend groups alert summary keeper state state_write reconcile))
+	qw(collect reclaim account recommend groups alert findings summary keeper state state_write
+		reconcile))
 {
 	my $sampler = cluster_stat($node, 'sampler_pid');
 

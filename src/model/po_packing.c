@@ -82,6 +82,7 @@ po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
 	header->n_events = seen.n_events;
 	header->n_minutes = seen.n_minutes;
 	header->n_statements = seen.n_statements;
+	header->n_findings = seen.n_findings;
 	if (memcmp(&seen, header, sizeof(seen)) != 0)
 		return PO_PACKING_OTHER_VERSION;
 	/* Before memory is taken by what a damaged header says. */
@@ -91,7 +92,8 @@ po_packing_read_header(PoPackingReader *in, PoPackingHeader *header)
 		!fits(seen.n_rules, header->rule_size, in->size) ||
 		!fits(seen.n_events, least_packed(header->event_size), in->size) ||
 		!fits(seen.n_minutes, header->minute_size, in->size) ||
-		!fits(seen.n_statements, least_packed(header->statement_size), in->size))
+		!fits(seen.n_statements, least_packed(header->statement_size), in->size) ||
+		!fits(seen.n_findings, least_packed(header->finding_size), in->size))
 		return PO_PACKING_WRONG_COUNTS;
 	return PO_PACKING_OK;
 }

@@ -3,11 +3,11 @@
  *		The state file's bytes: a header, and records of words that are mostly zero.
  *
  *		header, (tenant, statistics) ..., policies ..., alerts ..., rules ..., events ...,
- *		minutes of history ..., statements ..., checksum
+ *		minutes of history ..., statements ..., findings ..., checksum
  *
- * A tenant and its statistics, an alert, an event, and a statement, are each written as words:
- * a bitmap of those that are not zero, then these.  Policies, rules and minutes are written as
- * they are.
+ * A tenant and its statistics, an alert, an event, a statement, and a finding, are each written
+ * as words: a bitmap of those that are not zero, then these.  Policies, rules and minutes are
+ * written as they are.
  * Words are in the order of the machine, which the header's magic number gives away.
  */
 #ifndef PO_PACKING_H
@@ -16,7 +16,7 @@
 #include "model/po_types.h"
 
 #define PO_PACKING_MAGIC	0x504f5354	/* "POST" */
-#define PO_PACKING_FORMAT	4
+#define PO_PACKING_FORMAT	5
 
 /* The words of a struct of so many bytes, the bitmap of so many words, and the most
  * that these can take. */
@@ -43,6 +43,8 @@ typedef struct PoPackingHeader
 	uint32_t	n_events;
 	uint32_t	n_minutes;
 	uint32_t	n_statements;
+	uint32_t	finding_size;
+	uint32_t	n_findings;
 } PoPackingHeader;
 
 typedef enum PoPackingError

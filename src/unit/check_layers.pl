@@ -27,7 +27,7 @@ my @owned = (
 	[ qr/\bDefineCustom\w+\s*\(/, 'a setting', 'po_guc.c' ],
 	[ qr/\bkill\s*\(/, 'a signal', 'po_act.c' ],
 	[ qr/\bPG_FUNCTION_INFO_V1\b/, 'an SQL function', 'po_publish.c', 'po_policy_sql.c',
-		'po_policy_rls.c', 'po_alert_sql.c' ],
+		'po_policy_rls.c', 'po_alert_sql.c', 'po_finding_sql.c' ],
 	# The second is what the signal handler of a session looks at.
 	[ qr/\bPgBackendStatus\b/, "core's PgBackendStatus", 'po_sample.c', 'po_act.c:still_fits' ],
 	# Core's locks: of the lock table's partitions, of shared memory's set-up.

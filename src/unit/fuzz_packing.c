@@ -54,7 +54,7 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 	must(header->n_tenants <= in->size && header->n_policies <= in->size &&
 		 header->n_alerts <= in->size && header->n_rules <= in->size &&
 		 header->n_events <= in->size && header->n_minutes <= in->size &&
-		 header->n_statements <= in->size,
+		 header->n_statements <= in->size && header->n_findings <= in->size,
 		 "counts are no more than bytes");
 	for (uint32_t i = 0; i < header->n_tenants; i++)
 	{
@@ -78,6 +78,8 @@ read_file(PoPackingReader *in, PoPackingHeader *header)
 		(void) po_packing_read(in, policy, header->minute_size);
 	for (uint32_t i = 0; i < header->n_statements; i++)
 		read_record(in, PO_PACKING_WORDS(header->statement_size));
+	for (uint32_t i = 0; i < header->n_findings; i++)
+		read_record(in, PO_PACKING_WORDS(header->finding_size));
 }
 
 int
@@ -117,6 +119,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	{
 		header.statement_size = bytes[1] * 8 + 1;
 		header.n_statements = bytes[3];
+	}
+	if (bytes[5] & 64)
+	{
+		header.finding_size = bytes[1] * 4 + 1;
+		header.n_findings = bytes[4];
 	}
 	in.size = size - N_SHAPE;
 	in.read = 0;

@@ -117,7 +117,7 @@ read_header(const void *bytes, size_t size, PoPackingHeader *header)
 	return po_packing_read_header(&in, header);
 }
 
-/* Events and statements of 40 bytes (8 of them are the bitmap), minutes of 52. */
+/* Events, statements and findings of 40 bytes (8 of them are the bitmap), minutes of 52. */
 static void
 test_more_counts(const PoPackingHeader *plain, size_t size)
 {
@@ -130,27 +130,32 @@ test_more_counts(const PoPackingHeader *plain, size_t size)
 	written.event_size = 40;
 	written.minute_size = 52;
 	written.statement_size = 40;
+	written.finding_size = 40;
 	written.n_events = (uint32_t) (size / 8);
 	written.n_minutes = (uint32_t) (size / 52);
 	written.n_statements = (uint32_t) (size / 8);
-	for (int i = 0; i < 6; i++)
+	written.n_findings = (uint32_t) (size / 8);
+	for (int i = 0; i < 8; i++)
 	{
 		PoPackingHeader spoiled = written;
 
 		spoiled.n_events += i == 1;
 		spoiled.n_minutes += i == 2;
 		spoiled.n_statements += i == 3;
-		spoiled.event_size += i == 4;
-		spoiled.statement_size += i == 5;
+		spoiled.n_findings += i == 4;
+		spoiled.event_size += i == 5;
+		spoiled.statement_size += i == 6;
+		spoiled.finding_size += i == 7;
 		memcpy(file, &spoiled, sizeof(spoiled));
 		seen = written;
-		seen.n_events = seen.n_minutes = seen.n_statements = 0;
+		seen.n_events = seen.n_minutes = seen.n_statements = seen.n_findings = 0;
 		in.read = 0;
 		CHECK_INT(po_packing_read_header(&in, &seen), i == 0 ? PO_PACKING_OK :
-				  i >= 4 ? PO_PACKING_OTHER_VERSION : PO_PACKING_WRONG_COUNTS);
+				  i >= 5 ? PO_PACKING_OTHER_VERSION : PO_PACKING_WRONG_COUNTS);
 		CHECK_INT(seen.n_events, spoiled.n_events);
 		CHECK_INT(seen.n_minutes, spoiled.n_minutes);
 		CHECK_INT(seen.n_statements, spoiled.n_statements);
+		CHECK_INT(seen.n_findings, spoiled.n_findings);
 	}
 }
 
@@ -189,6 +194,9 @@ test_header(void)
 	file.header.n_statements = 1;
 	CHECK_INT(read_header(&file, size, &seen), PO_PACKING_WRONG_COUNTS);
 	file.header.n_statements = 0;
+	file.header.n_findings = 1;
+	CHECK_INT(read_header(&file, size, &seen), PO_PACKING_WRONG_COUNTS);
+	file.header.n_findings = 0;
 	test_more_counts(&file.header, size);
 
 	for (size_t cut = 0; cut < sizeof(file.header); cut++)
