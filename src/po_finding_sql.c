@@ -38,21 +38,12 @@ PG_FUNCTION_INFO_V1(pool_unacknowledge_1_0);
 
 /* ---------- pool_findings ---------- */
 
-/* What another role has run is not for everybody, see po_publish.c. */
-static bool
-may_read(const PoStatement *s)
-{
-	return po_view_sees_all() || !OidIsValid(s->role) || s->role == GetUserId();
-}
-
 static const char *
 text_of(HTAB *texts, const PoStatement *s, const char *own)
 {
-	const char *other = po_statement_text_find(texts, s->queryid, s->database);
+	const char *text = po_statement_text_find(texts, s->queryid, s->database, own);
 
-	if (other != NULL)
-		return po_view_printable(other);
-	return own[0] != '\0' ? po_view_printable(own) : NULL;
+	return text == NULL ? NULL : po_view_printable(text);
 }
 
 /* Another statement of the same tenant: its queryid, 0 if it is not for the reader. */
@@ -66,7 +57,7 @@ find_other(HTAB *texts, int tenant, uint64 queryid, const char **statement)
 		return 0;
 	if (!po_statement_find(tenant, queryid, &s, text))
 		return po_view_sees_all() ? queryid : 0;
-	if (!may_read(&s))
+	if (!po_view_sees_statement(s.role))
 		return 0;
 	*statement = text_of(texts, &s, text);
 	return queryid;
@@ -111,7 +102,7 @@ fill_of_statement(PoFindingFacts *facts, HTAB *texts)
 	/* One that made room for others: nobody knows whose it was. */
 	if (!po_statement_find(f->tenant, f->queryid, &s, text))
 		return po_view_sees_all();
-	if (!may_read(&s))
+	if (!po_view_sees_statement(s.role))
 		return false;
 	facts->statement = text_of(texts, &s, text);
 	facts->p99_ms = po_brief_quantile(&s.durations, 0.99, (int64) s.max_us) / PO_US_PER_MS;

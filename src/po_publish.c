@@ -531,14 +531,6 @@ add_sums(Statements *all, int tenant, const PoStatementSums *s)
 		add_double(row, (double) s->busy_us / s->calls / PO_US_PER_MS);
 }
 
-/* What another role has run is not for everybody; nor is its queryid, by which a guess
- * could be confirmed. */
-static bool
-may_read(const PoStatement *s)
-{
-	return po_view_sees_all() || !OidIsValid(s->role) || s->role == GetUserId();
-}
-
 /* What hints at waste in it; other statements and its tables only to those who may read it. */
 static void
 add_hints(Row *row, const PoStatement *s, bool is_shown)
@@ -561,9 +553,7 @@ static void
 put_statement(Statements *all, const PoStatement *s, const char *text)
 {
 	Row		   *row = &all->row;
-	bool		is_shown = may_read(s);
-	const char *other = is_shown ?
-		po_statement_text_find(all->texts, s->queryid, s->database) : NULL;
+	bool		is_shown = po_view_sees_statement(s->role);
 
 	add_text(row, all->name[s->tenant]);
 	add(row, Int64GetDatum((int64) s->queryid), !is_shown);
@@ -582,8 +572,8 @@ put_statement(Statements *all, const PoStatement *s, const char *text)
 	add_count(row, s->sums.rows);
 	add_time(row, s->first_seen);
 	add_time(row, s->last_seen);
-	add_text(row, !is_shown || !all->with_texts ? NULL : other != NULL ? other :
-			 text[0] != '\0' ? text : NULL);
+	add_text(row, !is_shown || !all->with_texts ? NULL :
+			 po_statement_text_find(all->texts, s->queryid, s->database, text));
 	add_hints(row, s, is_shown);
 	end_row(row);
 }

@@ -158,16 +158,17 @@ po_statement_text_load(bool own_only)
 }
 
 const char *
-po_statement_text_find(HTAB *texts, uint64 queryid, Oid database)
+po_statement_text_find(HTAB *texts, uint64 queryid, Oid database, const char *own)
 {
 	TextKey		key;
-	TextEntry  *entry;
+	TextEntry  *entry = NULL;
 
-	if (texts == NULL)
-		return NULL;
 	memset(&key, 0, sizeof(key));
 	key.queryid = queryid;
 	key.database = database;
-	entry = hash_search(texts, &key, HASH_FIND, NULL);
-	return entry == NULL ? NULL : entry->text;
+	if (texts != NULL)
+		entry = hash_search(texts, &key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry->text;
+	return own[0] != '\0' ? own : NULL;
 }

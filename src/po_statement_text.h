@@ -16,7 +16,8 @@
  */
 extern HTAB *po_statement_text_load(bool own_only);
 
-/* NULL if there is none; normalised. */
-extern const char *po_statement_text_find(HTAB *texts, uint64 queryid, Oid database);
+/* Else our own text, "" = none; NULL if there is neither.  Normalised. */
+extern const char *po_statement_text_find(HTAB *texts, uint64 queryid, Oid database,
+										  const char *own);
 
 #endif							/* PO_STATEMENT_TEXT_H */

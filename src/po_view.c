@@ -24,6 +24,12 @@ po_view_sees_tenant(int tenant)
 	return po_view_sees_all() || (tenant >= 0 && tenant == po_session_my_tenant());
 }
 
+bool
+po_view_sees_statement(Oid role)
+{
+	return po_view_sees_all() || !OidIsValid(role) || role == GetUserId();
+}
+
 int
 po_view_tenant_count(void)
 {
