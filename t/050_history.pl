@@ -38,13 +38,10 @@ my $admin = open_session($node, $super, options => '-c pool_optimizer.label=admi
 sub let_pass
 {
 	my ($seconds) = @_;
-	my $until;
 
 	$ahead += $seconds;
 	set_clock($ahead);
-	$until = $admin->value('SELECT samples FROM pool_stats_cluster') + 3;
-	return wait_until(
-		sub { $admin->value('SELECT samples FROM pool_stats_cluster') >= $until }, 'samples');
+	return wait_samples($admin, 3);
 }
 
 sub login

@@ -50,13 +50,10 @@ sub connect_all
 sub let_pass
 {
 	my ($seconds) = @_;
-	my $until;
 
 	$ahead += $seconds;
 	set_clock($ahead);
-	$until = $admin->value('SELECT samples FROM pool_stats_cluster') + 3;
-	return wait_until(
-		sub { $admin->value('SELECT samples FROM pool_stats_cluster') >= $until }, 'samples');
+	return wait_samples($admin, 3);
 }
 
 # So many minutes in which every tenant does something.

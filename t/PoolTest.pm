@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node create_roles psql_as open_session start_login refused refused_sqlstate
-  check_quota wait_sync wait_until stat_of cluster_stat wait_sessions close_all log_since
+  check_quota wait_sync wait_until wait_samples stat_of cluster_stat wait_sessions close_all log_since
   stop_clean build_clock set_clock start_on_clock
 );
 
@@ -214,6 +214,16 @@ sub log_since
 	my ($node, $offset) = @_;
 
 	return PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset // 0);
+}
+
+# Until the sampler has taken so many more samples.
+sub wait_samples
+{
+	my ($session, $n) = @_;
+	my $taken = 'SELECT samples FROM pool_stats_cluster';
+	my $until = $session->value($taken) + $n;
+
+	return wait_until(sub { $session->value($taken) >= $until }, 'samples');
 }
 
 # Stops the node at the end of a test, and checks that no process of it crashed.  A stop
