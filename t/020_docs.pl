@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+use PoolTest;
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -309,7 +313,7 @@ is( $node->safe_psql(
 
 # The next login obeys.
 my @held = map { $node->background_psql('app', extra_params => [ '-U', 'batch' ]) } 1 .. 2;
-my ($rc, undef, $refusal) = $node->psql('app', 'SELECT 1', extra_params => [ '-U', 'batch' ]);
+my ($rc, undef, $refusal) = psql_as($node, 'batch', 'SELECT 1', dbname => 'app');
 is($rc, 2, 'the third batch job is refused');
 like($refusal, qr/FATAL:  too many connections for tenant "batch\@app"/, 'in words');
 like($refusal, qr/DETAIL:  2 of 2 connections are in use\./, 'with numbers');
