@@ -708,6 +708,14 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 	return s->probe;
 }
 
+/* Nothing was tried yet but the size it began with, of which too little is known. */
+static bool
+has_only_begun(const PoSearch *s)
+{
+	return s->phase == PO_SEARCH_TRYING && !s->again &&
+		(s->n_points == 0 || (s->n_points == 1 && s->probe == s->point[0].size));
+}
+
 int
 po_search_step(PoSearch *s, const PoSearchSeen *from)
 {
@@ -725,6 +733,12 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->slack = is_slack(&seen) ? s->slack + 1 : 0;
 	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
 		stop(s);
+	/* One bad moment is no reason for a search, nor is its size one for the next evaluation. */
+	if (has_only_begun(s) && (moved || !seen.saturated))
+	{
+		s->phase = PO_SEARCH_NONE;
+		s->probe = s->n_points = 0;
+	}
 	if (s->phase == PO_SEARCH_NONE)
 	{
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
