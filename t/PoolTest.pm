@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename qw(basename);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -241,7 +242,11 @@ sub stop_clean
 
 # ---------- a wall clock that a test can set (clock.c) ----------
 
-sub clock_file { return "$PostgreSQL::Test::Utils::tmp_check/clock"; }
+# Each test's own: others run at the same time.
+sub clock_file
+{
+	return "$PostgreSQL::Test::Utils::tmp_check/clock_" . basename($0, '.pl');
+}
 
 sub pg_config
 {
