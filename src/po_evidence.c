@@ -8,9 +8,10 @@
  * through is called again, since it may be another client's then.
  *
  * Of reads the hash is looked for in a table that all sessions share; it is too small for
- * all reads, and looking costs.  So only those with an eighth of all hashes are counted, by
- * all sessions the same, unless there are so few different ones that these are not about an
- * eighth of the reads.
+ * all reads, and hashing and looking cost.  So only those with an eighth of all hashes are
+ * counted, by all sessions the same, unless there are so few different ones that these are
+ * not about an eighth of the reads.  It is the hash of the last parameter where that is a
+ * whole number: then most reads need not be hashed at all.
  *
  * What is counted is in words of the session's that po_statement.c merges with what is
  * counted of its statements, when the next one has ended.
@@ -408,7 +409,7 @@ sample_will_do(const PoRun *run)
 		run->sampled <= run->reads / (SAMPLED_ONE_IN / 2);
 }
 
-static pg_noinline void
+static void
 count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 {
 	PoHintAccount *h = hint_of(a);
@@ -429,19 +430,44 @@ count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 	}
 }
 
-static inline void
-note_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query)
+/* Is the read one of the sample?  1 or 0; -1 if its last parameter does not say. */
+static inline int
+sampled_by_parameter(const ParamListInfoData *params)
 {
-	bool		is_sampled;
+	const ParamExternData *p;
+
+	if (params == NULL || params->numParams == 0 || params->paramFetch != NULL)
+		return -1;
+	p = &params->params[params->numParams - 1];
+	if (p->isnull || (p->ptype != INT4OID && p->ptype != INT8OID))
+		return -1;
+	return SAMPLED((uint64) p->value * UINT64CONST(0x9E3779B97F4A7C15));
+}
+
+static pg_noinline void
+hash_and_count(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, int sampled)
+{
 	uint64		hash;
 
 	if (!hash_read(run, a, query, &hash))
 		return;
-	is_sampled = SAMPLED(hash);
+	if (sampled < 0)
+		sampled = SAMPLED(hash);
 	run->reads++;
-	run->sampled += is_sampled;
-	if (is_sampled || !sample_will_do(run))
+	run->sampled += (uint32) sampled;
+	if (sampled || !sample_will_do(run))
 		count_read(run, a, hash);
+}
+
+static inline void
+note_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query)
+{
+	int			sampled = sampled_by_parameter(query->params);
+
+	if (sampled == 0 && sample_will_do(run))
+		run->reads++;
+	else
+		hash_and_count(run, a, query, sampled);
 }
 
 /* ---------- plans ---------- */

@@ -250,9 +250,12 @@ foreach my $protocol (qw(simple extended))
 
 append_to_file("$dir/reads.sql", <<'SQL');
 \set id random(1, 5)
+\set some random(1, 20)
 \set all random(1, 1000000000)
+\set most 3
 SELECT n FROM item WHERE id = :id;
 SELECT name FROM item WHERE id = :all;
+SELECT n, name FROM item WHERE id = :some LIMIT :most;
 SQL
 foreach my $mode (qw(simple extended prepared))
 {
@@ -270,6 +273,8 @@ foreach my $mode (qw(simple extended prepared))
 	# 5 of 400 are the first; some may be the first after a minute.
 	ok($few > 0.9 && $few <= 395 / 400, "pgbench -M $mode: few different reads: $few");
 	is($many, '0', "pgbench -M $mode: all reads differ");
+	my $some = hint($role, 'SELECT n, name', 'reread_share');
+	ok($some > 0.8 && $some <= 380 / 400, "pgbench -M $mode: always the same LIMIT: $some");
 	is(hint($role, $read, 'loops'), '0', "pgbench -M $mode: no loop");
 }
 
