@@ -146,7 +146,7 @@ po_evidence_new_burst(void)
 void
 po_evidence_begin_block(void)
 {
-	if (po_evidence.in_block)
+	if (po_evidence.in_block || !po_guc_track_findings)
 		return;
 	po_evidence_new_burst();
 	po_evidence.in_block = true;
@@ -574,6 +574,8 @@ po_evidence_use_of(const PlannedStmt *planned)
 	bool		has_worked = pg_atomic_read_u32(&po_evidence.session->ends) !=
 		po_evidence.setups;
 
+	if (!po_guc_track_findings)
+		return -1;
 	if (!has_worked && is_setup(stmt))
 		po_evidence.setups++;
 	switch (nodeTag(stmt))

@@ -108,7 +108,7 @@ po_evidence_add(pg_atomic_uint64 *to, uint64 n)
 static inline void
 po_evidence_begin(TimestampTz message)
 {
-	if (message - po_evidence.ended >= PO_BURST_GAP_US)
+	if (po_guc_track_findings && message - po_evidence.ended >= PO_BURST_GAP_US)
 		po_evidence_new_burst();
 }
 
@@ -118,9 +118,10 @@ po_evidence_call(const PoStatementAccount *a, const QueryDesc *query, TimestampT
 				 uint64 count)
 {
 	PoRun	   *run = po_evidence_run(a);
-
 	uint32		ends = pg_atomic_read_u32(&po_evidence.session->ends);
 
+	if (unlikely(!po_guc_track_findings))
+		return;
 	if (unlikely(run->burst != po_evidence.burst))
 		po_evidence_first_call(run, a);
 	else if (unlikely(ends - run->end != run->gap))
@@ -142,6 +143,8 @@ po_evidence_call(const PoStatementAccount *a, const QueryDesc *query, TimestampT
 static inline void
 po_evidence_end(const PoStatementAccount *a, bool is_call, int64 busy_us, uint64 rows)
 {
+	if (unlikely(!po_guc_track_findings))
+		return;
 	if (unlikely(busy_us >= (int64) po_guc_slow_statement * PO_US_PER_MS) && is_call)
 		po_evidence_slow(a, busy_us);
 	if (unlikely(rows > (uint64) po_guc_loop_calls / 2))
@@ -154,11 +157,14 @@ po_evidence_end_transaction(int64 held_us, TimestampTz end, bool is_read_only)
 {
 	PoSessionHints *h = &po_evidence.session->hints;
 
-	po_evidence_add(&h->transactions, 1);
-	po_evidence_add(&h->held_us, (uint64) held_us);
-	if (is_read_only)
-		po_evidence_add(&h->read_only_us, (uint64) held_us);
-	po_evidence.ended = end;
+	if (likely(po_guc_track_findings))
+	{
+		po_evidence_add(&h->transactions, 1);
+		po_evidence_add(&h->held_us, (uint64) held_us);
+		if (is_read_only)
+			po_evidence_add(&h->read_only_us, (uint64) held_us);
+		po_evidence.ended = end;
+	}
 	if (unlikely(po_evidence.in_block))
 		po_evidence_end_block();
 }

@@ -17,6 +17,7 @@
 
 #include "po_finding_table.h"
 #include "po_finding_watch.h"
+#include "po_guc.h"
 #include "po_registry.h"
 #include "po_statement.h"
 
@@ -74,6 +75,7 @@ static TimestampTz attached_at;
 static int64 attached_ticks;
 static int64 now_ticks;
 static int64 round_due;
+static bool is_seeking;			/* in this round */
 static bool in_first_round;
 static int	cursor;				/* -1 = between rounds */
 static int	newcomers;			/* in this pass */
@@ -381,6 +383,16 @@ look_at_finding(int place)
 	return true;
 }
 
+/* What was counted before is not looked at. */
+static void
+begin_anew(int64 ticks)
+{
+	n_statements = n_tenants = 0;
+	attached_at = GetCurrentTimestamp();
+	attached_ticks = ticks;
+	in_first_round = true;
+}
+
 /* There may be more than when the sampler began. */
 static void
 initialise_windows(int n_all_tenants, int n_places)
@@ -407,7 +419,11 @@ po_finding_watch_pass(int64 ticks)
 	{
 		round_due = ticks + ROUND_US;
 		cursor = 0;
-		initialise_windows(n_all_tenants, n_places);
+		is_seeking = po_guc_track_findings;
+		if (is_seeking)
+			initialise_windows(n_all_tenants, n_places);
+		else
+			begin_anew(ticks);
 	}
 	/* What came in the meantime is looked at in the next round. */
 	for (int i = 0; i < GLANCES && looks < LOOKS; i++)
@@ -423,7 +439,7 @@ po_finding_watch_pass(int64 ticks)
 		else
 		{
 			cursor = -1;
-			in_first_round = false;
+			in_first_round = !is_seeking;
 			return;
 		}
 	}
@@ -441,10 +457,8 @@ po_finding_watch_attach(void)
 	/* Not zeroed: most of it is never used. */
 	statements = allocate(po_statement_table->n_statements, sizeof(StatementWindow));
 	tenants = allocate(po_shared->n_tenants, sizeof(TenantWindow));
-	n_statements = n_tenants = 0;
-	attached_at = GetCurrentTimestamp();
-	attached_ticks = now_ticks = po_shmem_monotonic_us();
+	now_ticks = po_shmem_monotonic_us();
+	begin_anew(now_ticks);
 	round_due = 0;
 	cursor = -1;
-	in_first_round = true;
 }

@@ -43,6 +43,7 @@ int			po_guc_critical_threshold = 90;
 int			po_guc_max_terminations_per_minute = 600;
 bool		po_guc_spare_stateful = true;
 bool		po_guc_track_statements = true;
+bool		po_guc_track_findings = true;
 int			po_guc_max_statements = 5000;
 int			po_guc_max_findings = 1000;
 int			po_guc_slow_statement = 500;
@@ -333,6 +334,11 @@ define_behaviour(void)
 static void
 define_findings(void)
 {
+	DefineCustomBoolVariable("pool_optimizer.track_findings",
+							 "Looks for what connections are spent on that need not be.",
+							 "For pool_findings; needs pool_optimizer.track_statements.",
+							 &po_guc_track_findings, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pool_optimizer.slow_statement",
 							"Statements that take at least so long are slow.",
 							NULL, &po_guc_slow_statement, 500, 1, INT_MAX,

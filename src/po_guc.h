@@ -29,6 +29,7 @@ extern int	po_guc_critical_threshold;	/* percent */
 extern int	po_guc_max_terminations_per_minute;
 extern bool po_guc_spare_stateful;
 extern bool po_guc_track_statements;
+extern bool po_guc_track_findings;
 extern int	po_guc_max_statements;
 extern int	po_guc_max_findings;
 extern int	po_guc_slow_statement;	/* ms */

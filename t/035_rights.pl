@@ -165,7 +165,7 @@ my %setting = map { +"pool_optimizer.$_" => 'public' } qw(mode tenant label data
 	max_terminations_per_minute max_tenants max_waiting history_events metrics_tenants
 	history_second_rows history_ten_second_rows history_minute_rows history_retention
 	notify_events notify_rate log_interval track_statements max_statements max_findings
-	slow_statement very_slow_statement loop_calls);
+	track_findings slow_statement very_slow_statement loop_calls);
 $setting{"pool_optimizer.$_"} = 'secret' foreach qw(pgbouncer_conninfo pgbouncer_include
 	notify_channel);
 # Only in a library that was built for t/037_inject.pl; lists points of the code.

@@ -424,6 +424,16 @@ sub start_load
 	$session->query($_) foreach 'BEGIN', $list . 20, map({ $read . $_ } (1, 1 .. 20)), 'COMMIT';
 	is(hint($role, $read, 'loops'), 'none', 'nothing is counted when it is off');
 	$node->safe_psql('postgres', 'ALTER SYSTEM RESET pool_optimizer.track_statements');
+	$node->safe_psql('postgres', 'ALTER SYSTEM SET pool_optimizer.track_findings = off');
+	$node->reload;
+	$session->query('SELECT 1')
+	  until $session->value('SHOW pool_optimizer.track_findings') eq 'off';
+	$session->query($_) foreach 'BEGIN', $list . 20, map({ $read . $_ } (1, 1 .. 20)), 'COMMIT',
+	  'LISTEN here', 'UNLISTEN *';
+	is(hints($role, $read, 'loops', 'reread_share', 'calls > 0'), '0 t',
+		'only what they cost is counted without findings');
+	is(finding($role, 'session_state', 'kind'), 'none', 'nor how the session is used');
+	$node->safe_psql('postgres', 'ALTER SYSTEM RESET pool_optimizer.track_findings');
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET pool_optimizer.loop_calls = 3');
 	$node->reload;
 	$session->query('SELECT 1') until $session->value('SHOW pool_optimizer.loop_calls') eq '3';

@@ -141,8 +141,9 @@ SELECT sum(a.id) FROM item a, item b WHERE a.id < 50;
 SQL
 
 start_load('f_churn', 1, <<'SQL', '-C');
+\set id random(1, 100000000)
 \sleep 40 ms
-SELECT n FROM item WHERE id = 1;
+SELECT n FROM item WHERE id = :id;
 SQL
 
 my $state = open_session($node, 'f_state');
