@@ -88,6 +88,7 @@ typedef struct Options
 	int			cores;
 	int			runs;
 	double		noise;
+	double		drift;
 	double		seconds;		/* for each size */
 	bool		verbose;
 	bool		check;
@@ -107,7 +108,7 @@ typedef struct Sweep
 static double
 throughput(const Workload *w, const Options *o, int size)
 {
-	World	   *world = world_new(w, o->cores, 0, 1);
+	World	   *world = world_new(w, o->cores, 0, 0, 1);
 	Seen		seen;
 	double		done = 0;
 	int			s = 0;
@@ -278,7 +279,7 @@ typedef struct Loop
 static void
 loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 {
-	World	   *world = world_new(w, o->cores, o->noise, seed);
+	World	   *world = world_new(w, o->cores, o->noise, o->drift, seed);
 	Tenant		t;
 	Seen		seen;
 	int			size = start;
@@ -445,13 +446,15 @@ main(int argc, char **argv)
 			o.check = true;
 		else if (value == NULL)
 			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
-						   "[--seconds N] [--workload NAME] [--verbose] [--check]\n"), 2;
+						   "[--drift X] [--seconds N] [--workload NAME] [--verbose] [--check]\n"), 2;
 		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
 			o.cores = atoi(value);
 		else if (strcmp(argv[i - 1], "--runs") == 0)
 			o.runs = atoi(value) < MOST_RUNS ? atoi(value) : MOST_RUNS;
 		else if (strcmp(argv[i - 1], "--noise") == 0)
 			o.noise = atof(value);
+		else if (strcmp(argv[i - 1], "--drift") == 0)
+			o.drift = atof(value);
 		else if (strcmp(argv[i - 1], "--seconds") == 0)
 			o.seconds = atof(value);
 		else if (strcmp(argv[i - 1], "--workload") == 0)

@@ -63,10 +63,13 @@ struct World
 	Workload	former;			/* of transactions that began before a change */
 	int			cores;
 	double		noise;
+	double		drift;
 	uint64_t	random;
 	double		now;
 	double		virtual;
 	double		speed;
+	double		jitter;			/* logarithms of what speed is the product of */
+	double		trend;
 	double		wander_at;
 	double		arrival_at;
 	int			backlog;		/* arrivals that found all clients at work */
@@ -361,13 +364,19 @@ arrive(World *o)
 		o->backlog++;
 }
 
+/* First order autoregression: 1 - kept of it is new each second. */
+static double
+wandered(World *o, double from, double kept, double deviation)
+{
+	return deviation <= 0 ? 0 : from * kept + deviation * sqrt(1 - kept * kept) * gauss(o);
+}
+
 static void
 wander(World *o)
 {
-	/* First order autoregression; a quarter of it is new each second. */
-	double		off = log(o->speed) * 0.75 + o->noise * sqrt(1 - 0.75 * 0.75) * gauss(o);
-
-	o->speed = exp(off);
+	o->jitter = wandered(o, o->jitter, 0.75, o->noise);
+	o->trend = wandered(o, o->trend, 0.97, o->drift);
+	o->speed = exp(o->jitter + o->trend);
 	o->wander_at = o->now + WANDER_US;
 }
 
@@ -458,7 +467,7 @@ world_change(World *o, const Workload *w)
 }
 
 World *
-world_new(const Workload *w, int cores, double noise, uint64_t seed)
+world_new(const Workload *w, int cores, double noise, double drift, uint64_t seed)
 {
 	World	   *o = calloc(1, sizeof(*o));
 
@@ -467,6 +476,7 @@ world_new(const Workload *w, int cores, double noise, uint64_t seed)
 	o->w = *w;
 	o->cores = cores;
 	o->noise = noise;
+	o->drift = drift;
 	o->random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
 	o->speed = 1;
 	o->wander_at = WANDER_US;

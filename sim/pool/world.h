@@ -69,8 +69,11 @@ typedef struct Seen
 
 typedef struct World World;
 
-/* noise: relative standard deviation of the machine's speed, as it wanders (1 s). */
-extern World *world_new(const Workload *w, int cores, double noise, uint64_t seed);
+/*
+ * noise, drift: relative standard deviations of the machine's speed, as it wanders within
+ * seconds and within half a minute.
+ */
+extern World *world_new(const Workload *w, int cores, double noise, double drift, uint64_t seed);
 extern void world_free(World *world);
 
 /* The pool's size from now on; what is in use stays until it is given back. */
