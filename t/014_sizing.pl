@@ -189,7 +189,8 @@ SKIP:
 			SELECT method = 'trying' AND recommended_size = 7 OR
 				method = 'throughput' AND reason ~ '\m7 did '
 			FROM pool_recommendations WHERE tenant = 'r_full@postgres'}),
-		'4 clients that never pause: one step up of the policy, 3');
+		'4 clients that never pause: one step up of the policy, 3')
+	  or diag(recommended('r_full', q{method || ' ' || recommended_size || ': ' || reason}));
 	is(recommended('r_full', q{confidence <= 0.4 OR method = 'throughput'}), 't',
 		'with little confidence');
 }
