@@ -310,7 +310,7 @@ begin_run(const QueryDesc *query, uint64 count)
 		return false;
 	begin(message, (uint64) stmt->queryId, stmt, query->sourceText,
 		  stmt->canSetTag && !query->already_executed);
-	if (likely(current.is_new))
+	if (likely(current.is_new && po_guc_track_findings))
 		po_evidence_call(current.account, query, message, count);
 	return true;
 }
@@ -466,8 +466,12 @@ po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted)
 		return;
 	pg_atomic_write_u64(&mine->current, 0);
 	if (likely(po_guc_track_statements))
-		po_evidence_end_transaction(Max(service_us, 0), end, !aborted && can_be_elsewhere &&
-									!TransactionIdIsValid(GetTopTransactionIdIfAny()));
+	{
+		if (likely(po_guc_track_findings))
+			po_evidence_count_transaction(Max(service_us, 0), end, !aborted && can_be_elsewhere &&
+										  !TransactionIdIsValid(GetTopTransactionIdIfAny()));
+		po_evidence_end_transaction();
+	}
 	idle_at_end = idle;
 	if (current.since != 0)
 		total = end - current.since + current.before_us;

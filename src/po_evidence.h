@@ -120,8 +120,6 @@ po_evidence_call(const PoStatementAccount *a, const QueryDesc *query, TimestampT
 	PoRun	   *run = po_evidence_run(a);
 	uint32		ends = pg_atomic_read_u32(&po_evidence.session->ends);
 
-	if (unlikely(!po_guc_track_findings))
-		return;
 	if (unlikely(run->burst != po_evidence.burst))
 		po_evidence_first_call(run, a);
 	else if (unlikely(ends - run->end != run->gap))
@@ -153,18 +151,20 @@ po_evidence_end(const PoStatementAccount *a, bool is_call, int64 busy_us, uint64
 
 /* A transaction has ended, before its last statement is counted. */
 static inline void
-po_evidence_end_transaction(int64 held_us, TimestampTz end, bool is_read_only)
+po_evidence_count_transaction(int64 held_us, TimestampTz end, bool is_read_only)
 {
 	PoSessionHints *h = &po_evidence.session->hints;
 
-	if (likely(po_guc_track_findings))
-	{
-		po_evidence_add(&h->transactions, 1);
-		po_evidence_add(&h->held_us, (uint64) held_us);
-		if (is_read_only)
-			po_evidence_add(&h->read_only_us, (uint64) held_us);
-		po_evidence.ended = end;
-	}
+	po_evidence_add(&h->transactions, 1);
+	po_evidence_add(&h->held_us, (uint64) held_us);
+	if (is_read_only)
+		po_evidence_add(&h->read_only_us, (uint64) held_us);
+	po_evidence.ended = end;
+}
+
+static inline void
+po_evidence_end_transaction(void)
+{
 	if (unlikely(po_evidence.in_block))
 		po_evidence_end_block();
 }
