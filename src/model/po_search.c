@@ -733,8 +733,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->slack = is_slack(&seen) ? s->slack + 1 : 0;
 	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
 		stop(s);
-	/* One bad moment is no reason for a search, nor is its size one for the next evaluation. */
-	if (has_only_begun(s) && (moved || !seen.saturated))
+	/* Others come, too: what the first of them did is not to be what all are kept to. */
+	if (has_only_begun(s) && seen.size > s->probe)
 	{
 		s->phase = PO_SEARCH_NONE;
 		s->probe = s->n_points = 0;
@@ -749,8 +749,9 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	}
 	if (s->demand < seen.demand)
 		s->demand = seen.demand;
-	/* In part the work of the size before, or too little of it. */
-	if (moved || seen.transactions < LEAST_TRANSACTIONS)
+	/* In part the work of the size before, or too little of it; or it was but a bad moment that
+	 * the search began in. */
+	if (moved || seen.transactions < LEAST_TRANSACTIONS || (has_only_begun(s) && s->slack > 0))
 		return asked_for(s, &seen);
 	if (s->phase == PO_SEARCH_SETTLED)
 		watch(s, &seen);
