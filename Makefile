@@ -35,8 +35,8 @@ OBJS = \
 	src/model/po_forecast.o \
 	src/model/po_baseline.o \
 	src/model/po_profile.o \
-	src/model/po_alert_rule.o \
 	src/model/po_finding.o \
+	src/model/po_alert_rule.o \
 	src/model/po_search.o \
 	src/model/po_sentence.o \
 	src/model/po_warmup.o \
@@ -67,16 +67,17 @@ OBJS = \
 	src/po_statement.o \
 	src/po_statement_text.o \
 	src/po_finding_table.o \
-	src/po_finding_watch.o \
 	src/po_sample.o \
 	src/po_summary.o \
 	src/po_alert_table.o \
+	src/po_finding_words.o \
 	src/po_alert_words.o \
 	src/po_plan_look.o \
 	src/po_evidence.o \
 	src/po_clock.o \
 	src/po_attribution.o \
 	src/po_alert.o \
+	src/po_finding_watch.o \
 	src/po_standstill.o \
 	src/po_act.o \
 	src/po_judge.o \
@@ -88,6 +89,7 @@ OBJS = \
 	src/po_metrics.o \
 	src/po_policy_row.o \
 	src/po_alert_row.o \
+	src/po_finding_row.o \
 	src/po_state.o \
 	src/po_notify.o \
 	src/po_keeper.o \
@@ -102,7 +104,6 @@ OBJS = \
 	src/po_policy_sql.o \
 	src/po_text.o \
 	src/po_alert_sql.o \
-	src/po_finding_words.o \
 	src/po_finding_sql.o \
 	src/po_client_config.o \
 	src/po_html.o \

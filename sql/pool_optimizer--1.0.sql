@@ -488,6 +488,14 @@ ALTER TABLE pool_acknowledged
 
 SELECT pg_catalog.pg_extension_config_dump('pool_acknowledged', '');
 
+CREATE FUNCTION pool_acknowledged_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pool_acknowledged_changed_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pool_acknowledged_changed() IS 'has alerts know at COMMIT what is acknowledged';
+
+CREATE TRIGGER pool_acknowledged_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pool_acknowledged
+	FOR EACH STATEMENT EXECUTE FUNCTION pool_acknowledged_changed();
+
 -- Others have what is theirs in the view; pg_dump of a plain role must be able to read it.
 ALTER TABLE pool_acknowledged ENABLE ROW LEVEL SECURITY;
 CREATE POLICY see_if_granted ON pool_acknowledged FOR SELECT
@@ -514,6 +522,7 @@ CREATE VIEW pool_findings AS
 	FROM pool_findings() AS f LEFT JOIN pool_acknowledged AS a
 		ON a.tenant = f.tenant AND a.kind = f.kind AND a.queryid = COALESCE(f.queryid, 0)
 		AND (a.until IS NULL OR a.until > pg_catalog.clock_timestamp())
+		-- As po_finding_is_worse, for alerts.
 		AND f.connections_spent <= 1.5 * a.connections_spent + 0.1
 		AND pg_catalog.array_position('{info,warning,critical}'::text[], f.severity)
 			<= pg_catalog.array_position('{info,warning,critical}'::text[], a.severity)
@@ -641,7 +650,7 @@ COMMENT ON COLUMN pool_events.detail IS 'the evidence; null without pg_read_all_
 
 CREATE FUNCTION pool_alerts(
 	OUT tenant text, OUT alert text, OUT severity text, OUT since timestamptz,
-	OUT value float8, OUT threshold float8, OUT message text, OUT id bigint)
+	OUT value float8, OUT threshold float8, OUT message text, OUT id bigint, OUT queryid bigint)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_alerts_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 5;
 COMMENT ON FUNCTION pool_alerts() IS 'the rows of view pool_alerts';
@@ -649,18 +658,19 @@ COMMENT ON FUNCTION pool_alerts() IS 'the rows of view pool_alerts';
 CREATE VIEW pool_alerts AS SELECT * FROM pool_alerts();
 COMMENT ON VIEW pool_alerts IS 'One row per alert that is raised now';
 COMMENT ON COLUMN pool_alerts.tenant IS 'whose; null = the cluster''s';
-COMMENT ON COLUMN pool_alerts.alert IS 'which: cluster_utilization, cluster_exhaustion, sampler_late, pooler_unreachable, tenant_utilization, tenant_exhaustion, refusals, waits, leak_growth, idle_in_transaction, terminations_not_helping, anomaly';
+COMMENT ON COLUMN pool_alerts.alert IS 'which: cluster_utilization, cluster_exhaustion, sampler_late, pooler_unreachable, tenant_utilization, tenant_exhaustion, refusals, waits, leak_growth, idle_in_transaction, terminations_not_helping, anomaly, slow_statement, n_plus_one, client_wait, unpaged_result, sequential_scan, repeated_read, hot_row, churn';
 COMMENT ON COLUMN pool_alerts.severity IS 'warning, critical: the worst since it was raised';
 COMMENT ON COLUMN pool_alerts.since IS 'when it was raised';
 COMMENT ON COLUMN pool_alerts.value IS 'what was measured last';
 COMMENT ON COLUMN pool_alerts.threshold IS 'from which on it is raised';
 COMMENT ON COLUMN pool_alerts.message IS 'what is the matter, in a sentence';
 COMMENT ON COLUMN pool_alerts.id IS 'number of the alert, the same in all that is told of it';
+COMMENT ON COLUMN pool_alerts.queryid IS 'the statement it is about, as in pool_findings; null for other alerts, and for what another role has run';
 
 CREATE FUNCTION pool_alerts_history(
 	OUT tenant text, OUT alert text, OUT severity text, OUT raised_at timestamptz,
 	OUT cleared_at timestamptz, OUT duration_ms float8, OUT value float8,
-	OUT threshold float8, OUT message text, OUT id bigint)
+	OUT threshold float8, OUT message text, OUT id bigint, OUT queryid bigint)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_alerts_history_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 50;
 COMMENT ON FUNCTION pool_alerts_history() IS 'the rows of view pool_alerts_history';
@@ -677,6 +687,7 @@ COMMENT ON COLUMN pool_alerts_history.value IS 'the worst that was measured';
 COMMENT ON COLUMN pool_alerts_history.threshold IS 'from which on it is raised';
 COMMENT ON COLUMN pool_alerts_history.message IS 'what was the matter when it was worst';
 COMMENT ON COLUMN pool_alerts_history.id IS 'number of the alert';
+COMMENT ON COLUMN pool_alerts_history.queryid IS 'the statement it was about, as in pool_alerts';
 
 CREATE FUNCTION pool_stats_pooler(
 	OUT pooler text, OUT datname text, OUT usename text, OUT tenant text, OUT pool_mode text,
@@ -963,7 +974,7 @@ COMMENT ON FUNCTION pool_metrics_cluster() IS
 
 CREATE FUNCTION pool_metrics_alert(OUT alert text, OUT severity text, OUT alerts float8)
 RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'pool_metrics_alert_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 24;
+	AS 'MODULE_PATHNAME', 'pool_metrics_alert_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 40;
 COMMENT ON FUNCTION pool_metrics_alert() IS
 	'metric pool_optimizer_alerts of pool_metrics as rows, for exporters';
 
@@ -1033,6 +1044,7 @@ REVOKE ALL ON FUNCTION pool_set_alert(text, text, text, float8, interval, interv
 REVOKE ALL ON FUNCTION pool_drop_alert(text, text, text, text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_alert_rules_check() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_alert_rules_changed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pool_acknowledged_changed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_acknowledge(text, text, bigint, text, timestamptz) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_unacknowledge(text, text, bigint, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pool_drop_policy(text, text, text, boolean) FROM PUBLIC;

@@ -24,6 +24,7 @@
 #include "po_alert_table.h"
 #include "po_alert_words.h"
 #include "po_events.h"
+#include "po_finding_table.h"
 #include "po_guc.h"
 #include "po_pooler_table.h"
 #include "po_sample.h"
@@ -43,6 +44,13 @@
 #define FORECAST_LEAST		1200
 #define FORECAST_STAYS_US	(600 * PO_US_PER_S)
 #define PIECE_SAMPLES		100		/* a piece of time for what is usual: 10 s */
+
+/* What was not found again for so long is over: two minutes, and three rounds in any case. */
+#define FINDING_SAMPLES		1200
+#define FINDING_LEAST_US	(15 * PO_US_PER_S)
+
+/* Who has just begun to look finds nothing before that. */
+#define FINDING_FIRST_US	(30 * PO_US_PER_S)
 
 /* One alert of one subject. */
 typedef struct Watched
@@ -84,6 +92,7 @@ typedef struct TenantWatch
 	double		piece_busy_us;
 	double		busy;			/* in the last piece that is over */
 	PoUsual		usual;
+	int			finding[PO_N_FINDING_ALERTS];	/* place of the dearest + 1, 0 = none */
 } TenantWatch;
 
 /* A pooler is known by the hash of its name. */
@@ -130,6 +139,9 @@ static PoAlertRule *rule_copy;
 static PoAlertRules rules;
 static uint32 seen_rules = 0;	/* generations that rules and policies are of */
 static uint32 seen_policies = 0;
+static PoAcknowledged *acknowledged;
+static int	n_acknowledged = 0;
+static uint32 seen_acknowledged = 0;
 
 /* ---------- telling ---------- */
 
@@ -162,9 +174,11 @@ tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *fact
 
 	initStringInfo(&reason);
 	begin_detail(&detail, change, record);
-	snprintf(log_detail, sizeof(log_detail), "Alert %s, %s, %s: value %.6g, threshold %.6g.",
+	snprintf(log_detail, sizeof(log_detail), "Alert %s, %s, %s: value %.6g, threshold %.6g%s.",
 			 po_alert_name(record->kind), po_severity_name(record->severity),
-			 po_alert_words_state(change), record->value, record->threshold);
+			 po_alert_words_state(change), record->value, record->threshold,
+			 record->queryid == 0 ? "" : psprintf(", queryid " INT64_FORMAT,
+												  (int64) record->queryid));
 	if (change == PO_ALARM_CLEARED)
 	{
 		int64		duration = Max(GetCurrentTimestamp() - record->since, 0);
@@ -212,6 +226,7 @@ fill_record(const Watched *w, PoAlertKind kind, const PoAlertFacts *facts,
 	record->value = facts->value;
 	record->worst = w->worst;
 	record->threshold = threshold;
+	record->queryid = facts->finding == NULL ? 0 : facts->finding->queryid;
 	initStringInfo(&message);
 	po_alert_words_message(kind, facts, &message);
 	po_name_copy(record->message, message.data, sizeof(record->message));
@@ -268,6 +283,7 @@ consider(Watched *w, PoAlertKind kind, const PoAlertFacts *facts)
 	PoAlertContext context = {po_guc_warning_threshold / 100.0,
 	po_guc_critical_threshold / 100.0, 0};
 	PoAlarmLimit limit[PO_N_SEVERITIES];
+	double		value[PO_N_SEVERITIES] = {facts->value, facts->value};
 	PoAlarmChange change;
 	PoAlertRecord record;
 	double		threshold;
@@ -276,7 +292,10 @@ consider(Watched *w, PoAlertKind kind, const PoAlertFacts *facts)
 		context.target_wait_ms = facts->tenant->target_wait_us / 1000.0;
 	po_alert_rule_resolve(&rules, kind, facts->tenant == NULL ? "*" : facts->tenant->name,
 						  &context, limit);
-	change = po_alarm_step(&w->alarm, limit, facts->value, now);
+	/* An alert is not graver than what it is about. */
+	if (facts->finding != NULL && facts->finding->severity < PO_FOUND_CRITICAL)
+		value[PO_SEVERITY_INDEX(PO_SEVERITY_CRITICAL)] = NAN;
+	change = po_alarm_step_each(&w->alarm, limit, value, now);
 	if (change == PO_ALARM_CLEARED)
 	{
 		clear_alert(w, facts);
@@ -462,6 +481,108 @@ look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAle
 	consider(&alert[PO_ALERT_ANOMALY], PO_ALERT_ANOMALY, facts);
 }
 
+static void
+put_on_list(int tenant)
+{
+	if (watches[tenant].listed)
+		return;
+	watches[tenant].listed = true;
+	next_list[n_next_list++] = tenant;
+}
+
+/* ---------- findings ---------- */
+
+static int64
+finding_stays_us(void)
+{
+	return Max(FINDING_SAMPLES * po_guc_sample_interval * PO_US_PER_MS, FINDING_LEAST_US);
+}
+
+/*
+ * What is acknowledged is taken over from the keeper.  False as long as it has not been read,
+ * but not for ever.
+ */
+static bool
+have_acknowledged(void)
+{
+	uint32		generation = po_finding_table_acknowledged_generation();
+
+	if (generation == 0)
+		return now - attached_at >= RULES_WITHIN_US;
+	if (generation != seen_acknowledged)
+		seen_acknowledged = po_finding_table_copy_acknowledged(acknowledged, &n_acknowledged);
+	return true;
+}
+
+/* Is a finding worth an alert of this tenant? */
+static bool
+is_alarming(const PoFindingRecord *f, const PoTenantGlance *g)
+{
+	return f->tenant == g->tenant && f->subject == g->hash &&
+		f->severity >= PO_FOUND_WARNING && now - f->seen_ticks <= finding_stays_us() &&
+		!po_finding_table_acknowledges(acknowledged, n_acknowledged, f, g->name);
+}
+
+/* The finding at a place, if it is still one of this alert. */
+static bool
+copy_alarming(int place, PoAlertKind kind, const PoTenantGlance *g, PoFindingRecord *f)
+{
+	PoAlertKind its_kind;
+
+	return place >= 0 && po_finding_table_copy(place, f) &&
+		po_alert_of_finding(f->kind, &its_kind) && its_kind == kind && is_alarming(f, g);
+}
+
+void
+po_alert_note_finding(const PoFindingRecord *finding, int place)
+{
+	PoTenantGlance g;
+	PoFindingRecord other;
+	PoAlertKind kind;
+	int		   *dearest;
+
+	if (finding->severity < PO_FOUND_WARNING || !po_alert_of_finding(finding->kind, &kind) ||
+		!have_acknowledged() || !po_registry_glance(finding->tenant, &g) ||
+		!is_alarming(finding, &g))
+		return;
+	dearest = &watches[finding->tenant].finding[kind - PO_FIRST_FINDING_ALERT];
+	if (*dearest != place + 1 && copy_alarming(*dearest - 1, kind, &g, &other) &&
+		other.connections >= finding->connections)
+		return;
+	*dearest = place + 1;
+	put_on_list(finding->tenant);
+}
+
+/*
+ * One alert for all findings of a kind, as they have one cause as a rule: a release, a table that
+ * has grown.  A page for each statement would be a hundred.
+ */
+static void
+look_at_findings(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
+{
+	if (!have_acknowledged())
+		return;
+	for (int i = 0; i < PO_N_FINDING_ALERTS; i++)
+	{
+		PoAlertKind kind = (PoAlertKind) (PO_FIRST_FINDING_ALERT + i);
+		Watched    *alert = &w->alert[kind - PO_FIRST_TENANT_ALERT];
+		PoFindingRecord f;
+		bool		found;
+
+		if (w->finding[i] == 0 && !po_alarm_is_moving(&alert->alarm))
+			continue;
+		found = copy_alarming(w->finding[i] - 1, kind, g, &f);
+		if (!found)
+			w->finding[i] = 0;
+		if (!found && now - attached_at <= FINDING_FIRST_US + finding_stays_us())
+			continue;
+		facts->finding = found ? &f : NULL;
+		facts->value = found ? f.connections : NAN;
+		consider(alert, kind, facts);
+	}
+	facts->finding = NULL;
+}
+
 /* Whoever had this place is not known any more: its alerts are over. */
 static void
 forget(TenantWatch *w)
@@ -492,6 +613,7 @@ look_at_tenant(const PoTenantGlance *g)
 	count_events(w, g, &counts);
 	look_at_load(w, g, &facts);
 	look_at_habits(w, g, counts.breaker_open, &facts);
+	look_at_findings(w, g, &facts);
 }
 
 static bool
@@ -506,15 +628,6 @@ is_moving(const TenantWatch *w)
 }
 
 /* ---------- which tenants ---------- */
-
-static void
-put_on_list(int tenant)
-{
-	if (watches[tenant].listed)
-		return;
-	watches[tenant].listed = true;
-	next_list[n_next_list++] = tenant;
-}
 
 static void
 look_at_touched(void)
@@ -987,6 +1100,7 @@ po_alert_attach(void)
 	next_list = allocate(n_tenants, sizeof(int));
 	idlers = allocate(po_shared->n_slots, sizeof(IdlerSeen));
 	rule_copy = allocate(po_shared->n_alert_rules, sizeof(PoAlertRule));
+	acknowledged = allocate(po_finding_table->n_findings, sizeof(PoAcknowledged));
 	po_alert_rule_index(&rules, rule_copy, 0);
 	attached_at = po_shmem_monotonic_us();
 	/* What was counted before us is no news. */

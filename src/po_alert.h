@@ -26,6 +26,9 @@ extern void po_alert_note_busy(int tenant, int busy, int64 dt_us);
 extern void po_alert_begin_growth(void);
 extern void po_alert_note_growth(int tenant, int slot, double probability, int count);
 
+/* A finding was seen, at this place of their table. */
+extern void po_alert_note_finding(const PoFindingRecord *finding, int place);
+
 /* Terminations of a tenant's sessions were found not to help, or to be worth another try. */
 extern void po_alert_note_breaker(int tenant);
 

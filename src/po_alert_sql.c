@@ -27,36 +27,6 @@ PG_FUNCTION_INFO_V1(pool_alert_rules_changed_1_0);
 
 #define RULES	"alert rules"	/* in messages */
 
-static bool rules_changed = false;
-
-/* ---------- what happens at COMMIT ---------- */
-
-/* The keeper reads the table.  Nothing here may fail: the transaction is committed. */
-static void
-on_transaction_end(XactEvent event, void *arg)
-{
-	(void) arg;
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	if (rules_changed && event == XACT_EVENT_COMMIT && po_shared != NULL)
-	{
-		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
-		po_shmem_wake_sampler();
-	}
-	rules_changed = false;
-}
-
-/* Only sessions that change rules pay for the callback. */
-static void
-watch_transactions(void)
-{
-	static bool watching = false;
-
-	if (!watching)
-		RegisterXactCallback(on_transaction_end, NULL);
-	watching = true;
-}
-
 /* ---------- setters ---------- */
 
 static const PoSetter rule_setter = {
@@ -180,8 +150,7 @@ pool_alert_rules_changed_1_0(PG_FUNCTION_ARGS)
 		po_setter_require_database(RULES);
 	else if (!po_setter_is_database())
 		return PointerGetDatum(NULL);
-	watch_transactions();
-	rules_changed = true;
+	po_change_read_tables();
 	rules = palloc_extended(po_shared->n_alert_rules * sizeof(PoAlertRule), MCXT_ALLOC_HUGE);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());

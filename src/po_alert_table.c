@@ -71,6 +71,13 @@ free_place(bool of_tenant)
 	return place < po_shared->n_alerts ? place : -1;
 }
 
+static void
+note_worst(PoAlertRaised *raised, const PoAlertRecord *record)
+{
+	raised->worst_queryid = record->queryid;
+	memcpy(raised->worst_message, record->message, sizeof(record->message));
+}
+
 int
 po_alert_table_raise(PoAlertRecord *record)
 {
@@ -86,7 +93,7 @@ po_alert_table_raise(PoAlertRecord *record)
 		record->since = now;
 		table()->last_id = record->id;
 		po_alerts[place].record = *record;
-		memcpy(po_alerts[place].worst_message, record->message, sizeof(record->message));
+		note_worst(&po_alerts[place], record);
 		add_entry(record, PO_ALARM_RAISED, now);
 	}
 	unlock_alerts();
@@ -101,11 +108,12 @@ po_alert_table_update(int place, const PoAlertRecord *record, bool escalated)
 
 	lock_alerts(LW_EXCLUSIVE);
 	if (record->value == record->worst)
-		memcpy(po_alerts[place].worst_message, record->message, sizeof(record->message));
+		note_worst(&po_alerts[place], record);
 	alert->severity = record->severity;
 	alert->value = record->value;
 	alert->worst = record->worst;
 	alert->threshold = record->threshold;
+	alert->queryid = record->queryid;
 	memcpy(alert->message, record->message, sizeof(alert->message));
 	if (escalated)
 		add_entry(alert, PO_ALARM_ESCALATED, now);
@@ -120,6 +128,7 @@ po_alert_table_clear(int place, PoAlertRecord *record)
 	lock_alerts(LW_EXCLUSIVE);
 	*record = po_alerts[place].record;
 	record->value = record->worst;
+	record->queryid = po_alerts[place].worst_queryid;
 	memcpy(record->message, po_alerts[place].worst_message, sizeof(record->message));
 	po_alerts[place].record.id = 0;
 	table()->used = Min(table()->used, place);
@@ -213,6 +222,7 @@ po_alert_table_save(PoAlertSaved *to)
 			continue;
 		memset(&to[n], 0, sizeof(to[n]));
 		to[n].entry.record = po_alerts[i].record;
+		to[n].worst_queryid = po_alerts[i].worst_queryid;
 		memcpy(to[n].worst_message, po_alerts[i].worst_message, PO_ALERT_MESSAGE_LEN);
 		n++;
 	}
@@ -246,6 +256,7 @@ restore_raised(const PoAlertSaved *saved)
 	if (place < 0)
 		return;
 	po_alerts[place].record = saved->entry.record;
+	po_alerts[place].worst_queryid = saved->worst_queryid;
 	memcpy(po_alerts[place].worst_message, saved->worst_message, PO_ALERT_MESSAGE_LEN);
 	po_alerts[place].record.message[PO_ALERT_MESSAGE_LEN - 1] = '\0';
 	po_alerts[place].worst_message[PO_ALERT_MESSAGE_LEN - 1] = '\0';

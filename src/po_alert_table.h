@@ -48,6 +48,7 @@ typedef struct PoAlertSaved
 {
 	PoAlertEntry entry;			/* PO_ALARM_NOTHING = it is raised */
 	bool		delivered;		/* of an entry */
+	uint64		worst_queryid;
 	char		worst_message[PO_ALERT_MESSAGE_LEN];
 	char		tenant[PO_NAME_LEN];	/* for whoever saves and restores */
 } PoAlertSaved;

@@ -1,7 +1,7 @@
 /*
  * po_change.c
  *		What a transaction changes of policies and alert rules: told as events of kind policy
- *		when it commits, with the role that did it.
+ *		when it commits, with the role that did it; and that the keeper then reads the tables.
  */
 #include "postgres.h"
 
@@ -27,6 +27,7 @@ typedef struct Note
 
 static Note notes[MAX_NOTES];
 static int	n_notes = 0;
+static bool read_tables = false;
 static int	more_level = 0;		/* the outermost that had more than there is room for, 0 = none */
 
 /* Is there a later note of the same thing? */
@@ -92,6 +93,12 @@ on_transaction_end(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_COMMIT && po_shared != NULL && n_notes > 0)
 		tell_whatever_happens();
+	if (event == XACT_EVENT_COMMIT && po_shared != NULL && read_tables)
+	{
+		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+		po_shmem_wake_sampler();
+	}
+	read_tables = false;
 	n_notes = 0;
 	more_level = 0;
 }
@@ -132,6 +139,13 @@ watch_transactions(void)
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
 	watching = true;
+}
+
+void
+po_change_read_tables(void)
+{
+	watch_transactions();
+	read_tables = true;
 }
 
 void

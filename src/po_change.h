@@ -1,7 +1,7 @@
 /*
  * po_change.h
  *		What a transaction changes of policies and alert rules: told as events of kind policy
- *		when it commits, with the role that did it.
+ *		when it commits, with the role that did it; and that the keeper then reads the tables.
  */
 #ifndef PO_CHANGE_H
 #define PO_CHANGE_H
@@ -14,5 +14,8 @@
  * of an event's reason.  The last that is said of the same thing is told.
  */
 extern void po_change_note(const char *tenant, const char *what, bool dropped);
+
+/* When this transaction has committed, the keeper reads the tables. */
+extern void po_change_read_tables(void);
 
 #endif							/* PO_CHANGE_H */

@@ -20,6 +20,8 @@
 #include "utils/tuplestore.h"
 
 #include "model/po_names.h"
+#include "po_change.h"
+#include "po_finding_row.h"
 #include "po_finding_table.h"
 #include "po_finding_words.h"
 #include "po_registry.h"
@@ -31,8 +33,8 @@
 PG_FUNCTION_INFO_V1(pool_findings_1_0);
 PG_FUNCTION_INFO_V1(pool_acknowledge_1_0);
 PG_FUNCTION_INFO_V1(pool_unacknowledge_1_0);
+PG_FUNCTION_INFO_V1(pool_acknowledged_changed_1_0);
 
-#define TABLE				"pool_acknowledged"
 #define ACKNOWLEDGEMENTS	"acknowledgements of findings"	/* in messages */
 #define N_COLUMNS			9
 
@@ -266,7 +268,7 @@ pool_acknowledge_1_0(PG_FUNCTION_ARGS)
 		po_setter_bad_argument("reason", "must not be empty");
 	if (!PG_ARGISNULL(4) && PG_GETARG_TIMESTAMPTZ(4) <= GetCurrentTimestamp())
 		po_setter_bad_argument("until", "must be in the future");
-	table = po_setter_begin(fcinfo, TABLE, ACKNOWLEDGEMENTS);
+	table = po_setter_begin(fcinfo, PO_ACKNOWLEDGED_TABLE, ACKNOWLEDGEMENTS);
 	find_visible(&key, &finding);
 	memcpy(types, key_types, sizeof(key_types));
 	key_values(&key, values);
@@ -291,7 +293,7 @@ pool_unacknowledge_1_0(PG_FUNCTION_ARGS)
 	char	   *table;
 
 	read_key(fcinfo, &key);
-	table = po_setter_begin(fcinfo, TABLE, ACKNOWLEDGEMENTS);
+	table = po_setter_begin(fcinfo, PO_ACKNOWLEDGED_TABLE, ACKNOWLEDGEMENTS);
 	key_values(&key, values);
 	row = po_setter_returning(fcinfo,
 							  psprintf("DELETE FROM %s AS p WHERE tenant OPERATOR(pg_catalog.=) $1 "
@@ -304,4 +306,14 @@ pool_unacknowledge_1_0(PG_FUNCTION_ARGS)
 				 errmsg("finding %s of tenant \"%s\" is not acknowledged%s",
 						po_finding_name(key.kind), key.tenant, if_exists ? ", skipping" : "")));
 	return row;
+}
+
+/* AFTER each statement: alerts are to know of it. */
+Datum
+pool_acknowledged_changed_1_0(PG_FUNCTION_ARGS)
+{
+	(void) po_setter_trigger(fcinfo);
+	if (po_shared != NULL && po_setter_is_database())
+		po_change_read_tables();
+	return PointerGetDatum(NULL);
 }

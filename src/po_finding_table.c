@@ -1,12 +1,13 @@
 /*
  * po_finding_table.c
- *		The table of findings.
+ *		The table of findings, and what of them is acknowledged.
  *
  * PO_LOCK_FINDINGS is taken here and nowhere else.  The table has a fixed size; when it is full,
  * a finding that costs more takes the place of the one that costs least.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/timestamp.h"
 
 #include "po_finding_table.h"
@@ -122,6 +123,94 @@ po_finding_table_forget(int place, int64 seen_ticks)
 	if (po_findings[place].seen_ticks == seen_ticks)
 		po_findings[place].in_use = false;
 	unlock_findings();
+}
+
+/* ---------- acknowledgements ---------- */
+
+uint64
+po_finding_table_hash(const char *tenant)
+{
+	return hash_bytes_extended((const unsigned char *) tenant, (int) strlen(tenant), 0);
+}
+
+static int
+compare_uint64(uint64 a, uint64 b)
+{
+	return (a > b) - (a < b);
+}
+
+static int
+compare_acknowledged(const void *a, const void *b)
+{
+	const PoAcknowledged *row_a = a;
+	const PoAcknowledged *row_b = b;
+	int			order = compare_uint64(row_a->tenant, row_b->tenant);
+
+	if (order == 0)
+		order = compare_uint64(row_a->queryid, row_b->queryid);
+	return order != 0 ? order : compare_uint64(row_a->kind, row_b->kind);
+}
+
+bool
+po_finding_table_put_acknowledged(PoAcknowledged *rows, int n)
+{
+	PoFindingTable *t = po_finding_table;
+	bool		differ;
+
+	n = Min(n, t->n_findings);
+	qsort(rows, n, sizeof(PoAcknowledged), compare_acknowledged);
+	lock_findings(LW_EXCLUSIVE);
+	differ = t->acknowledged_generation == 0 || n != t->n_acknowledged ||
+		memcmp(rows, po_acknowledged, n * sizeof(PoAcknowledged)) != 0;
+	if (differ)
+	{
+		memcpy(po_acknowledged, rows, n * sizeof(PoAcknowledged));
+		t->n_acknowledged = n;
+		t->acknowledged_generation++;
+	}
+	unlock_findings();
+	return differ;
+}
+
+uint32
+po_finding_table_copy_acknowledged(PoAcknowledged *to, int *n)
+{
+	uint32		generation;
+
+	lock_findings(LW_SHARED);
+	*n = po_finding_table->n_acknowledged;
+	memcpy(to, po_acknowledged, *n * sizeof(PoAcknowledged));
+	generation = po_finding_table->acknowledged_generation;
+	unlock_findings();
+	return generation;
+}
+
+uint32
+po_finding_table_acknowledged_generation(void)
+{
+	/* A word is read whole. */
+	return *(volatile uint32 *) &po_finding_table->acknowledged_generation;
+}
+
+bool
+po_finding_table_acknowledges(const PoAcknowledged *rows, int n,
+							  const PoFindingRecord *finding, const char *tenant)
+{
+	PoFound		now = {finding->severity, finding->connections, 0};
+	PoFound		then;
+	PoAcknowledged key;
+	const PoAcknowledged *row;
+
+	memset(&key, 0, sizeof(key));
+	key.tenant = po_finding_table_hash(tenant);
+	key.queryid = finding->queryid;
+	key.kind = finding->kind;
+	row = n == 0 ? NULL : bsearch(&key, rows, n, sizeof(key), compare_acknowledged);
+	if (row == NULL || (row->until != 0 && row->until <= GetCurrentTimestamp()))
+		return false;
+	then.severity = row->severity;
+	then.connections = row->connections;
+	return !po_finding_is_worse(&now, &then);
 }
 
 /* ---------- by anyone ---------- */

@@ -1,8 +1,8 @@
 /*
  * po_finding_table.h
- *		The table of findings.
+ *		The table of findings, and what of them is acknowledged.
  *
- * Every function takes PO_LOCK_FINDINGS for itself and copies in and out.
+ * Every function that needs PO_LOCK_FINDINGS takes it for itself and copies in and out.
  */
 #ifndef PO_FINDING_TABLE_H
 #define PO_FINDING_TABLE_H
@@ -29,6 +29,22 @@ extern void po_finding_table_note(const PoFindingRecord *finding, int *place);
 
 /* Frees the place if it has been seen there last at seen_ticks. */
 extern void po_finding_table_forget(int place, int64 seen_ticks);
+
+/* ---------- acknowledgements ---------- */
+
+extern uint64 po_finding_table_hash(const char *tenant);
+
+/* By the keeper: puts them in force, sorted here; true if they differ from what was. */
+extern bool po_finding_table_put_acknowledged(PoAcknowledged *rows, int n);
+
+/* Those in force, sorted for po_finding_table_acknowledges; to has room for n_findings.  Their
+ * generation, 0 = not read yet. */
+extern uint32 po_finding_table_copy_acknowledged(PoAcknowledged *to, int *n);
+extern uint32 po_finding_table_acknowledged_generation(void);
+
+/* Is this finding acknowledged by one of them, and not worse since? */
+extern bool po_finding_table_acknowledges(const PoAcknowledged *rows, int n,
+										  const PoFindingRecord *finding, const char *tenant);
 
 /* ---------- by anyone ---------- */
 

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "po_alert.h"
 #include "po_finding_table.h"
 #include "po_finding_watch.h"
 #include "po_guc.h"
@@ -240,6 +241,8 @@ note(PoFindingRecord *f, const PoFound *found, const TenantWindow *tenant, int *
 	f->last_seen = GetCurrentTimestamp();
 	f->seen_ticks = now_ticks;
 	po_finding_table_note(f, place);
+	if (*place >= 0)
+		po_alert_note_finding(f, *place);
 	return true;
 }
 

@@ -4,9 +4,9 @@
  *
  * The sampler starts it when a committed change waits to be read, and from time to
  * time in any case, for changes that wake nobody (replay, COMMIT PREPARED, triggers
- * that were disabled).  It reads the tables of policies and of alert rules, puts them in
- * force, writes history and ends, so that it never holds up DROP DATABASE for long.  If it
- * fails, what was in force stays in force.
+ * that were disabled).  It reads the tables of policies, of alert rules and of acknowledged
+ * findings, puts them in force, writes history and ends, so that it never holds up DROP DATABASE
+ * for long.  If it fails, what was in force stays in force.
  */
 #include "postgres.h"
 
@@ -31,6 +31,8 @@
 #include "po_alert_row.h"
 #include "po_alert_table.h"
 #include "po_compat.h"
+#include "po_finding_row.h"
+#include "po_finding_table.h"
 #include "po_guc.h"
 #include "po_history_keep.h"
 #include "po_history_table.h"
@@ -292,6 +294,38 @@ read_and_publish_rules(char *problem, Size size)
 						n == 1 ? "rule is" : "rules are")));
 }
 
+/* What is acknowledged of findings, which alerts leave out. */
+static void
+read_and_publish_acknowledged(char *problem, Size size)
+{
+	int			max = po_finding_table->n_findings;
+	PoAcknowledged *rows = MemoryContextAllocHuge(TopMemoryContext,
+												  max * sizeof(PoAcknowledged));
+	int			n = 0;
+	int			n_bad = 0;
+	Oid			schema;
+
+	StartTransactionCommand();
+	schema = po_history_table_schema();
+	if (OidIsValid(schema))
+	{
+		Relation	table = open_table(schema, PO_ACKNOWLEDGED_TABLE);
+
+		n = po_finding_row_read_all(table, GetActiveSnapshot(), rows, max, &n_bad);
+		close_table(table);
+	}
+	CommitTransactionCommand();
+	if (n_bad > 0 && problem[0] == '\0')
+	{
+		snprintf(problem, size, "%d of the acknowledged findings have no room and may be raised "
+				 "as alerts: delete what is old from pool_acknowledged, or raise "
+				 "pool_optimizer.max_findings", n_bad);
+		if (!is_told(problem))
+			ereport(LOG, (errmsg("pool_optimizer: %s", problem)));
+	}
+	(void) po_finding_table_put_acknowledged(rows, n);
+}
+
 /*
  * Reads what is in the table; problem "" = all is well.  Without the extension there are
  * no policies; an extension whose table cannot be read well is an error, after which
@@ -463,6 +497,8 @@ po_keeper_main(Datum arg)
 	/* After the policies, which must not wait for these. */
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_ALERT_RULE_TABLE);
 	read_and_publish_rules(problem, sizeof(problem));
+	pgstat_report_activity(STATE_RUNNING, "reading " PO_ACKNOWLEDGED_TABLE);
+	read_and_publish_acknowledged(problem, sizeof(problem));
 	/* What is wrong with history is told until it is known to be well again. */
 	if (problem[0] != '\0' || !history_failed())
 		po_shmem_set_error(problem);

@@ -25,6 +25,7 @@
 #include "po_alert_table.h"
 #include "po_alert_words.h"
 #include "po_events.h"
+#include "po_finding_table.h"
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_notify.h"
@@ -96,6 +97,27 @@ add_time(StringInfo to, const char *name, TimestampTz at)
 	add_string(to, name, text);
 }
 
+/* Which statement it is, what to do, and how to be left in peace: of a finding that is there. */
+static void
+add_finding(StringInfo to, const PoAlertRecord *a, const char *tenant)
+{
+	PoFindingKind kind = PO_FINDING_CHURN;
+	PoFindingRecord f;
+	char	   *acknowledge;
+
+	/* As text: not all readers of JSON have 64 bits. */
+	if (a->queryid != 0)
+		add_string(to, "queryid", psprintf(INT64_FORMAT, (int64) a->queryid));
+	if (tenant == NULL || !po_finding_parse(po_alert_name(a->kind), &kind) ||
+		!po_finding_table_find(a->tenant, kind, a->queryid, &f) || f.subject != a->subject)
+		return;
+	add_string(to, "advice", po_alert_words_advice(&f, tenant));
+	acknowledge = po_alert_words_acknowledge(&f, tenant);
+	/* A part of it would be of no use. */
+	if (strlen(acknowledge) < PO_DETAIL_LEN)
+		add_string(to, "acknowledge", acknowledge);
+}
+
 static void
 put_alert(StringInfo to, const PoAlertEntry *entry)
 {
@@ -121,6 +143,8 @@ put_alert(StringInfo to, const PoAlertEntry *entry)
 	if (entry->change == PO_ALARM_CLEARED)
 		appendStringInfo(to, ",\"duration_ms\":" INT64_FORMAT,
 						 Max(entry->at - a->since, 0) / 1000);
+	else if (a->kind >= PO_FIRST_FINDING_ALERT)
+		add_finding(to, a, name);
 	appendStringInfoChar(to, '}');
 }
 

@@ -22,6 +22,7 @@
 #include "model/po_names.h"
 #include "po_alert_row.h"
 #include "po_compat.h"
+#include "po_finding_row.h"
 #include "po_policy_rls.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
@@ -30,7 +31,6 @@
 PG_FUNCTION_INFO_V1(pool_policy_visible_1_0);
 PG_FUNCTION_INFO_V1(pool_alert_rule_visible_1_0);
 
-#define ACKNOWLEDGED	"pool_acknowledged"	/* its policy needs no function of ours */
 
 bool
 po_policy_rls_is_mine(PoScope scope, const char *name)
@@ -109,7 +109,7 @@ is_table_of_names(Oid relid)
 
 	return name != NULL &&
 		(strcmp(name, PO_POLICY_TABLE) == 0 || strcmp(name, PO_ALERT_RULE_TABLE) == 0 ||
-		 strcmp(name, ACKNOWLEDGED) == 0) && po_policy_row_is_ours(relid);
+		 strcmp(name, PO_ACKNOWLEDGED_TABLE) == 0) && po_policy_row_is_ours(relid);
 }
 
 PO_COMPAT_RELATION_HOOK(hide_indexes)

@@ -884,6 +884,21 @@ alert_is_visible(const PoAlertRecord *alert, PoTenant *tenant, const char **name
 	return true;
 }
 
+/* The statement that an alert is about, as in pool_findings. */
+static void
+add_statement_of(Row *row, const PoAlertRecord *alert)
+{
+	char		text[PO_STATEMENT_TEXT_LEN];
+	PoStatement s;
+
+	if (alert->queryid == 0 ||
+		(!po_view_sees_all() && (!po_statement_find(alert->tenant, alert->queryid, &s, text) ||
+								 !po_view_sees_statement(s.role))))
+		add_null(row);
+	else
+		add_count(row, alert->queryid);
+}
+
 static void
 put_alert(Row *row, const PoAlertRecord *alert)
 {
@@ -900,6 +915,7 @@ put_alert(Row *row, const PoAlertRecord *alert)
 	add_double(row, alert->threshold);
 	add_text(row, alert->message);
 	add_count(row, alert->id);
+	add_statement_of(row, alert);
 	end_row(row);
 }
 
@@ -940,6 +956,7 @@ put_alert_history(Row *row, const PoAlertRecord *alert, TimestampTz cleared_at)
 	add_double(row, alert->threshold);
 	add_text(row, alert->message);
 	add_count(row, alert->id);
+	add_statement_of(row, alert);
 	end_row(row);
 }
 

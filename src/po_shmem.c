@@ -62,6 +62,7 @@ int		   *po_statement_buckets = NULL;
 int		   *po_statement_text_buckets = NULL;
 PoFindingTable *po_finding_table = NULL;
 PoFindingRecord *po_findings = NULL;
+PoAcknowledged *po_acknowledged = NULL;
 pg_atomic_uint64 *po_statement_reads = NULL;
 
 static LWLockPadded *locks = NULL;
@@ -197,6 +198,7 @@ lay_out_statements(const PoShared *s, const PoStatementTable *t, char *base)
 	TAKE(po_statement_text_buckets, mul_size(t->n_buckets, sizeof(int)));
 	TAKE(po_finding_table, sizeof(PoFindingTable));
 	TAKE(po_findings, mul_size(po_guc_max_findings, sizeof(PoFindingRecord)));
+	TAKE(po_acknowledged, mul_size(po_guc_max_findings, sizeof(PoAcknowledged)));
 	TAKE(po_statement_reads, mul_size(t->n_reads, sizeof(pg_atomic_uint64)));
 	return at;
 }

@@ -490,6 +490,7 @@ typedef struct PoAlertRecord
 	double		value;
 	double		worst;			/* value since it was raised */
 	double		threshold;
+	uint64		queryid;		/* the statement that it is about, 0 = none */
 	char		message[PO_ALERT_MESSAGE_LEN];
 } PoAlertRecord;
 
@@ -497,7 +498,8 @@ typedef struct PoAlertRecord
 typedef struct PoAlertRaised
 {
 	PoAlertRecord record;
-	char		worst_message[PO_ALERT_MESSAGE_LEN];	/* as of its worst value */
+	uint64		worst_queryid;	/* as of its worst value */
+	char		worst_message[PO_ALERT_MESSAGE_LEN];
 } PoAlertRaised;
 
 /* What is told of one: to listeners by the keeper, and in pool_alerts_history. */
@@ -869,10 +871,26 @@ typedef struct PoFindingRecord
 	uint64		use_example[PO_N_STATE_USES];
 } PoFindingRecord;
 
+/*
+ * A row of pool_acknowledged.  64 bits of the tenant's name: that two of the thousands of a
+ * cluster have the same is less likely than that the memory errs.
+ */
+typedef struct PoAcknowledged
+{
+	uint64		tenant;			/* hash of its name */
+	uint64		queryid;
+	TimestampTz until;			/* 0 = no end */
+	double		connections;
+	PoFindingKind kind;
+	PoFindingSeverity severity;
+} PoAcknowledged;
+
 /* PO_LOCK_FINDINGS */
 typedef struct PoFindingTable
 {
-	int			n_findings;		/* immutable after startup */
+	int			n_findings;		/* immutable after startup; of acknowledgements as many */
+	uint32		acknowledged_generation;	/* 0 = not read yet; by the keeper, as the next */
+	int			n_acknowledged;
 	int			used;			/* places below it are or were in use */
 	uint64		dropped;		/* for which there was no room */
 } PoFindingTable;
@@ -981,6 +999,7 @@ extern int *po_statement_buckets;
 extern int *po_statement_text_buckets;
 extern PoFindingTable *po_finding_table;
 extern PoFindingRecord *po_findings;
+extern PoAcknowledged *po_acknowledged;
 /* Reads that came lately, by their hash: words of po_repeats.h, by anyone, without a lock. */
 extern pg_atomic_uint64 *po_statement_reads;
 

@@ -60,7 +60,7 @@ my %call = (
 # a look at its rows, must work.
 my %no_call = map { $_ => 1 } qw(pool_policies_check pool_policies_changed pool_policy_visible
 	pool_alert_rules_check pool_alert_rules_changed
-	pool_alert_rule_visible);
+	pool_alert_rule_visible pool_acknowledged_changed);
 
 my @functions = split /\n/, $bare->safe_psql('postgres', q{
 	SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'

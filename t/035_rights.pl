@@ -28,6 +28,7 @@ my %function = (
 	pool_acknowledge => [ set => q{'t_mine@postgres', 'churn', reason => 'x'}, '42704' ],
 	pool_unacknowledge => [ set => q{'t_mine@postgres', 'churn', if_exists => true} ],
 	pool_findings => [ read => '' ],
+	pool_acknowledged_changed => [ none => '' ],
 	pool_alert_rules_changed => [ none => '' ],
 	pool_alert_rules_check => [ none => '' ],
 	pool_alert_rule_visible => [ read => q{'*'} ],
@@ -141,11 +142,11 @@ my %column = (
 		application => 'mine'
 	},
 	pool_alerts => {
-		map { $_ => 'own' } qw(tenant alert severity since value threshold message id)
+		map { $_ => 'own' } qw(tenant alert severity since value threshold message id queryid)
 	},
 	pool_alerts_history => {
 		map { $_ => 'own' } qw(tenant alert severity raised_at cleared_at duration_ms value
-			threshold message id)
+			threshold message id queryid)
 	},
 	pool_events => {
 		(map { $_ => 'own' } qw(at kind tenant reason)),

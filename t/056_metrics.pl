@@ -226,7 +226,7 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pool_alerts
 # It may be another one by now.
 ok(wait_until(sub { alerts_told(metrics()) eq alerts_raised() }), 'as many alerts as in pool_alerts');
 like(alerts_told(metrics()), qr/tenant_utilization critical 2/, 'those two, too');
-is(scalar keys %{ $m->{pool_optimizer_alerts}{samples} }, 24, 'of each alert and severity there is a series');
+is(scalar keys %{ $m->{pool_optimizer_alerts}{samples} }, 40, 'of each alert and severity there is a series');
 like(alerts_told(parse($held[2]->value('SELECT pool_metrics()'))), qr/tenant_utilization critical 1(?:, |$)/,
 	'a plain role is told of those of its own tenant');
 is(alerts_told(parse($held[0]->value('SELECT pool_metrics()'))), '', 'which may be none');

@@ -6,7 +6,6 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
-use IPC::Run;
 use PoolTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,8 +14,6 @@ my $node = new_node(
 	-name => 'findings',
 	autovacuum => 'off',
 	'pool_optimizer.mode' => 'observe');
-my $dir = PostgreSQL::Test::Utils::tempdir();
-my %load;
 
 create_roles($node, qw(f_clean f_wait f_hot f_loop f_slow f_rows f_scan f_again f_churn f_state f_look
 	f_operator));
@@ -32,32 +29,6 @@ $node->safe_psql('postgres', q{
 	GRANT EXECUTE ON FUNCTION pool_acknowledge, pool_unacknowledge TO f_operator});
 
 # ---------- helpers ----------
-
-# Clients of a role that run a script until they are stopped; bounded in any case.
-sub start_load
-{
-	my ($role, $clients, $script, @options) = @_;
-	my $file = "$dir/$role.sql";
-	my ($out, $err) = ('', '');
-
-	append_to_file($file, $script);
-	$load{$role} = IPC::Run::start([
-			'pgbench', '-n', '-f', $file, '-h', $node->host, '-p', $node->port, '-U', $role,
-			'-M', 'simple', '-c', $clients, '-T', 600, @options, 'postgres'
-		], '<', \undef, '>', \$out, '2>', \$err);
-	return;
-}
-
-sub stop_load
-{
-	my ($role) = @_;
-
-	$load{$role}->signal('TERM');
-	eval { $load{$role}->finish };
-	delete $load{$role};
-	wait_sessions($node, "$role\@postgres", 0);
-	return;
-}
 
 sub findings
 {
@@ -93,14 +64,14 @@ sub sqlstate_as
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pool_findings'), '0',
 	'a server that has just started has no findings');
 
-start_load('f_clean', 2, <<'SQL');
+start_load($node, 'f_clean', 2, <<'SQL');
 \set id random(1, 1000)
 \sleep 10 ms
 SELECT n FROM item WHERE id = :id;
 SQL
 
 # What a transaction does between two statements, as when it calls another service.
-start_load('f_wait', 3, <<'SQL');
+start_load($node, 'f_wait', 3, <<'SQL');
 \set id random(1, 1000)
 BEGIN;
 UPDATE item SET n = n + 1 WHERE id = :id;
@@ -110,7 +81,7 @@ COMMIT;
 SQL
 
 # Everybody changes the same row, and is in no hurry then.
-start_load('f_hot', 6, <<'SQL');
+start_load($node, 'f_hot', 6, <<'SQL');
 BEGIN;
 UPDATE item SET n = n + 1 WHERE id = 1;
 SELECT pg_sleep(0.03);
@@ -118,29 +89,29 @@ COMMIT;
 SQL
 
 # The lines of an order, one by one.
-start_load('f_loop', 1, join("\n", '\sleep 20 ms', 'BEGIN;', 'SELECT id FROM item WHERE id <= 20;',
+start_load($node, 'f_loop', 1, join("\n", '\sleep 20 ms', 'BEGIN;', 'SELECT id FROM item WHERE id <= 20;',
 	map({ "SELECT n, pg_sleep(0.002) FROM item WHERE id = $_;" } 1 .. 20), "COMMIT;\n"));
 
-start_load('f_slow', 1, "SELECT pg_sleep(1.05);\n");
+start_load($node, 'f_slow', 1, "SELECT pg_sleep(1.05);\n");
 
-start_load('f_rows', 1, <<'SQL');
+start_load($node, 'f_rows', 1, <<'SQL');
 \set most random(2000, 100000000)
 \sleep 10 ms
 SELECT a.id, b.n FROM item a, item b WHERE a.id < :most AND b.id < 5;
 SQL
 
-start_load('f_scan', 1, <<'SQL');
+start_load($node, 'f_scan', 1, <<'SQL');
 \set id random(1, 100000000)
 \sleep 5 ms
 SELECT id FROM "Order lines" WHERE "order" = :id;
 SQL
 
-start_load('f_again', 1, <<'SQL');
+start_load($node, 'f_again', 1, <<'SQL');
 \sleep 10 ms
 SELECT sum(a.id) FROM item a, item b WHERE a.id < 50;
 SQL
 
-start_load('f_churn', 1, <<'SQL', '-C');
+start_load($node, 'f_churn', 1, <<'SQL', '-C');
 \set id random(1, 100000000)
 \sleep 40 ms
 SELECT n FROM item WHERE id = :id;
@@ -317,7 +288,7 @@ is(findings('f_wait', 'kind, acknowledged'), 'client_wait|f',
 my $since = findings('f_wait', 'since');
 
 close_all($state);
-stop_load($_) foreach sort keys %load;
+stop_load($node, $_) foreach PoolTest::running_loads();
 $node->restart;
 is(findings('f_wait', q{kind, evidence->>'statement', since}),
 	'client_wait|UPDATE item SET n = n + $1 WHERE id = $2|' . $since, 'findings survive a restart');

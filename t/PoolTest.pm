@@ -13,6 +13,7 @@ use warnings;
 
 use Exporter 'import';
 use File::Basename qw(basename);
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,7 +22,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   new_node create_roles psql_as open_session start_login refused refused_sqlstate
   check_quota wait_sync wait_until wait_samples stat_of cluster_stat wait_sessions close_all log_since
-  stop_clean build_clock set_clock start_on_clock
+  stop_clean start_load stop_load build_clock set_clock start_on_clock
 );
 
 our $TIMEOUT = $PostgreSQL::Test::Utils::timeout_default || 180;
@@ -239,6 +240,39 @@ sub stop_clean
 	  unless $stopped;
 	unlike($log, qr/PANIC:|was terminated by signal/, 'no process of the server crashed');
 }
+
+# ---------- load ----------
+
+my %load;
+
+# Clients of a role that run a script of pgbench until they are stopped; bounded in any case.
+sub start_load
+{
+	my ($node, $role, $clients, $script, @options) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . "/$role.sql";
+	my ($out, $err) = ('', '');
+
+	PostgreSQL::Test::Utils::append_to_file($file, $script);
+	$load{$role} = IPC::Run::start([
+			'pgbench', '-n', '-f', $file, '-h', $node->host, '-p', $node->port, '-U', $role,
+			'-M', 'simple', '-c', $clients, '-T', 600, @options, 'postgres'
+		], '<', \undef, '>', \$out, '2>', \$err);
+	return;
+}
+
+sub stop_load
+{
+	my ($node, $role) = @_;
+
+	$load{$role}->signal('TERM');
+	eval { $load{$role}->finish };
+	delete $load{$role};
+	wait_sessions($node, "$role\@postgres", 0);
+	return;
+}
+
+# Of roles.
+sub running_loads { return sort keys %load; }
 
 # ---------- a wall clock that a test can set (clock.c) ----------
 

@@ -44,7 +44,7 @@ is_met(const PoAlarmLimit *limit, double value, bool was_met)
 
 /* The worst severity that has been met for long enough. */
 static PoSeverity
-look(PoAlarm *alarm, const PoAlarmLimit *limit, double value, int64_t now_us)
+look(PoAlarm *alarm, const PoAlarmLimit *limit, const double *value, int64_t now_us)
 {
 	PoSeverity	worst = PO_SEVERITY_NONE;
 
@@ -52,7 +52,7 @@ look(PoAlarm *alarm, const PoAlarmLimit *limit, double value, int64_t now_us)
 	{
 		int64_t    *since = &alarm->met_since[i];
 
-		if (!is_met(&limit[i], value, *since != 0))
+		if (!is_met(&limit[i], value[i], *since != 0))
 		{
 			*since = 0;
 			continue;
@@ -112,6 +112,15 @@ maybe_clear(PoAlarm *alarm, bool any_enabled, int64_t clear_after_us, int64_t no
 PoAlarmChange
 po_alarm_step(PoAlarm *alarm, const PoAlarmLimit limit[PO_N_SEVERITIES], double value,
 			  int64_t now_us)
+{
+	const double each[PO_N_SEVERITIES] = {value, value};
+
+	return po_alarm_step_each(alarm, limit, each, now_us);
+}
+
+PoAlarmChange
+po_alarm_step_each(PoAlarm *alarm, const PoAlarmLimit limit[PO_N_SEVERITIES],
+				   const double value[PO_N_SEVERITIES], int64_t now_us)
 {
 	PoSeverity	worst = look(alarm, limit, value, now_us);
 	bool		any_enabled = limit[0].enabled || limit[1].enabled;

@@ -71,6 +71,11 @@ extern PoAlarmChange po_alarm_step(PoAlarm *alarm,
 								   const PoAlarmLimit limit[PO_N_SEVERITIES],
 								   double value, int64_t now_us);
 
+/* The same where each severity looks at a value of its own. */
+extern PoAlarmChange po_alarm_step_each(PoAlarm *alarm,
+										const PoAlarmLimit limit[PO_N_SEVERITIES],
+										const double value[PO_N_SEVERITIES], int64_t now_us);
+
 /* Must po_alarm_step be called although the value stays as it is? */
 extern bool po_alarm_is_moving(const PoAlarm *alarm);
 

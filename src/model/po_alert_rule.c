@@ -36,6 +36,9 @@ typedef struct Kind
 	int			clear_after_s;
 } Kind;
 
+/* All of a Kind but its name. */
+#define FINDING		false, false, SOURCE_TABLE, {0, 0}, {60, 60}, 0.3, 300
+
 static const Kind kinds[PO_N_ALERTS] = {
 	[PO_ALERT_CLUSTER_UTILIZATION] = {"cluster_utilization", true, false, SOURCE_SETTINGS,
 	{0, 0}, {10, 0}, 0.05, 30},
@@ -67,7 +70,20 @@ static const Kind kinds[PO_N_ALERTS] = {
 	SOURCE_TABLE, {1, NEVER}, {0, 0}, 0, 0},
 	/* Deviations above what is usual. */
 	[PO_ALERT_ANOMALY] = {"anomaly", false, false, SOURCE_TABLE,
-	{6, NEVER}, {30, 0}, 0.3, 60}
+	{6, NEVER}, {30, 0}, 0.3, 60},
+	/*
+	 * Connections spent, by findings of that severity at least: what is worth a warning was
+	 * decided when it was found.  A minute, as the first ones rest on little; and what comes every
+	 * few minutes is one alert.
+	 */
+	[PO_ALERT_SLOW_STATEMENT] = {"slow_statement", FINDING},
+	[PO_ALERT_N_PLUS_ONE] = {"n_plus_one", FINDING},
+	[PO_ALERT_CLIENT_WAIT] = {"client_wait", FINDING},
+	[PO_ALERT_UNPAGED_RESULT] = {"unpaged_result", FINDING},
+	[PO_ALERT_SEQUENTIAL_SCAN] = {"sequential_scan", FINDING},
+	[PO_ALERT_REPEATED_READ] = {"repeated_read", FINDING},
+	[PO_ALERT_HOT_ROW] = {"hot_row", FINDING},
+	[PO_ALERT_CHURN] = {"churn", FINDING}
 };
 
 static const char *const severity_names[] = {"none", "warning", "critical"};
@@ -90,6 +106,18 @@ po_alert_parse(const char *name, PoAlertKind *kind)
 		}
 	}
 	return false;
+}
+
+bool
+po_alert_of_finding(PoFindingKind finding, PoAlertKind *alert)
+{
+	if ((int) finding >= 0 && finding < PO_FIRST_TENANT_FINDING)
+		*alert = (PoAlertKind) (PO_FIRST_FINDING_ALERT + (int) finding);
+	else if (finding == PO_FINDING_CHURN)
+		*alert = PO_ALERT_CHURN;
+	else
+		return false;
+	return true;
 }
 
 const char *

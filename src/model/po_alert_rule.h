@@ -10,9 +10,10 @@
 #define PO_ALERT_RULE_H
 
 #include "model/po_alarm.h"
+#include "model/po_finding.h"
 #include "model/po_policy.h"
 
-/* Those of the cluster first. */
+/* Those of the cluster first, those about findings last. */
 typedef enum PoAlertKind
 {
 	PO_ALERT_CLUSTER_UTILIZATION,
@@ -26,12 +27,22 @@ typedef enum PoAlertKind
 	PO_ALERT_LEAK_GROWTH,
 	PO_ALERT_IDLE_IN_TRANSACTION,
 	PO_ALERT_TERMINATIONS_NOT_HELPING,
-	PO_ALERT_ANOMALY
+	PO_ALERT_ANOMALY,
+	PO_ALERT_SLOW_STATEMENT,
+	PO_ALERT_N_PLUS_ONE,
+	PO_ALERT_CLIENT_WAIT,
+	PO_ALERT_UNPAGED_RESULT,
+	PO_ALERT_SEQUENTIAL_SCAN,
+	PO_ALERT_REPEATED_READ,
+	PO_ALERT_HOT_ROW,
+	PO_ALERT_CHURN
 } PoAlertKind;
 
-#define PO_N_ALERTS				12
+#define PO_N_ALERTS				20
 #define PO_FIRST_TENANT_ALERT	PO_ALERT_TENANT_UTILIZATION
 #define PO_N_TENANT_ALERTS		(PO_N_ALERTS - PO_FIRST_TENANT_ALERT)
+#define PO_FIRST_FINDING_ALERT	PO_ALERT_SLOW_STATEMENT
+#define PO_N_FINDING_ALERTS		(PO_N_ALERTS - PO_FIRST_FINDING_ALERT)
 
 /* A bit for each field of a rule. */
 #define PO_ALERT_SET_ENABLED		(1u << 0)
@@ -73,6 +84,10 @@ extern const char *po_alert_name(PoAlertKind kind);
 extern bool po_alert_parse(const char *name, PoAlertKind *kind);
 extern const char *po_severity_name(PoSeverity severity);
 extern bool po_severity_parse(const char *name, PoSeverity *severity);
+
+/* The alert about findings of a kind, which is called as it is; false if there is none, as for
+ * those that are never more than noted. */
+extern bool po_alert_of_finding(PoFindingKind finding, PoAlertKind *alert);
 
 /* For messages: "cluster_utilization, tenant_utilization, ...". */
 extern void po_alert_names(char *to, size_t size);

@@ -120,6 +120,20 @@ po_finding_parse(const char *name, PoFindingKind *kind)
 	return false;
 }
 
+bool
+po_finding_severity_parse(const char *name, PoFindingSeverity *severity)
+{
+	for (int i = PO_FOUND_INFO; i <= PO_FOUND_CRITICAL; i++)
+	{
+		if (strcmp(name, severities[i]) == 0)
+		{
+			*severity = (PoFindingSeverity) i;
+			return true;
+		}
+	}
+	return false;
+}
+
 void
 po_finding_names(char *list, size_t size)
 {
@@ -213,6 +227,19 @@ static double
 working_of(const PoStatementEvidence *s)
 {
 	return count_of(count_of(s->busy_s) - count_of(s->lock_s));
+}
+
+/* ---------- acknowledged ---------- */
+
+/* A cost varies from one window to the next; half as much again is no variation. */
+#define WORSE_TIMES			1.5
+#define WORSE_CONNECTIONS	0.1
+
+bool
+po_finding_is_worse(const PoFound *now, const PoFound *acknowledged)
+{
+	return now->severity > acknowledged->severity ||
+		!(now->connections <= WORSE_TIMES * acknowledged->connections + WORSE_CONNECTIONS);
 }
 
 /* ---------- statements ---------- */

@@ -111,6 +111,8 @@ extern const char *po_finding_severity_name(PoFindingSeverity severity);
 extern const char *po_state_use_name(PoStateUse use);
 extern bool po_finding_parse(const char *name, PoFindingKind *kind);
 
+extern bool po_finding_severity_parse(const char *name, PoFindingSeverity *severity);
+
 /* "a, b, c", cut off when there is no room. */
 extern void po_finding_names(char *names, size_t size);
 
@@ -129,6 +131,9 @@ extern double po_finding_new_seconds(double elapsed);
 /* Judges one kind of a statement of a tenant, whose evidence is of the same window. */
 extern void po_finding_judge_statement(PoFindingKind kind, const PoStatementEvidence *s,
 									   const PoTenantEvidence *t, PoFound *found);
+
+/* Is it worse than when it was acknowledged?  View pool_findings says the same in SQL. */
+extern bool po_finding_is_worse(const PoFound *now, const PoFound *acknowledged);
 
 /* Judges one kind of a tenant. */
 extern void po_finding_judge_tenant(PoFindingKind kind, const PoTenantEvidence *t,

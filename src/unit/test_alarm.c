@@ -45,6 +45,28 @@ test_for_duration(void)
 	CHECK_INT(po_alarm_step(&a, limit, 0.85, 23 * S), PO_ALARM_NOTHING);
 }
 
+/* A severity whose value is not known is not met, whatever the other's is. */
+static void
+test_each(void)
+{
+	PoAlarm		a = fresh;
+	PoAlarmLimit limit[PO_N_SEVERITIES];
+	double		value[PO_N_SEVERITIES] = {0.95, NAN};
+
+	usual_limits(limit);
+	limit[0].for_us = limit[1].for_us = 0;
+	CHECK_INT(po_alarm_step_each(&a, limit, value, 1 * S), PO_ALARM_RAISED);
+	CHECK_INT(a.raised, PO_SEVERITY_WARNING);
+	value[1] = 0.95;
+	CHECK_INT(po_alarm_step_each(&a, limit, value, 2 * S), PO_ALARM_ESCALATED);
+	value[1] = NAN;
+	CHECK_INT(po_alarm_step_each(&a, limit, value, 3 * S), PO_ALARM_NOTHING);
+	CHECK_INT(a.raised, PO_SEVERITY_CRITICAL);
+	value[0] = NAN;
+	CHECK_INT(po_alarm_step_each(&a, limit, value, 4 * S), PO_ALARM_NOTHING);
+	CHECK_INT(po_alarm_step_each(&a, limit, value, 34 * S), PO_ALARM_CLEARED);
+}
+
 static void
 test_escalates_once(void)
 {
@@ -268,6 +290,7 @@ int
 main(void)
 {
 	test_for_duration();
+	test_each();
 	test_escalates_once();
 	test_hysteresis_and_hold();
 	test_below();

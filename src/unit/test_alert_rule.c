@@ -54,6 +54,30 @@ test_names(void)
 	CHECK_TEXT(names, "cluster_u");
 }
 
+/* One about each finding that can be more than noted, called as it is. */
+static void
+test_findings(void)
+{
+	bool		seen[PO_N_ALERTS] = {false};
+
+	for (int i = -1; i <= PO_N_FINDINGS; i++)
+	{
+		PoAlertKind kind = PO_ALERT_ANOMALY;
+
+		if (!po_alert_of_finding((PoFindingKind) i, &kind))
+		{
+			CHECK(i < 0 || i == PO_N_FINDINGS || i == PO_FINDING_READ_ONLY ||
+				  i == PO_FINDING_SESSION_STATE);
+			continue;
+		}
+		CHECK(kind >= PO_FIRST_FINDING_ALERT && kind < PO_N_ALERTS && !seen[kind]);
+		CHECK_TEXT(po_alert_name(kind), po_finding_name((PoFindingKind) i));
+		seen[kind] = true;
+	}
+	for (int i = PO_FIRST_FINDING_ALERT; i < PO_N_ALERTS; i++)
+		CHECK(seen[i]);
+}
+
 static void
 check_refused(const PoAlertRule *rule, const char *field)
 {
@@ -216,6 +240,7 @@ int
 main(void)
 {
 	test_names();
+	test_findings();
 	test_check();
 	test_built_in();
 	test_resolve();

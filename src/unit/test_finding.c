@@ -446,6 +446,36 @@ test_bounded(void)
 	CHECK(n_found > 1000);
 }
 
+static bool
+is_worse(PoFindingSeverity severity, double connections, PoFindingSeverity then, double before)
+{
+	PoFound		now = {severity, connections, 0};
+	PoFound		acknowledged = {then, before, 0};
+
+	return po_finding_is_worse(&now, &acknowledged);
+}
+
+static void
+test_worse(void)
+{
+	PoFindingSeverity severity;
+
+	CHECK(!is_worse(PO_FOUND_WARNING, 1, PO_FOUND_WARNING, 1));
+	CHECK(!is_worse(PO_FOUND_WARNING, 1.6, PO_FOUND_WARNING, 1));
+	CHECK(is_worse(PO_FOUND_WARNING, 1.61, PO_FOUND_WARNING, 1));
+	CHECK(!is_worse(PO_FOUND_INFO, 0.1, PO_FOUND_INFO, 0));
+	CHECK(is_worse(PO_FOUND_INFO, 0.11, PO_FOUND_INFO, 0));
+	CHECK(is_worse(PO_FOUND_CRITICAL, 1, PO_FOUND_WARNING, 9));
+	CHECK(!is_worse(PO_FOUND_INFO, 1, PO_FOUND_WARNING, 9));
+	/* What is not known acknowledges nothing. */
+	CHECK(is_worse(PO_FOUND_WARNING, NAN, PO_FOUND_WARNING, 1));
+	CHECK(is_worse(PO_FOUND_WARNING, 1, PO_FOUND_WARNING, NAN));
+	for (int i = PO_FOUND_INFO; i <= PO_FOUND_CRITICAL; i++)
+		CHECK(po_finding_severity_parse(po_finding_severity_name((PoFindingSeverity) i),
+										&severity) && (int) severity == i);
+	CHECK(!po_finding_severity_parse("nothing", &severity));
+}
+
 static void
 test_odd(void)
 {
@@ -483,6 +513,7 @@ main(void)
 	test_tenant();
 	test_monotone();
 	test_bounded();
+	test_worse();
 	test_odd();
 	return check_end("test_finding");
 }
