@@ -116,6 +116,7 @@ OBJS = \
 	src/po_report_sections.o \
 	src/po_report_past.o \
 	src/po_report_size.o \
+	src/po_report_uses.o \
 	src/po_report_now.o \
 	src/po_report_verdict.o \
 	src/po_report.o \

@@ -246,11 +246,13 @@ column_class(const char **heading)
 			kind |= 2;
 		else if (**heading == '=')
 			kind |= 4;
+		else if (**heading == '~')
+			kind |= 8;
 		else
 			break;
 	}
 	return kind == 0 ? "" : kind == 1 ? " class=\"n\"" : kind == 2 ? " class=\"x\"" :
-		kind == 3 ? " class=\"n x\"" : " class=\"bar\"";
+		kind == 3 ? " class=\"n x\"" : kind == 8 ? " class=\"q\"" : " class=\"bar\"";
 }
 
 void

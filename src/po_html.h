@@ -65,7 +65,8 @@ typedef struct PoHtmlTable
  * As wide as it needs, in a frame that scrolls.  caption is HTML without tags, as it becomes
  * the name of the frame, too.  columns are headings separated by '|',
  * plain text of ours; one that begins with '#' is of numbers, with '-' it is left out where
- * room is scarce, with '=' it is a bar; in this order.  The first is what a row is about.
+ * room is scarce, with '=' it is a bar, with '~' it is of sentences; in this
+ * order.  The first is what a row is about.
  */
 extern void po_html_table_begin(PoHtmlTable *t, StringInfo out, const char *caption,
 								const char *columns);

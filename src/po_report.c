@@ -5,7 +5,8 @@
  *		po_report_data.c, po_report_history.c
  *								read the views, by the SPI of po_report_query.c
  *		po_report_advice.c		what is wrong and what to do
- *		po_report_verdict.c, po_report_past.c, po_report_size.c, po_report_now.c
+ *		po_report_verdict.c, po_report_past.c, po_report_size.c, po_report_uses.c,
+ *		po_report_now.c
  *								the sections
  *		po_report_page.c		style, head and foot
  *		po_report_chart.c		plots, by the arithmetic of model/po_plot.c
@@ -36,6 +37,7 @@ write_page(StringInfo out, PoReport *r)
 	po_report_write_utilization(out, r);
 	po_report_write_tenants(out, r);
 	po_report_write_what_if(out, r);
+	po_report_write_uses(out, r);
 	po_report_write_leaks(out, r);
 	po_report_write_refusals(out, r);
 	po_report_write_holders(out, r);
@@ -58,6 +60,7 @@ po_report_page(int64 since_us, Oid schema)
 	r->now = GetCurrentTimestamp();
 	r->since_us = since_us;
 	r->schema = pstrdup(quote_identifier(get_namespace_name(schema)));
+	r->has_statements = OidIsValid(get_relname_relid("pool_findings", schema));
 	r->has_alerts = OidIsValid(get_relname_relid("pool_alerts", schema));
 	initStringInfo(&out);
 	if (SPI_connect() != SPI_OK_CONNECT)

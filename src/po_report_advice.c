@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "model/po_alert_rule.h"
 #include "model/po_plot.h"
 #include "po_guc.h"
 #include "po_html.h"
@@ -600,6 +601,14 @@ find_finding(PoAdvice *a, int n_rules, const PoReportAlert *alert)
 	return NULL;
 }
 
+static bool
+is_about_finding(const char *alert)
+{
+	PoAlertKind kind;
+
+	return po_alert_parse(alert, &kind) && kind >= PO_FIRST_FINDING_ALERT;
+}
+
 /* An alert that a rule has told already lends it its time and gravity. */
 static void
 advise_alerts(PoAdvice *a)
@@ -627,6 +636,9 @@ advise_alerts(PoAdvice *a)
 		f->title = alert->tenant == NULL ? po_html_escape(alert->message) :
 			psprintf("%s: %s", po_html_name(alert->tenant), po_html_escape(alert->message));
 		f->why = since;
+		if (is_about_finding(alert->alert))
+			f->what_to_do = "What to change is under <a href=\"#uses\">what uses the "
+				"connections</a>.";
 	}
 }
 

@@ -394,6 +394,83 @@ read_told(PoReport *r)
 	po_report_query(r, poolers_sql, 1, types, values, take_pooler, NULL);
 }
 
+/* ---------- statements and findings ---------- */
+
+/* Whoever may not read a statement has neither its text nor its queryid from these views.  Of a
+ * long one the beginning will do. */
+#define BEGINNING(text) \
+	"left(" text ", 250) || CASE WHEN length(" text ") > 250 THEN '...' ELSE '' END"
+
+static const char findings_sql[] =
+"SELECT tenant, kind, severity, since, connections_spent, advice,"
+"  " BEGINNING("(evidence ->> 'statement')") ", queryid::text, acknowledged, acknowledged_reason,"
+"  (count(*) OVER ())::float8"
+"  FROM @pool_findings"
+"  ORDER BY acknowledged, connections_spent DESC, tenant COLLATE \"C\", kind, queryid LIMIT $1";
+
+static void
+take_found(PoReportRow *row)
+{
+	PoReportFound *f = &row->report->found[row->report->n_found++];
+
+	f->tenant = po_report_text(row);
+	f->kind = po_report_text(row);
+	f->severity = po_report_text(row);
+	f->since = po_report_time(row);
+	f->connections = po_report_number(row);
+	f->advice = po_report_text(row);
+	f->statement = po_report_text(row);
+	f->queryid = po_report_text(row);
+	f->acknowledged = po_report_bool(row);
+	f->reason = po_report_text(row);
+	row->report->n_all_found = po_report_number(row);
+}
+
+static const char statements_sql[] =
+"WITH s AS MATERIALIZED ("
+"  SELECT tenant, queryid, calls, connection_seconds, share, mean_ms, client_wait_ms,"
+"    " BEGINNING("query") " AS query FROM @pool_stats_statement),"
+" t AS (SELECT tenant, sum(connection_seconds) AS spent FROM s"
+"    GROUP BY 1 HAVING sum(connection_seconds) > 0 ORDER BY 2 DESC, tenant COLLATE \"C\" LIMIT $1),"
+" n AS (SELECT s.*, t.spent, row_number() OVER"
+"    (PARTITION BY s.tenant ORDER BY connection_seconds DESC, queryid) AS place"
+"    FROM s JOIN t ON t.tenant = s.tenant)"
+"SELECT tenant, query, queryid::text, share, calls::float8, mean_ms,"
+"  client_wait_ms / nullif(calls, 0)"
+"  FROM n WHERE place <= $2 AND share >= 0.01"
+"  ORDER BY spent DESC, tenant COLLATE \"C\", place";
+
+static void
+take_statement(PoReportRow *row)
+{
+	PoReportStatement *s = &row->report->statement[row->report->n_statements++];
+
+	s->tenant = po_report_text(row);
+	s->text = po_report_text(row);
+	s->queryid = po_report_text(row);
+	s->share = po_report_number(row);
+	s->calls = po_report_number(row);
+	s->mean_ms = po_report_double(row);
+	s->wait_ms = po_report_double(row);
+}
+
+static void
+read_statements(PoReport *r)
+{
+	Oid			types[] = {INT4OID, INT4OID};
+	Datum		most_found[] = {Int32GetDatum(PO_REPORT_FOUND)};
+	Datum		most[] = {Int32GetDatum(PO_REPORT_SPENDERS),
+	Int32GetDatum(PO_REPORT_STATEMENTS)};
+
+	if (!r->has_statements)
+		return;
+	r->found = palloc(PO_REPORT_FOUND * sizeof(PoReportFound));
+	po_report_query(r, findings_sql, 1, types, most_found, take_found, NULL);
+	r->statement = palloc(PO_REPORT_SPENDERS * PO_REPORT_STATEMENTS *
+						  sizeof(PoReportStatement));
+	po_report_query(r, statements_sql, 2, types, most, take_statement, NULL);
+}
+
 void
 po_report_read(PoReport *r)
 {
@@ -402,6 +479,7 @@ po_report_read(PoReport *r)
 	read_tenants(r);
 	read_sessions(r);
 	read_told(r);
+	read_statements(r);
 }
 
 /* ---------- what if ---------- */

@@ -169,8 +169,10 @@ static const char table_style[] =
 "tbody th { min-width: 9.5em; font-weight: 600; }\n"
 ".n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }\n"
 ".bar { min-width: 150px; width: 30%; }\n"
+".q { min-width: 17em; } td code { overflow-wrap: anywhere; }\n"
 ".mid { display: block; text-align: center; }\n"
 ".scroll + .scroll { margin-top: 30px; }\n"
+".scroll + p { margin-top: 8px; } .scroll + p + .scroll { margin-top: 30px; }\n"
 ".bar svg { display: block; margin-top: 3px; }\n"
 "details { margin-top: 12px; }\n"
 "summary { cursor: pointer; color: var(--link); font-size: .875rem; width: fit-content; }\n";
@@ -320,7 +322,8 @@ po_report_page_end(StringInfo out, const PoReport *r)
 						   "watched. Leaked is what a policy, or a built-in threshold, takes for "
 						   "forgotten.</p>\n");
 	appendStringInfo(out, "<p>Written by pool_report of pool_optimizer %s from pool_stats, "
-					 "pool_stats_history, pool_recommendations, pool_events and "
-					 "pool_alerts%s.</p>\n</footer>\n</div>\n</body>\n</html>\n", PO_VERSION,
+					 "pool_stats_history, pool_stats_statement, pool_findings, "
+					 "pool_recommendations, pool_events and pool_alerts%s.</p>\n</footer>\n"
+					 "</div>\n</body>\n</html>\n", PO_VERSION,
 					 r->sees_all ? "" : ", which show this role its own tenant only");
 }

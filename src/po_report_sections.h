@@ -20,6 +20,9 @@ extern void po_report_write_changes(StringInfo out, const PoReport *r);
 /* po_report_size.c: the predicted curves. */
 extern void po_report_write_what_if(StringInfo out, PoReport *r);
 
+/* po_report_uses.c: what connections are spent on, and what of it need not be. */
+extern void po_report_write_uses(StringInfo out, const PoReport *r);
+
 /* po_report_now.c: who is there, and who was kept out. */
 extern void po_report_write_leaks(StringInfo out, const PoReport *r);
 extern void po_report_write_refusals(StringInfo out, const PoReport *r);

@@ -20,6 +20,9 @@
 #define PO_REPORT_BUCKETS	240		/* of the large plot, at most */
 #define PO_REPORT_TILES		24		/* small plots */
 #define PO_REPORT_COARSE	8		/* columns of the table behind those */
+#define PO_REPORT_FOUND		20		/* findings */
+#define PO_REPORT_SPENDERS	8		/* tenants whose statements are told, so many of each */
+#define PO_REPORT_STATEMENTS 5
 
 /* What history says of one tenant in one window. */
 typedef struct PoReportUse
@@ -161,6 +164,33 @@ typedef struct PoReportPooler
 	char	   *error;
 } PoReportPooler;
 
+/* What connections are spent on that need not be. */
+typedef struct PoReportFound
+{
+	char	   *tenant;
+	char	   *kind;
+	char	   *severity;
+	TimestampTz since;
+	double		connections;
+	char	   *advice;
+	char	   *statement;		/* its beginning; NULL = not known, or not for the reader */
+	char	   *queryid;
+	bool		acknowledged;
+	char	   *reason;			/* of that */
+} PoReportFound;
+
+/* A statement of a tenant; with neither text nor queryid: all others, or not for the reader. */
+typedef struct PoReportStatement
+{
+	char	   *tenant;
+	char	   *text;			/* its beginning */
+	char	   *queryid;
+	double		share;			/* of its tenant's busy time */
+	double		calls;
+	double		mean_ms;
+	double		wait_ms;		/* for the client after it, mean */
+} PoReportStatement;
+
 typedef struct PoReportSize
 {
 	int			size;
@@ -178,6 +208,7 @@ typedef struct PoReport
 	int64		since_us;
 	char	   *schema;			/* of the extension, quoted */
 	bool		has_alerts;		/* there is a view of them */
+	bool		has_statements;	/* and of statements and findings */
 	bool		sees_all;
 	bool		may_set;		/* policies */
 
@@ -231,6 +262,11 @@ typedef struct PoReport
 	int			n_alerts;
 	PoReportEvent *event;		/* changes of policies, ends of sessions, last first */
 	int			n_events;
+	PoReportFound *found;		/* those that are acknowledged last, else the dearest first */
+	int			n_found;
+	double		n_all_found;	/* also those left out */
+	PoReportStatement *statement;	/* by tenant */
+	int			n_statements;
 	PoReportPooler *pooler;		/* those that do not answer */
 	int			n_poolers;
 } PoReport;

@@ -202,6 +202,7 @@ write_contents(StringInfo out)
 						   "<li><a href=\"#utilization\">Utilization</a></li>"
 						   "<li><a href=\"#tenants\">Tenants</a></li>"
 						   "<li><a href=\"#what-if\">Sizes</a></li>"
+						   "<li><a href=\"#uses\">What uses them</a></li>"
 						   "<li><a href=\"#leaks\">Leaks</a></li>"
 						   "<li><a href=\"#refusals\">Refusals</a></li>"
 						   "<li><a href=\"#holders\">Who holds connections</a></li>"

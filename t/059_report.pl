@@ -115,6 +115,8 @@ like(section($page, 'leaks'), qr/billing\@postgres\d+idle in a transaction.*invo
 like(section($page, 'holders'), qr/reports\@postgres6006|reports\@postgres6/, 'who holds connections');
 like(section($page, 'changes'), qr/policy of tenant "reports\@postgres" set/, 'which policies changed');
 like(section($page, 'what-if'), qr/shop\@postgres.*Transactions per second/, 'a curve');
+like(section($page, 'uses'), qr/Nothing was found that need not be/, 'no finding');
+like(section($page, 'uses'), qr/shop\@postgresSELECT pg_sleep\(\$1\)\d+/, 'what shop runs, without constants');
 
 # ---------- what is advised can be run ----------
 
@@ -159,6 +161,28 @@ my $stats = report($node, user => 'stats');
 like(words($stats), qr/billing\@postgres/, 'pg_read_all_stats sees all');
 like(words($stats), qr/Your role may not run it/, 'but may not set policies, which the page says');
 unlike(words($page), qr/Your role may not run it/, 'a superuser may');
+
+# Statements are for those who ran them.
+my $shop = report($node, user => 'shop');
+
+like(section($shop, 'uses'), qr/SELECT pg_sleep\(\$1\)/, 'a tenant\'s own role sees what it has run');
+unlike(section($shop, 'uses'), qr/billing/, 'and nothing of others');
+unlike(section($mine, 'uses'), qr/hot|pg_sleep/, 'nor does another');
+
+# ---------- findings ----------
+
+plant_findings($node, 'mine@postgres', @tenants);
+$page = report($node);
+is(well_formed($page), '', 'findings: a page, whatever the statements are');
+unlike($page, qr/[^\x0a\x20-\x7e]|<(?:script|img)/, 'which is ASCII, and nobody came in as a tag');
+like(section($page, 'uses'), qr/the dearest 20 of 110/, 'the dearest of many');
+like(section($page, 'uses'), qr/slow statementcritical15\.00SELECT '.*?\.\.\.It is slow in 97 %/s, 'what, how much, which, and what to do');
+$mine = report($node, user => 'mine');
+unlike(section($mine, 'uses'), qr/shop|billing/, 'a plain role has its own only');
+like(section($mine, 'uses'), qr/sessions that come and goacknowledged: until <release> 42/, 'what is acknowledged is said to be');
+ok($mine =~ /acknowledged: .*$/s && $& !~ /gravity/, 'and comes last');
+like(section($mine, 'uses'), qr/one statement for each row of another \(N\+1\)Note/, 'what is no warning is a note');
+$node->safe_psql('postgres', q{TRUNCATE found; TRUNCATE pool_acknowledged});
 
 # ---------- in whatever a caller set ----------
 
@@ -319,6 +343,15 @@ $node->safe_psql('postgres', q{SELECT pool_set_alert('sampler_late', 'critical',
 kill 'CONT', $sampler;
 ok(wait_until(sub { section(report($node), 'verdict') !~ /Nobody has looked/ }, 'the sampler'),
 	'until it does again');
+
+$node->append_conf('postgresql.conf', q{pool_optimizer.track_findings = off});
+$node->reload;
+ok(wait_until(sub { section(report($node), 'uses') =~ /Findings are not looked for: pool_optimizer.track_findings is off/ }),
+	'findings that are not looked for are said not to be');
+$node->append_conf('postgresql.conf', q{pool_optimizer.track_statements = off});
+$node->reload;
+ok(wait_until(sub { section(report($node), 'uses') =~ /Statements are not counted: pool_optimizer.track_statements is off/ }),
+	'statements that are not counted are said not to be');
 
 # What no other finding tells.
 verdict_says(qr/Act now the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken Alert sampler_late since/,

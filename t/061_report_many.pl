@@ -33,6 +33,9 @@ foreach my $i (0 .. 4)
 	$_->query('BEGIN') foreach $sessions[$i];
 }
 fill_history($node, 2, map { "$_\@postgres" } @roles);
+plant_findings($node, map { "$_\@postgres" } @roles);
+# As many statements as there is room for.
+$sessions[$_]->query(join '; ', map { 'SELECT ' . join ', ', (1) x ($_ + 1) } 1 .. 120) foreach 0 .. 39;
 my $began = time();
 my $page = report($node);
 my $took = time() - $began;

@@ -10,7 +10,7 @@ use Exporter 'import';
 use PoolTest;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(ident quote report fill_history stand_in trouble @ODD);
+our @EXPORT = qw(ident quote report fill_history stand_in plant_findings trouble @ODD);
 
 # Names that want to be something else: bytes of UTF-8.
 our @ODD = map { encode_utf8($_) } (
@@ -83,7 +83,41 @@ sub stand_in
 				sum(h.busy_max)::int, sum(h.rejected)::bigint, 0::bigint, 0::bigint,
 				sum(h.transactions)::bigint, NULL::float8, NULL::float8, NULL::float8
 			FROM public.pool_stats_history(resolution, since, until, NULL) h GROUP BY 1 $$;
-		GRANT SELECT ON history TO PUBLIC});
+		CREATE TABLE found (tenant text, kind text, severity text, since timestamptz,
+			last_seen timestamptz, evidence jsonb, connections_spent float8, advice text,
+			queryid bigint);
+		CREATE OR REPLACE FUNCTION pool_findings(
+			OUT tenant text, OUT kind text, OUT severity text, OUT since timestamptz,
+			OUT last_seen timestamptz, OUT evidence jsonb, OUT connections_spent float8,
+			OUT advice text, OUT queryid bigint)
+		RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+			SELECT * FROM public.found f WHERE pg_has_role('pg_read_all_stats', 'USAGE')
+				OR f.tenant = session_user || '@' || current_database() $$;
+		GRANT SELECT ON history, found TO PUBLIC});
+	return;
+}
+
+# A finding of each kind for each tenant, with statements that want to be something else, and
+# some of which nothing is known; every tenth is acknowledged.
+sub plant_findings
+{
+	my ($node, @tenants) = @_;
+	my $tenants = join(', ', map { quote($_) } @tenants);
+	my $texts = join(', ', map { quote("SELECT '$_' FROM " . 'a_long_name_without_a_break' x 8) } @ODD);
+	my $kinds = join(', ', map { "'$_'" } qw(slow_statement n_plus_one client_wait unpaged_result
+		sequential_scan repeated_read hot_row read_only churn session_state));
+
+	$node->safe_psql('postgres', qq{
+		INSERT INTO found
+		SELECT t, k, (ARRAY['info', 'warning', 'critical'])[1 + (i + j) % 3], now() - interval '3 h', now(),
+			jsonb_build_object('statement', CASE WHEN j < 8 THEN (ARRAY[$texts])[1 + (i + j) % 7] END),
+			CASE WHEN k = 'session_state' THEN 0 ELSE 30.0 / (i + j) END,
+			'It is slow in 97 % of its calls: make it cheaper where EXPLAIN (ANALYZE, BUFFERS) shows the time, '
+				|| 'and ask <b>' || t || '</b>', CASE WHEN j < 7 THEN i * 100 + j END
+		FROM unnest(ARRAY[$tenants]) WITH ORDINALITY AS a(t, i), unnest(ARRAY[$kinds]) WITH ORDINALITY AS b(k, j);
+		INSERT INTO pool_acknowledged
+		SELECT tenant, kind, coalesce(queryid, 0), 'until <release> 42', NULL, 'me', now(), connections_spent, severity
+		FROM found WHERE kind = 'churn'});
 	return;
 }
 
