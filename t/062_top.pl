@@ -231,6 +231,10 @@ sees(qr/transactions?/, 'the reason');
 my $pid = $busy[0]->pid;
 sees(qr/^ +$pid shop 1 +idle in tr\S* .* idle_in_transaction +would_terminate$/m, 'its sessions with class and verdict');
 sees(qr/would_terminate $pid: idle in transaction for/, 'what happened');
+press('f');
+sees(qr/^what connections of r_busy\@postgres are spent on(?s:.*)^no finding$/m, 'f: its findings, of which there are none');
+press('f');
+sees(qr/^recommended \d+/m, 'f: back to the detail');
 press('PageDown', 'PageUp', 'h');
 sees(qr/^keys$/m, 'h: help');
 press('q');
@@ -245,6 +249,40 @@ ok($node->poll_query_until('postgres', "SELECT clock_timestamp() > current_date 
 like(screen(), qr/^\Q$clock\E  /m, 'and the screen stands still');
 press('Space');
 sees(qr/^\Q@{[ Encode::decode('UTF-8', $kanji) ]}\E\@postgres +2 /m, 'space: on it goes');
+
+# ---------------------------------------------------------------------------
+# Findings
+# ---------------------------------------------------------------------------
+
+# What takes minutes to be found, told by a function in the place of the extension's.
+$node->safe_psql('postgres', qq{
+	CREATE OR REPLACE FUNCTION pool_findings(OUT tenant text, OUT kind text, OUT severity text, OUT since timestamptz,
+		OUT last_seen timestamptz, OUT evidence jsonb, OUT connections_spent float8, OUT advice text, OUT queryid bigint)
+	RETURNS SETOF record LANGUAGE sql VOLATILE AS \$f\$
+		SELECT 'r_busy\@postgres', 'n_plus_one', 'warning', now(), now(), jsonb_build_object('statement',
+			E'SELECT price\\n\\tFROM "lines\\x1b[31m" WHERE "order" = \$1 AND ' || repeat('x = \$2 AND ', 60) || 'true'), 3.14159,
+			'It runs 20 times in a row: fetch all by a JOIN in the statement before it, or call this once with all keys.', 77
+		UNION ALL SELECT 'r_idle\@postgres', 'read_only', 'info', now(), now(), '{}', 0.6, 'A standby could.', NULL
+		UNION ALL SELECT 'r_idle\@postgres', 'churn', 'critical', now(), now(), '{}', 7.5, 'Keep them in a pool.', NULL \$f\$;
+	INSERT INTO pool_acknowledged VALUES ('r_idle\@postgres', 'churn', 0, 'until release 42', NULL, 'r_admin', now(), 7.5, 'critical')});
+press('f');
+sees(qr/^warning r_busy\@postgres since \d\d-\d\d \d\d:\d\d: n_plus_one, 3\.14 connections$/m, 'f: findings at 80 columns');
+sees(qr/^    SELECT price FROM "lines\?\[31m" WHERE "order" = \$1 AND x = \$2 AND/m, 'the statement, harmless');
+is(scalar(() = screen() =~ /^    .*x = \$2/mg), 3, 'and no more than three lines of it');
+sees(qr/^    It runs 20 times in a row: fetch all by a JOIN in the statement before it,\n    or call this once/m, 'what to do');
+sees(qr/^info r_idle(?s:.*)^acknowledged r_idle.*churn, 7\.50 connections\n    until release 42$/m, 'what is acknowledged comes last, with its reason');
+resize(200, 50);
+sees(qr/^    It runs 20 times in a row: .* call this once with all keys\.$/m, 'findings at 200 columns');
+press('f');
+sees(qr/sorted by leak/, 'f: back to the list');
+press('Home', 'Enter');
+sees(qr/^1 finding \(f: see them\): 3\.14 connections are spent on n_plus_one$/m, 'the detail tells of its dearest');
+press('f');
+sees(qr/^what connections of r_busy\@postgres are spent on(?s:.*)n_plus_one/m, 'f: those of the tenant');
+unlike(screen(), qr/read_only/, 'and of no other');
+press('Escape', 'Escape');
+sees(qr/sorted by leak/, 'Esc, Esc: the list');
+resize(80, 24);
 
 # ---------------------------------------------------------------------------
 # Other sizes
