@@ -978,6 +978,13 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_metrics_alert() IS
 	'metric pool_optimizer_alerts of pool_metrics as rows, for exporters';
 
+CREATE FUNCTION pool_metrics_finding(OUT finding text, OUT severity text, OUT open float8,
+	OUT connections float8)
+RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'pool_metrics_finding_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 30;
+COMMENT ON FUNCTION pool_metrics_finding() IS
+	'metrics pool_optimizer_findings_* of pool_metrics as rows, for exporters';
+
 CREATE FUNCTION pool_metrics_tenant(
 	OUT tenant text, OUT sessions float8, OUT active_sessions float8, OUT idle_sessions float8,
 	OUT idle_in_transaction_sessions float8, OUT exempt_sessions float8,

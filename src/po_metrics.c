@@ -24,6 +24,7 @@
 #include "model/po_exposition.h"
 #include "po_alert_table.h"
 #include "po_compat.h"
+#include "po_finding_table.h"
 #include "po_guc.h"
 #include "po_health.h"
 #include "po_judge.h"
@@ -107,6 +108,11 @@ static const Metric cluster_metrics[] = {
 
 static const Metric alert_metrics[] = {
 	{"alerts", GAUGE, "Alerts that are raised."},
+};
+
+static const Metric finding_metrics[] = {
+	{"open", GAUGE, "Findings of pool_findings that nobody has acknowledged."},
+	{"connections", GAUGE, "Connections spent on these, on average."},
 };
 
 /* How what is left for (other) comes about. */
@@ -241,6 +247,8 @@ static const Family families[PO_N_METRICS_FAMILIES] = {
 	lengthof(cluster_metrics), NULL, 0},
 	[PO_METRICS_ALERT] = {"pool_optimizer_", "alert", alert_metrics,
 	lengthof(alert_metrics), NULL, 0},
+	[PO_METRICS_FINDING] = {"pool_optimizer_findings_", "finding", finding_metrics,
+	lengthof(finding_metrics), NULL, 0},
 	[PO_METRICS_TENANT] = {"pool_optimizer_tenant_", "tenant", tenant_metrics,
 	lengthof(tenant_metrics), tenant_histograms, lengthof(tenant_histograms)},
 	[PO_METRICS_POOLER] = {"pool_optimizer_pooler_", "pooler", pooler_metrics,
@@ -836,6 +844,55 @@ alert_rows(int *n)
 	return rows;
 }
 
+#define N_FOUND		(PO_FOUND_CRITICAL - PO_FOUND_INFO + 1)
+
+/* Adds a finding to its row, unless it is acknowledged or not for the caller. */
+static void
+count_finding(PoMetricsRow *rows, const PoFindingRecord *f, const PoAcknowledged *acknowledged,
+			  int n_acknowledged)
+{
+	PoMetricsRow *row = &rows[f->kind * N_FOUND + f->severity - PO_FOUND_INFO];
+	PoTenantGlance tenant;
+
+	if (!po_view_sees_tenant(f->tenant) || !po_registry_glance(f->tenant, &tenant) ||
+		tenant.hash != f->subject ||
+		po_finding_table_acknowledges(acknowledged, n_acknowledged, f, tenant.name))
+		return;
+	row->value[0]++;
+	row->value[1] += f->connections;
+}
+
+/* Of each kind and severity; those that there are none of as 0. */
+static PoMetricsRow *
+finding_rows(int *n)
+{
+	PoMetricsRow *rows = new_rows(PO_N_FINDINGS * N_FOUND);
+	PoAcknowledged *acknowledged = palloc_extended(po_finding_table->n_findings *
+												   sizeof(PoAcknowledged), MCXT_ALLOC_HUGE);
+	int			n_acknowledged;
+
+	*n = PO_N_FINDINGS * N_FOUND;
+	for (int i = 0; i < *n; i++)
+	{
+		rows[i].label = po_finding_name((PoFindingKind) (i / N_FOUND));
+		rows[i].severity = po_finding_severity_name((PoFindingSeverity) (PO_FOUND_INFO +
+																		  i % N_FOUND));
+		add_value(&rows[i], 0);
+		add_value(&rows[i], 0);
+	}
+	(void) po_finding_table_copy_acknowledged(acknowledged, &n_acknowledged);
+	for (int i = 0; i < po_finding_table_n_places(); i++)
+	{
+		PoFindingRecord f;
+
+		CHECK_FOR_INTERRUPTS();
+		if (po_finding_table_copy(i, &f))
+			count_finding(rows, &f, acknowledged, n_acknowledged);
+	}
+	pfree(acknowledged);
+	return rows;
+}
+
 /* Sums over those pools of a pooler that the caller may see. */
 typedef struct PoolSums
 {
@@ -913,6 +970,8 @@ po_metrics_rows(PoMetricsFamily family, int *n_rows)
 			return cluster_rows(n_rows);
 		case PO_METRICS_ALERT:
 			return alert_rows(n_rows);
+		case PO_METRICS_FINDING:
+			return finding_rows(n_rows);
 		case PO_METRICS_TENANT:
 			return tenant_rows(n_rows);
 		case PO_METRICS_POOLER:

@@ -20,11 +20,12 @@ typedef enum PoMetricsFamily
 	PO_METRICS_BUILD,
 	PO_METRICS_CLUSTER,
 	PO_METRICS_ALERT,
+	PO_METRICS_FINDING,
 	PO_METRICS_TENANT,
 	PO_METRICS_POOLER
 } PoMetricsFamily;
 
-#define PO_N_METRICS_FAMILIES	5
+#define PO_N_METRICS_FAMILIES	6
 
 typedef struct PoMetricsHistogram
 {
@@ -37,7 +38,7 @@ typedef struct PoMetricsHistogram
 typedef struct PoMetricsRow
 {
 	const char *label;			/* its value; NULL when the family has none */
-	const char *severity;		/* of alerts, which have a second label; else NULL */
+	const char *severity;		/* of alerts and findings, their second label; else NULL */
 	int			n_values;
 	double		value[PO_METRICS_VALUES];	/* NaN = not known, or not for the caller */
 	int			n_histograms;

@@ -70,6 +70,7 @@ PG_FUNCTION_INFO_V1(pool_health_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_cluster_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_alert_1_0);
+PG_FUNCTION_INFO_V1(pool_metrics_finding_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_tenant_1_0);
 PG_FUNCTION_INFO_V1(pool_metrics_pooler_1_0);
 PG_FUNCTION_INFO_V1(pool_stats_history_1_0);
@@ -448,6 +449,12 @@ Datum
 pool_metrics_alert_1_0(PG_FUNCTION_ARGS)
 {
 	return put_metrics(fcinfo, PO_METRICS_ALERT);
+}
+
+Datum
+pool_metrics_finding_1_0(PG_FUNCTION_ARGS)
+{
+	return put_metrics(fcinfo, PO_METRICS_FINDING);
 }
 
 Datum

@@ -50,6 +50,7 @@ my %call = (
 	pool_metrics_cluster => q{SELECT * FROM pool_metrics_cluster()},
 	pool_metrics_tenant => q{SELECT * FROM pool_metrics_tenant()},
 	pool_metrics_alert => q{SELECT * FROM pool_metrics_alert()},
+	pool_metrics_finding => q{SELECT * FROM pool_metrics_finding()},
 	pool_metrics_pooler => q{SELECT * FROM pool_metrics_pooler()},
 	pool_stats_history => q{SELECT * FROM pool_stats_history()},
 	pool_stats_profile => q{SELECT * FROM pool_stats_profile()},

@@ -44,6 +44,7 @@ my %function = (
 	pool_metrics => [ read => '' ],
 	pool_metrics_cluster => [ read => '' ],
 	pool_metrics_alert => [ read => '' ],
+	pool_metrics_finding => [ read => '' ],
 	pool_metrics_pooler => [ read => '' ],
 	pool_metrics_tenant => [ read => '' ],
 	pool_policies_changed => [ none => '' ],

@@ -227,6 +227,8 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pool_alerts
 ok(wait_until(sub { alerts_told(metrics()) eq alerts_raised() }), 'as many alerts as in pool_alerts');
 like(alerts_told(metrics()), qr/tenant_utilization critical 2/, 'those two, too');
 is(scalar keys %{ $m->{pool_optimizer_alerts}{samples} }, 40, 'of each alert and severity there is a series');
+is(scalar keys %{ $m->{$_}{samples} }, 30, "$_: of each kind and severity, too")
+  foreach qw(pool_optimizer_findings_open pool_optimizer_findings_connections);
 like(alerts_told(parse($held[2]->value('SELECT pool_metrics()'))), qr/tenant_utilization critical 1(?:, |$)/,
 	'a plain role is told of those of its own tenant');
 is(alerts_told(parse($held[0]->value('SELECT pool_metrics()'))), '', 'which may be none');
@@ -237,6 +239,7 @@ is(alerts_told(parse($held[0]->value('SELECT pool_metrics()'))), '', 'which may 
 
 my %family = (pool_metrics_cluster => 'pool_optimizer_',
 	pool_metrics_alert => 'pool_optimizer_',
+	pool_metrics_finding => 'pool_optimizer_findings_',
 	pool_metrics_tenant => 'pool_optimizer_tenant_',
 	pool_metrics_pooler => 'pool_optimizer_pooler_');
 my %of_rows;
@@ -247,7 +250,7 @@ foreach my $function (sort keys %family)
 		"SELECT array_to_string(proargnames, ' ') FROM pg_proc WHERE proname = '$function'");
 
 	$of_rows{"$family{$function}$_"} = 1
-	  foreach grep { !/^(tenant|pooler|alert|severity)$/ && !/_(bucket|sum|count)$/ } @names;
+	  foreach grep { !/^(tenant|pooler|alert|finding|severity)$/ && !/_(bucket|sum|count)$/ } @names;
 }
 my $reference = slurp_file("$FindBin::RealBin/../docs/reference.md");
 my ($section) = $reference =~ /^## Metrics\n(.*?)^## /ms;

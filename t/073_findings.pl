@@ -259,6 +259,15 @@ is(acknowledged(q{acknowledged, acknowledged_until > now() + '23 h', acknowledge
 	q{t|t|until $$ it's <b>}, 'it has the new reason and date');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pool_acknowledged'), '1', 'in one row');
 
+# The metrics know of it from the keeper; findings come and go meanwhile.
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pool_metrics_finding() m FULL JOIN
+		(SELECT kind, severity, count(*), sum(connections_spent) AS spent FROM pool_findings
+			WHERE NOT acknowledged GROUP BY 1, 2) f ON f.kind = finding AND f.severity = m.severity
+		WHERE m.open <> coalesce(count, 0) OR abs(m.connections - coalesce(spent, 0)) > 1e-6}),
+	'metrics count what is not acknowledged');
+is($node->safe_psql('postgres', q{SELECT open FROM pool_metrics_finding()
+		WHERE finding = 'client_wait' AND severity = 'warning'}), '0', 'and nothing else');
+
 # What was acknowledged cost less, was less grave, or is over: as if time had gone by.
 foreach my $change ('connections_spent = 0.01', q{severity = 'info'},
 	q{until = clock_timestamp() - interval '1 s'})
