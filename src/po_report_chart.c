@@ -15,6 +15,7 @@
 
 #define LABEL_GAP		15		/* px, between lines of text */
 #define MAX_TICKS		9
+#define MAX_TICKS_WITH_SECONDS	6
 #define AXIS_HEIGHT		22
 
 /* ---------- frame ---------- */
@@ -121,6 +122,9 @@ po_chart_time_axis(PoChart *c, TimestampTz from, TimestampTz to)
 	int64		step = po_plot_time_step(to - from, MAX_TICKS);
 	int64		wall = wall_clock(from);
 
+	/* Seconds take more room, above all where the last one ends at the edge. */
+	if (step < USECS_PER_MINUTE)
+		step = po_plot_time_step(to - from, MAX_TICKS_WITH_SECONDS);
 	wall += step - 1 - (wall + step - 1) % step;
 	for (int i = 0; i < 2 * MAX_TICKS; i++, wall += step)
 	{
