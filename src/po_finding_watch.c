@@ -60,6 +60,8 @@ typedef struct TenantWindow
 	bool		pending;
 	uint64		peeked;
 	int64		at;
+	int64		begun;			/* when its statistics were set back, else when we came */
+	TimestampTz begun_at;
 	PoStatementSums others;
 	PoTenantHints hints;
 	double		told_uses;
@@ -129,16 +131,20 @@ forward_tenant(TenantWindow *w)
 static void
 start_statement(StatementWindow *w, const PoStatement *s)
 {
+	const TenantWindow *tenant = &tenants[s->tenant];
+	int64		begun = tenant->known ? tenant->begun : attached_ticks;
+	TimestampTz begun_at = tenant->known ? tenant->begun_at : attached_at;
+
 	memset(w, 0, sizeof(*w));
 	w->queryid = s->queryid;
 	w->tenant = s->tenant;
 	w->first_seen = s->first_seen;
 	w->at = now_ticks;
-	w->s.seconds = po_finding_new_seconds(elapsed_since(attached_ticks));
+	w->s.seconds = po_finding_new_seconds(elapsed_since(begun));
 	for (int i = 0; i < N_OF_STATEMENT; i++)
 		w->finding[i] = -1;
 	/* Nobody knows when that was. */
-	if (s->first_seen < attached_at)
+	if (s->first_seen < begun_at)
 	{
 		w->sums = s->sums;
 		w->hints = s->hints;
@@ -190,11 +196,16 @@ static void
 start_tenant(TenantWindow *w, uint32 hash, const PoStatementSums *others,
 			 const PoTenantHints *hints, bool from_zero)
 {
+	bool		is_set_back = w->known && w->hash == hash;
+
 	memset(w, 0, sizeof(*w));
 	w->known = true;
 	w->hash = hash;
 	w->at = now_ticks;
-	w->t.seconds = po_finding_new_seconds(elapsed_since(attached_ticks));
+	/* It did nothing since we came, or is said to have done nothing before now. */
+	w->begun = is_set_back ? now_ticks : attached_ticks;
+	w->begun_at = is_set_back ? GetCurrentTimestamp() : attached_at;
+	w->t.seconds = po_finding_new_seconds(elapsed_since(w->begun));
 	for (int i = 0; i < N_OF_TENANT; i++)
 		w->finding[i] = -1;
 	if (from_zero)

@@ -285,6 +285,16 @@ is(sqlstate_as('f_operator', "SELECT pool_unacknowledge('f_wait\@postgres', 'cli
 	'', 'it can be taken back');
 is(acknowledged(), 'f', 'and is');
 
+# ---------- set back, it is judged by what came since ----------
+
+my $set_back = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+
+$node->safe_psql('postgres', q{SELECT pool_reset_stats('f_wait@postgres')});
+found('f_wait', 'client_wait', 'found again after a reset');
+is(findings('f_wait', "(evidence->>'window_seconds')::float8 <= extract(epoch FROM last_seen - '$set_back')",
+	q{kind = 'client_wait'}), 't', 'in a window that has begun with it')
+  or diag(findings('f_wait', "'$set_back', *"));
+
 # ---------- the extension goes away in the middle ----------
 
 $node->safe_psql('postgres', 'DROP EXTENSION pool_optimizer');
