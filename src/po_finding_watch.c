@@ -230,6 +230,8 @@ add_tenant(TenantWindow *w, const PoStatementSums *others, const PoTenantHints *
 	t->sessions += since(h->sessions, w->hints.sessions);
 	t->brief_sessions += since(h->brief_sessions, w->hints.brief_sessions);
 	t->login_s += seconds_since(h->login_us, w->hints.login_us);
+	t->calls += since(others->calls, w->others.calls);
+	t->wait_s += seconds_since(others->wait_us, w->others.wait_us);
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 		t->uses[i] = (double) h->uses[i];
 	w->others = *others;
@@ -342,13 +344,19 @@ look_at_tenant(int tenant)
 	return true;
 }
 
+/* What a statement of it has done since. */
 static void
-add_to_tenant(int tenant, double held_s)
+add_to_tenant(int tenant, const PoStatementSums *now, const PoStatementSums *before)
 {
+	PoTenantEvidence *t = &tenants[tenant].t;
+	double		wait_s = seconds_since(now->wait_us, before->wait_us);
+
 	if (!tenants[tenant].known)
 		return;
 	forward_tenant(&tenants[tenant]);
-	tenants[tenant].t.held_s += held_s;
+	t->held_s += seconds_since(now->busy_us, before->busy_us) + wait_s;
+	t->calls += since(now->calls, before->calls);
+	t->wait_s += wait_s;
 }
 
 static bool
@@ -357,7 +365,7 @@ look_at_statement(int place)
 	StatementWindow *w = &statements[place];
 	uint64		peeked = po_statement_peek(place);
 	PoStatement s;
-	double		before;
+	PoStatementSums before;
 
 	if (w->peeked == peeked && !w->pending)
 		return false;
@@ -373,10 +381,9 @@ look_at_statement(int place)
 		judge_statement(w, &s);
 	w->pending = w->peeked != peeked;
 	w->peeked = peeked;
-	before = (double) w->sums.busy_us + (double) w->sums.wait_us;
+	before = w->sums;
 	add_statement(w, &s);
-	add_to_tenant(s.tenant, ((double) s.sums.busy_us + (double) s.sums.wait_us - before) /
-				  PO_US_PER_S);
+	add_to_tenant(s.tenant, &s.sums, &before);
 	return true;
 }
 

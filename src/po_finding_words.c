@@ -133,6 +133,8 @@ add_of_statement(StringInfo to, const PoFindingFacts *facts)
 		case PO_FINDING_CLIENT_WAIT:
 			add_number(to, "client_wait_seconds", s->wait_s, 3);
 			add_number(to, "client_wait_mean_ms", mean_ms(s->wait_s, s->calls), 3);
+			add_number(to, "others_wait_mean_ms", mean_ms(f->t.wait_s - s->wait_s,
+														  f->t.calls - s->calls), 3);
 			break;
 		case PO_FINDING_UNPAGED_RESULT:
 			add_number(to, "rows", s->rows, 0);
@@ -255,10 +257,17 @@ advise_client_wait(const PoFindingFacts *facts, StringInfo to)
 {
 	const PoStatementEvidence *s = &facts->f->s;
 
-	appendStringInfo(to, "After it the transaction waits %.0f ms for its client: call other "
-					 "services and compute before BEGIN or after COMMIT; SELECT "
-					 "pool_set_timeouts(%s, idle_in_transaction => '1 min') bounds the worst.",
-					 mean_ms(s->wait_s, s->calls), quote_literal_cstr(facts->tenant));
+	appendStringInfo(to, "After it the transaction waits %.0f ms for its client",
+					 mean_ms(s->wait_s, s->calls));
+	if (po_finding_waits_alike(s, &facts->f->t))
+		appendStringInfoString(to, ", which is about as slow after others: it is far away or short "
+							   "of CPU, so have it closer and faster, and fewer statements in a "
+							   "transaction");
+	else
+		appendStringInfoString(to, ": call other services and compute before BEGIN or after "
+							   "COMMIT");
+	appendStringInfo(to, "; SELECT pool_set_timeouts(%s, idle_in_transaction => '1 min') bounds "
+					 "the worst.", quote_literal_cstr(facts->tenant));
 }
 
 static void

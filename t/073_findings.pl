@@ -15,7 +15,7 @@ my $node = new_node(
 	autovacuum => 'off',
 	'pool_optimizer.mode' => 'observe');
 
-create_roles($node, qw(f_clean f_wait f_hot f_loop f_slow f_rows f_scan f_again f_churn f_state f_look
+create_roles($node, qw(f_clean f_wait f_far f_hot f_loop f_slow f_rows f_scan f_again f_churn f_state f_look
 	f_operator));
 $node->safe_psql('postgres', q{
 	CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL);
@@ -80,6 +80,18 @@ SELECT n FROM item WHERE id = :id;
 COMMIT;
 SQL
 
+# An application in another part of the world.
+start_load('f_far', 2, <<'SQL');
+\set id random(1, 1000)
+BEGIN;
+\sleep 30 ms
+UPDATE item SET n = n + 1 WHERE id = :id;
+\sleep 30 ms
+SELECT n FROM item WHERE id = :id;
+\sleep 30 ms
+COMMIT;
+SQL
+
 # Everybody changes the same row, and is in no hurry then.
 start_load($node, 'f_hot', 6, <<'SQL');
 BEGIN;
@@ -124,6 +136,7 @@ $state->query($_) // die $state->error_text foreach ('LISTEN news', 'SELECT pg_a
 	'DECLARE c CURSOR WITH HOLD FOR SELECT 1', 'PREPARE p AS SELECT 1');
 
 found('f_wait', 'client_wait', 'a transaction that waits for its client is found', 'warning');
+found('f_far', 'client_wait', 'one that waits after each statement as well', 'warning');
 found('f_hot', 'hot_row', 'a row that everybody waits for is found', 'warning');
 is(findings('f_wait', q{kind, evidence->>'statement'}),
 	'client_wait|UPDATE item SET n = n + $1 WHERE id = $2', 'with the statement after which it waits')
@@ -148,6 +161,9 @@ cmp_ok($hot, '<=', 6, 'and not more');
 like(findings('f_wait', 'advice'),
 	qr/waits \d+ ms .*pool_set_timeouts\('f_wait\@postgres', idle_in_transaction => '1 min'\)/,
 	'the advice has the setting to use');
+unlike(findings('f_wait', 'advice'), qr/far away/, 'and knows that the client is not slow after all');
+is(findings('f_far', q{bool_and(advice ~ 'far away or short of CPU'), count(*) > 1},
+		q{kind = 'client_wait'}), 't|t', 'where it is, that is said instead');
 $node->safe_psql('postgres', findings('f_wait', q{substring(advice FROM '(SELECT pool_set.*?\)) bounds')}));
 is($node->safe_psql('postgres', q{SELECT idle_in_transaction FROM pool_policies
 		WHERE tenant = 'f_wait@postgres'}), '00:01:00', 'which can be run as it stands');
@@ -201,7 +217,7 @@ is(findings('f_state', 'connections_spent'), '0', 'which costs nothing by itself
 is($node->safe_psql('postgres', q{SELECT DISTINCT split_part(tenant, '@', 1), kind FROM pool_findings
 		WHERE starts_with(tenant, 'f_') AND (kind NOT IN ('read_only', 'slow_statement')
 			OR tenant = 'f_slow@postgres' AND kind = 'slow_statement') ORDER BY 1, 2}), join("\n", qw(f_again|repeated_read f_churn|churn
-	f_hot|hot_row f_loop|n_plus_one f_rows|unpaged_result f_scan|sequential_scan f_slow|slow_statement
+	f_far|client_wait f_hot|hot_row f_loop|n_plus_one f_rows|unpaged_result f_scan|sequential_scan f_slow|slow_statement
 	f_state|session_state f_wait|client_wait)), 'each tenant has its own fault and no other');
 
 # ---------- who sees it ----------

@@ -40,6 +40,9 @@ const int	po_finding_ttl_s[PO_N_CACHE_TTLS] = {1, 10, 60};
  */
 #define THINKING_S			0.005
 
+/* Far away or starved, it is slow after each statement; BEGIN and COMMIT have half of a share. */
+#define ALIKE				3.0
+
 /* Slow calls are a trait of the statement if they are one in a hundred, or dear. */
 #define SLOW_SHARE			0.01
 
@@ -283,6 +286,15 @@ judge_client_wait(const PoStatementEvidence *s, const PoTenantEvidence *t, PoFou
 	if (s->calls >= LEAST_CALLS && ratio(s->wait_s, s->calls) >= THINKING_S &&
 		s->wait_s > count_of(s->busy_s))
 		found_by_cost(s->wait_s, s, t, LEAST_SHARE, found);
+}
+
+bool
+po_finding_waits_alike(const PoStatementEvidence *s, const PoTenantEvidence *t)
+{
+	double		others = ratio(count_of(t->wait_s) - count_of(s->wait_s),
+							   count_of(t->calls) - count_of(s->calls));
+
+	return ratio(s->wait_s, s->calls) < ALIKE * others;
 }
 
 /* A page would still cost something. */

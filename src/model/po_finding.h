@@ -83,6 +83,8 @@ typedef struct PoTenantEvidence
 	double		sessions;		/* that have ended */
 	double		brief_sessions;	/* of few transactions */
 	double		login_s;		/* that the logins of these took */
+	double		calls;			/* of all statements */
+	double		wait_s;			/* for clients after them */
 	double		uses[PO_N_STATE_USES];	/* statements so far, not of the window */
 } PoTenantEvidence;
 
@@ -134,6 +136,9 @@ extern void po_finding_judge_statement(PoFindingKind kind, const PoStatementEvid
 
 /* Is it worse than when it was acknowledged?  View pool_findings says the same in SQL. */
 extern bool po_finding_is_worse(const PoFound *now, const PoFound *acknowledged);
+
+/* Does the client let the other statements wait about as long? */
+extern bool po_finding_waits_alike(const PoStatementEvidence *s, const PoTenantEvidence *t);
 
 /* Judges one kind of a tenant. */
 extern void po_finding_judge_tenant(PoFindingKind kind, const PoTenantEvidence *t,

@@ -4,6 +4,8 @@
  */
 #include "model/po_finding.h"
 
+#include <math.h>
+
 #include "check.h"
 
 /* A statement of half a minute's work in five minutes, of a tenant with four times that. */
@@ -200,6 +202,33 @@ test_client_wait(void)
 	s.calls = 3000;
 	s.seconds = 5;
 	check_nothing(PO_FINDING_CLIENT_WAIT, &s);
+}
+
+/* Is it what the client does after this statement, or what it does after any? */
+static void
+test_waits_alike(void)
+{
+	PoStatementEvidence s = plain;
+	PoTenantEvidence t = tenant;
+
+	/* 40 ms, and 0.5 ms after others. */
+	s.calls = 1000;
+	s.wait_s = 40;
+	t.calls = 9000;
+	t.wait_s = 44;
+	CHECK(!po_finding_waits_alike(&s, &t));
+	/* 40 ms each, but after COMMIT. */
+	t.calls = 4000;
+	t.wait_s = 120;
+	CHECK(po_finding_waits_alike(&s, &t));
+	/* There are no others, and none that is known. */
+	t.calls = s.calls;
+	t.wait_s = s.wait_s;
+	CHECK(!po_finding_waits_alike(&s, &t));
+	t.calls = t.wait_s = 0;
+	CHECK(!po_finding_waits_alike(&s, &t));
+	t.calls = t.wait_s = NAN;
+	CHECK(!po_finding_waits_alike(&s, &t));
 }
 
 static void
@@ -506,6 +535,7 @@ main(void)
 	test_slow();
 	test_n_plus_one();
 	test_client_wait();
+	test_waits_alike();
 	test_unpaged();
 	test_scan();
 	test_repeated();
