@@ -321,7 +321,7 @@ advise_hot_row(const PoFindingFacts *facts, StringInfo to)
 					 mean_ms(s->lock_s, s->calls));
 	if (facts->blocker_statement != NULL)
 	{
-		appendStringInfoString(to, ", such as that of ");
+		appendStringInfoString(to, ", of which one had come to ");
 		append_short(to, facts->blocker_statement);
 	}
 	appendStringInfoString(to, ": change the row last before COMMIT, spread it over several rows "
