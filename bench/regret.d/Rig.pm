@@ -15,6 +15,7 @@ use List::Util qw(max min sum sum0);
 use POSIX ();
 use Time::HiRes qw(time usleep);
 
+our $NAME = 'regret';			# whose messages these are
 our ($work, $bin, $keep);
 our ($server, $admin);			# psql sessions: superuser in the server, PgBouncer's console
 our $accounts;					# rows of pgbench_accounts
@@ -113,12 +114,19 @@ sub available
 		"SELECT name FROM pg_available_extensions WHERE name = '$extension'") };
 }
 
-sub start_pooler
+sub pooler_program
 {
 	my ($path) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin',
 	  '/usr/local/sbin';
 
-	defined $path or die "regret: there is no pgbouncer\n";
+	defined $path or die "$NAME: there is no pgbouncer\n";
+	return $path;
+}
+
+sub start_pooler
+{
+	my $path = pooler_program();
+
 	write_file("$work/users", join '', map { "\"$_\" \"\"\n" } 'pgbouncer', 'postgres',
 		map { "role$_" } 1 .. $ROLES);
 	@sizes = (20) x $POOLS;
@@ -194,9 +202,9 @@ sub write_file
 {
 	my ($file, $text) = @_;
 
-	open my $out, '>>', $file or die "regret: $file: $!\n";
+	open my $out, '>>', $file or die "$NAME: $file: $!\n";
 	print $out $text;
-	close $out or die "regret: $file: $!\n";
+	close $out or die "$NAME: $file: $!\n";
 	return;
 }
 
@@ -222,20 +230,20 @@ sub run
 	my ($command) = @_;
 
 	system("$command >>$work/commands.log 2>&1") == 0
-	  or die "regret: failed: $command\n" . tail("$work/commands.log");
+	  or die "$NAME: failed: $command\n" . tail("$work/commands.log");
 	return;
 }
 
 sub start_child
 {
 	my ($name, $code) = @_;
-	my $pid = fork() // die "regret: fork: $!\n";
+	my $pid = fork() // die "$NAME: fork: $!\n";
 
 	if ($pid == 0)
 	{
 		POSIX::setpgid(0, 0);
 		$SIG{$_} = 'DEFAULT' foreach qw(INT TERM HUP ALRM);
-		eval { $code->(); 1 } or print STDERR "regret: $@";
+		eval { $code->(); 1 } or print STDERR "$NAME: $@";
 		POSIX::_exit(1);
 	}
 	POSIX::setpgid($pid, $pid);
@@ -482,6 +490,14 @@ sub share_of_others
 	return max(0, $others / ($to->{all} - $from->{all}));
 }
 
+sub share_of_us
+{
+	my ($from, $to) = @_;
+
+	return 0 unless $from && $to && $to->{all} > $from->{all};
+	return ($to->{ours} - $from->{ours}) / ($to->{all} - $from->{all});
+}
+
 # Counters of each tenant's pool at PgBouncer: transactions, microseconds in them.
 sub counters
 {
@@ -613,7 +629,7 @@ sub rows
 		if (!@names) { @names = @fields; }
 		else { push @rows, { map { $names[$_] => $fields[$_] } 0 .. $#names }; }
 	}
-	die "regret: psql has ended: $sql\n" . Rig::tail("$work/server.log");
+	die "$Rig::NAME: psql has ended: $sql\n" . Rig::tail("$work/server.log");
 }
 
 # The first field of the first row.
