@@ -43,6 +43,9 @@ const int	po_finding_ttl_s[PO_N_CACHE_TTLS] = {1, 10, 60};
 /* Far away or starved, it is slow after each statement; BEGIN and COMMIT have half of a share. */
 #define ALIKE				3.0
 
+/* Between cities it is less than that; no code is to blame for it, and nobody need be woken. */
+#define FAR_S				0.02
+
 /* Slow calls are a trait of the statement if they are one in a hundred, or dear. */
 #define SLOW_SHARE			0.01
 
@@ -280,14 +283,6 @@ judge_n_plus_one(const PoStatementEvidence *s, const PoTenantEvidence *t, PoFoun
 		found_by_cost(held_of(s) * share_of(saved, s->calls), s, t, LEAST_SHARE, found);
 }
 
-static void
-judge_client_wait(const PoStatementEvidence *s, const PoTenantEvidence *t, PoFound *found)
-{
-	if (s->calls >= LEAST_CALLS && ratio(s->wait_s, s->calls) >= THINKING_S &&
-		s->wait_s > count_of(s->busy_s))
-		found_by_cost(s->wait_s, s, t, LEAST_SHARE, found);
-}
-
 bool
 po_finding_waits_alike(const PoStatementEvidence *s, const PoTenantEvidence *t)
 {
@@ -295,6 +290,18 @@ po_finding_waits_alike(const PoStatementEvidence *s, const PoTenantEvidence *t)
 							   count_of(t->calls) - count_of(s->calls));
 
 	return ratio(s->wait_s, s->calls) < ALIKE * others;
+}
+
+static void
+judge_client_wait(const PoStatementEvidence *s, const PoTenantEvidence *t, PoFound *found)
+{
+	double		mean_s = ratio(s->wait_s, s->calls);
+
+	if (s->calls < LEAST_CALLS || mean_s < THINKING_S || s->wait_s <= count_of(s->busy_s))
+		return;
+	found_by_cost(s->wait_s, s, t, LEAST_SHARE, found);
+	if (found->severity > PO_FOUND_INFO && mean_s < FAR_S && po_finding_waits_alike(s, t))
+		found->severity = PO_FOUND_INFO;
 }
 
 /* A page would still cost something. */

@@ -210,6 +210,7 @@ test_waits_alike(void)
 {
 	PoStatementEvidence s = plain;
 	PoTenantEvidence t = tenant;
+	PoFound		found;
 
 	/* 40 ms, and 0.5 ms after others. */
 	s.calls = 1000;
@@ -221,6 +222,25 @@ test_waits_alike(void)
 	t.calls = 4000;
 	t.wait_s = 120;
 	CHECK(po_finding_waits_alike(&s, &t));
+	po_finding_judge_statement(PO_FINDING_CLIENT_WAIT, &s, &t, &found);
+	CHECK_INT(found.severity, PO_FOUND_INFO);
+	s.wait_s = 200;
+	t.wait_s = 300;
+	po_finding_judge_statement(PO_FINDING_CLIENT_WAIT, &s, &t, &found);
+	CHECK_INT(found.severity, PO_FOUND_WARNING);
+	/* 10 ms each, from a client that has no CPU: no reason to wake anybody. */
+	s.calls = 20000;
+	t.calls = 40000;
+	t.wait_s = 400;
+	po_finding_judge_statement(PO_FINDING_CLIENT_WAIT, &s, &t, &found);
+	CHECK_INT(found.severity, PO_FOUND_INFO);
+	CHECK(found.connections > 0.5);
+	/* And where the others do not wait. */
+	t.wait_s = 210;
+	po_finding_judge_statement(PO_FINDING_CLIENT_WAIT, &s, &t, &found);
+	CHECK_INT(found.severity, PO_FOUND_WARNING);
+	s.calls = 1000;
+	s.wait_s = 40;
 	/* There are no others, and none that is known. */
 	t.calls = s.calls;
 	t.wait_s = s.wait_s;
