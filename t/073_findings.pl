@@ -81,7 +81,7 @@ COMMIT;
 SQL
 
 # An application in another part of the world.
-start_load('f_far', 2, <<'SQL');
+start_load($node, 'f_far', 2, <<'SQL');
 \set id random(1, 1000)
 BEGIN;
 \sleep 30 ms
