@@ -85,30 +85,13 @@ is(size_for(6, 50, 1, 0, 10), 8, 'the textbook size for the workload is 8');
 
 # ---------- the workloads ----------
 
-my %pgbench;
-
-sub start_pgbench
-{
-	my ($role, $clients, $script) = @_;
-	my $file = PostgreSQL::Test::Utils::tempdir_short() . "/$role.sql";
-
-	PostgreSQL::Test::Utils::append_to_file($file, $script);
-	my ($in, $out) = ('', '');
-
-	$pgbench{$role} = IPC::Run::start(
-		[
-			'pgbench', '-n', '-c', $clients, '-j', 1, '-T', 600,
-			'-f', $file, '-h', $node->host, '-p', $node->port, '-U', $role, 'postgres'
-		], '<', \$in, '>&', \$out);
-	return;
-}
-
 # The pause comes first and varies: otherwise all clients would keep step.
-start_pgbench('r_half', 12, "\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n");
-start_pgbench('r_client', 4,
+start_load($node, 'r_half', 12,
+	"\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n");
+start_load($node, 'r_client', 4,
 	"BEGIN;\nSELECT 1;\n\\sleep 30 ms\nCOMMIT;\n\\set pause random(20, 60)\n\\sleep :pause ms\n");
-start_pgbench('r_lock', 6, "SELECT bump();\n");
-start_pgbench('r_full', 4, "SELECT pg_sleep(0.02);\n");
+start_load($node, 'r_lock', 6, "SELECT bump();\n");
+start_load($node, 'r_full', 4, "SELECT pg_sleep(0.02);\n");
 
 my $few = open_session($node, 'r_few');
 my $few2 = open_session($node, 'r_few');
@@ -247,7 +230,6 @@ foreach my $i (1 .. $#way)
 	cmp_ok($way[ $i - 1 ][0] - $way[$i][0], '<=', 4, 'by at most scale_down_step at a time');
 }
 
-$_->signal('TERM') foreach values %pgbench;
-$_->finish foreach values %pgbench;
+stop_load($node, $_) foreach PoolTest::running_loads();
 stop_clean($node);
 done_testing();

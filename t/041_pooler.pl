@@ -164,7 +164,7 @@ sub config
 }
 
 # Clients that go on until they are stopped; what they say is in a file.
-sub start_load
+sub start_pooled_load
 {
 	my ($b, $role, $database, $clients) = @_;
 
@@ -323,7 +323,7 @@ like($relative, qr/An absolute path is needed/, 'the include file needs an absol
 
 write_text($passfile, "127.0.0.1:$A->{port}:pgbouncer:console:$SECRET\n");
 start_bouncer($A);
-my $load = start_load($A, 'r_shop', 'postgres', 24);
+my $load = start_pooled_load($A, 'r_shop', 'postgres', 24);
 set_poolers($A);
 poolers_are(q{state = 'ok' AND tenant = 'r_shop@postgres' AND datname = 'postgres'
 	AND usename = 'r_shop' AND pool_mode = 'transaction' AND pool_size = 8 AND min_pool_size = 0
@@ -387,7 +387,7 @@ cmp_ok(config($A, 'min_pool_size'), '<=', 6, 'min_pool_size is not above it');
 is(events('not resized'), '0', 'nothing was in the way');
 
 # With a second pool SET would change that, too.
-my $batch = start_load($A, 'r_batch', 'postgres', 2);
+my $batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
 poolers_are(q{tenant = 'r_batch@postgres'}, 'a second pool');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 4,
 	max_size => 4)});
@@ -403,7 +403,7 @@ $other->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'");
 $other->start;
 $other->safe_psql('postgres', 'CREATE ROLE r_other LOGIN');
 is(refused($node, 'r_other'), '', 'a tenant of that name is known here');
-my $elsewhere = start_load($A, 'r_other', 'replica', 2);
+my $elsewhere = start_pooled_load($A, 'r_other', 'replica', 2);
 poolers_are(q{datname = 'replica' AND sv_active > 0 AND tenant IS NULL},
 	'a pool of another server is nobody\'s');
 end_process($elsewhere, 'TERM');
@@ -525,8 +525,9 @@ $node->safe_psql('postgres', qq{
 	ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$include'});
 wait_sync($node);
 set_poolers($C, $B);
-my @loads = (start_load($C, 'r_shop', 'shop', 12), start_load($C, 'r_batch', 'second', 6),
-	start_load($C, 'r_other', 'outside', 2));
+my @loads = (start_pooled_load($C, 'r_shop', 'shop', 12),
+	start_pooled_load($C, 'r_batch', 'second', 6),
+	start_pooled_load($C, 'r_other', 'outside', 2));
 poolers_are(q{datname = 'shop' AND tenant = 'r_shop@postgres' AND pool_size = 4},
 	'the entry of one pool is changed');
 poolers_are(q{datname = 'second' AND tenant = 'r_batch@second' AND pool_size = 2},
@@ -564,7 +565,7 @@ else
 }
 
 # The same tenant in two poolers: each gets its part.
-push @loads, start_load($B, 'r_shop', 'postgres', 12);
+push @loads, start_pooled_load($B, 'r_shop', 'postgres', 12);
 poolers_are(q{datname = 'shop' AND pool_size = 2}, 'half of it here');
 poolers_are("pooler = '$B->{label}' AND tenant = 'r_shop\@postgres' AND pool_size = 2",
 	'half of it there');

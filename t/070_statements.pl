@@ -19,7 +19,6 @@ my $node = new_node(
 	parallel_tuple_cost => 0,
 	'pool_optimizer.mode' => 'observe');
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $n_roles = 0;
 
 $node->safe_psql('postgres', q{
 	CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL);
@@ -69,15 +68,6 @@ $node->safe_psql('postgres', q{
 		END $$});
 
 # ---------- helpers ----------
-
-# A role that is a tenant of its own, so that each part begins with no rows.
-sub new_tenant
-{
-	my $role = 'r_' . ++$n_roles;
-
-	create_roles($node, $role);
-	return $role;
-}
 
 # The rows of a tenant, by text.
 sub statements
@@ -192,7 +182,7 @@ SQL
 
 foreach my $mode (qw(simple extended prepared))
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my ($out, $err);
 
 	IPC::Run::run([
@@ -224,7 +214,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- waiting for the client ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query('BEGIN');
@@ -280,7 +270,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- planning, pipelines, several in one string ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	run_extended($session, 'BEGIN');
@@ -297,7 +287,7 @@ foreach my $mode (qw(simple extended prepared))
 	is(calls($role), "BEGIN: 1; COMMIT: 1; SELECT n + \$1 FROM item WHERE id = slowly(\$2): 1; "
 		  . "$planned: 1", 'what runs while planning is no statement of its own');
 
-	$role = new_tenant();
+	$role = new_tenant($node);
 	$session = open_session($node, $role);
 	extended($session, map({ parse_message("SELECT pg_sleep(0.$_), '$_'::char($_)"),
 			  bind_message(), execute_message() } 1 .. 3), sync_message());
@@ -311,7 +301,7 @@ foreach my $mode (qw(simple extended prepared))
 		'of two in a pipeline each has its own');
 	cmp_ok(field($role, 'SELECT n FROM item WHERE id = $1', 'busy_ms'), '<', 200, 'the second, too');
 
-	$role = new_tenant();
+	$role = new_tenant($node);
 	$session = open_session($node, $role);
 	$session->query('SELECT pg_sleep(0.15); SELECT n FROM item WHERE id = 1; SELECT n FROM item '
 		  . 'WHERE id = 2; UPDATE item SET n = 1 WHERE id = 9');
@@ -327,7 +317,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- what statements run in turn is theirs ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query('SELECT nested()');
@@ -356,7 +346,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- prepared statements, cursors, COPY ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query('PREPARE p AS SELECT n FROM item WHERE id <= $1');
@@ -401,7 +391,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- errors and cancels ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query('SELEC 1');
@@ -458,7 +448,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- subtransactions, held cursors, an end in the middle ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query(q{DO $$ BEGIN
@@ -522,7 +512,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- locks ----------
 
 {
-	my ($holder, $waiter) = (new_tenant(), new_tenant());
+	my ($holder, $waiter) = (new_tenant($node), new_tenant($node));
 	my @session = map { open_session($node, $_) } $holder, $waiter;
 
 	$session[0]->query('BEGIN');
@@ -545,7 +535,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- parallel query, two-phase commit, who is who ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 	my $plan = join("\n", map { $_->[0] } @{ $session->query('EXPLAIN SELECT count(*) FROM big') });
 
@@ -571,7 +561,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- many statements in one session ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	# More than a session has accounts for, several times over, with one that stays.

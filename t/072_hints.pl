@@ -17,7 +17,6 @@ my $node = new_node(
 	'pool_optimizer.slow_statement' => '1s',
 	'pool_optimizer.very_slow_statement' => '2s');
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $n_roles = 0;
 
 $node->safe_psql('postgres', q{
 	CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL, name text);
@@ -38,15 +37,6 @@ $node->safe_psql('postgres', q{
 	GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO PUBLIC});
 
 # ---------- helpers ----------
-
-# A role that is a tenant of its own, so that each part begins with no rows.
-sub new_tenant
-{
-	my $role = 'r_' . ++$n_roles;
-
-	create_roles($node, $role);
-	return $role;
-}
 
 # A column of the tenant's statement whose text begins like that; '' = null, "none" = no row.
 sub hint
@@ -105,7 +95,7 @@ my $write = 'UPDATE item SET n = n WHERE id = ';
 # ---------- slow statements ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query('SELECT pg_sleep(1.05)');
@@ -130,7 +120,7 @@ my $write = 'UPDATE item SET n = n WHERE id = ';
 foreach my $protocol (qw(simple extended))
 {
 	my $send = $protocol eq 'simple' ? \&simple : \&extended;
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	burst($session, map { $send->($_) } 'BEGIN', $list . 7, map({ $read . $_ } 1 .. 10), 'COMMIT');
@@ -170,7 +160,7 @@ foreach my $protocol (qw(simple extended))
 foreach my $protocol (qw(simple extended))
 {
 	my $send = $protocol eq 'simple' ? \&simple : \&extended;
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 	my $tries = 0;
 
@@ -188,7 +178,7 @@ foreach my $protocol (qw(simple extended))
 	is(hint($role, $read, 'parent_queryid'), hint($role, $list, 'queryid'), "$protocol: parent");
 
 	# A statement is called often, not for the rows of another one.
-	$role = new_tenant();
+	$role = new_tenant($node);
 	close_all($session);
 	$session = open_session($node, $role);
 	burst($session, map { $send->($_) } $list . 3, map({ $read . $_ } 1 .. 40), $list . 200,
@@ -205,7 +195,7 @@ foreach my $protocol (qw(simple extended))
 # ---------- reads that repeat others ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my @sessions = map { open_session($node, $role) } 1 .. 2;
 	my $share = 'round(reread_share::numeric, 3)';
 
@@ -213,7 +203,7 @@ foreach my $protocol (qw(simple extended))
 	burst($sessions[1], map { simple($read . 1) } 1 .. 2);
 	is(hint($role, $read, $share), '0.800', 'the same constants, in two sessions');
 
-	$role = new_tenant();
+	$role = new_tenant($node);
 	close_all(@sessions);
 	@sessions = map { open_session($node, $role) } 1 .. 2;
 	burst($sessions[0], map { simple($read . $_) } 1 .. 20);
@@ -240,7 +230,7 @@ foreach my $protocol (qw(simple extended))
 	close_all(@sessions);
 
 	# Another tenant's reads are not this one's, nor those of another role.
-	my $other = new_tenant();
+	my $other = new_tenant($node);
 	my $session = open_session($node, $other);
 
 	burst($session, simple($read . 1));
@@ -259,7 +249,7 @@ SELECT n, name FROM item WHERE id = :some LIMIT :most;
 SQL
 foreach my $mode (qw(simple extended prepared))
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my ($out, $err);
 
 	IPC::Run::run([
@@ -281,7 +271,7 @@ foreach my $mode (qw(simple extended prepared))
 # ---------- sequential scans ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 
 	$session->query($_) foreach 'SELECT count(*) FROM part WHERE item = 3 AND name > \'a\'',
@@ -310,7 +300,7 @@ sub run_extended
 # ---------- who is waited for ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my ($holder, @waiting) = map { open_session($node, $role) } 1 .. 3;
 
 	$holder->query('BEGIN');
@@ -337,28 +327,15 @@ sub finding
 		WHERE tenant = '$role\@postgres' AND kind = '$kind')::text, 'none')});
 }
 
-# Clients that run a script until they are stopped.
-sub start_load
 {
-	my ($role, $script, @options) = @_;
-
-	append_to_file("$dir/$role.sql", $script);
-	return IPC::Run::start([
-			'pgbench', '-n', '-f', "$dir/$role.sql", '-h', $node->host, '-p', $node->port,
-			'-U', $role, '-T', 600, @options, 'postgres'
-		], '<', \undef, '>', \my $out, '2>', \my $err);
-}
-
-{
-	my ($reader, $writer, $comer, $stayer) = map { new_tenant() } 1 .. 4;
+	my ($reader, $writer, $comer, $stayer) = map { new_tenant($node) } 1 .. 4;
 	my $read_slowly = "SELECT pg_sleep(0.02);\n";
-	my @loads = (
-		start_load($reader, $read_slowly, '-c', 3),
-		start_load($writer, "BEGIN;\n${read_slowly}INSERT INTO log (n) VALUES (1);\nCOMMIT;\n",
-			'-c', 3),
-		start_load($comer, "SELECT 1;\n", '-C', '-R', 10),
-		start_load($stayer, "SELECT 1;\n", '-R', 10));
 
+	start_load($node, $reader, 3, $read_slowly);
+	start_load($node, $writer, 3,
+		"BEGIN;\n${read_slowly}INSERT INTO log (n) VALUES (1);\nCOMMIT;\n");
+	start_load($node, $comer, 1, "SELECT 1;\n", '-C', '-R', 10);
+	start_load($node, $stayer, 1, "SELECT 1;\n", '-R', 10);
 	foreach ([ $reader, 'read_only' ], [ $comer, 'churn' ])
 	{
 		my ($role, $kind) = @$_;
@@ -371,15 +348,11 @@ sub start_load
 	is(finding($comer, 'churn', q{evidence->>'brief_sessions' = evidence->>'sessions'}), 'true',
 		'all sessions are brief');
 	is(finding($stayer, 'churn', 'true'), 'none', 'one that stays is not');
-	foreach my $load (@loads)
-	{
-		$load->signal('TERM');
-		eval { $load->finish };
-	}
+	stop_load($node, $_) foreach $reader, $writer, $comer, $stayer;
 }
 
 {
-	my ($clean, $stateful) = map { new_tenant() } 1 .. 2;
+	my ($clean, $stateful) = map { new_tenant($node) } 1 .. 2;
 	my $session = open_session($node, $clean);
 
 	# What a driver sets at first a pooler can set as well; what is of a transaction ends with it.
@@ -411,7 +384,7 @@ sub start_load
 # ---------- off, reset, restart ----------
 
 {
-	my $role = new_tenant();
+	my $role = new_tenant($node);
 	my $session = open_session($node, $role);
 	my $all = qq{SELECT string_agg(concat_ws(' ', query, slow, loops, loop_calls, parent_queryid,
 		reread_share, blocker_queryid, scanned_table), E'\n' ORDER BY tenant, query)

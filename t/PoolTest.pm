@@ -20,7 +20,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  new_node create_roles psql_as open_session start_login refused refused_sqlstate
+  new_node create_roles new_tenant psql_as open_session start_login refused refused_sqlstate
   check_quota wait_sync wait_until wait_samples stat_of cluster_stat wait_sessions close_all log_since
   stop_clean start_load stop_load build_clock set_clock start_on_clock
 );
@@ -69,6 +69,18 @@ sub create_roles
 
 	$node->safe_psql('postgres', join('', map { "CREATE ROLE $_ LOGIN;\n" } @roles));
 	return;
+}
+
+my $n_roles = 0;
+
+# A role that is a tenant of its own, so that each part of a test begins with no rows.
+sub new_tenant
+{
+	my ($node) = @_;
+	my $role = 'r_' . ++$n_roles;
+
+	create_roles($node, $role);
+	return $role;
 }
 
 # Runs SQL in a session of its own; in list context (exit code, stdout, stderr), else
