@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/json.h"
 
 #include "po_alert_words.h"
@@ -115,58 +114,6 @@ cluster_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo message)
 	}
 }
 
-static double
-ratio(double part, double whole)
-{
-	return whole > 0 && part > 0 ? part / whole : 0;
-}
-
-static void
-finding_message(const PoFindingRecord *f, StringInfo message)
-{
-	const PoStatementEvidence *s = &f->s;
-
-	appendStringInfo(message, "%.2f %s spent on ", f->connections,
-					 f->connections == 1 ? "connection is" : "connections are");
-	switch (f->kind)
-	{
-		case PO_FINDING_SLOW_STATEMENT:
-			appendStringInfo(message, "a statement that is slow in %.0f %% of its calls, with "
-							 "%.0f ms each", Min(ratio(s->slow, s->calls), 1) * 100,
-							 ratio(s->slow_s, s->slow) * 1000);
-			break;
-		case PO_FINDING_N_PLUS_ONE:
-			appendStringInfo(message, "a statement that runs %.0f times in a row",
-							 ratio(s->loop_calls, s->loops));
-			break;
-		case PO_FINDING_CLIENT_WAIT:
-			appendStringInfo(message, "waiting for clients in their transactions, %.0f ms after "
-							 "each call of a statement", ratio(s->wait_s, s->calls) * 1000);
-			break;
-		case PO_FINDING_UNPAGED_RESULT:
-			appendStringInfo(message, "a statement that returns %.0f rows per call",
-							 ratio(s->rows, s->calls));
-			break;
-		case PO_FINDING_SEQUENTIAL_SCAN:
-			appendStringInfo(message, "a statement that reads all %.0f rows of a table",
-							 f->plan.scan_rows);
-			break;
-		case PO_FINDING_REPEATED_READ:
-			appendStringInfo(message, "a statement that repeats itself: %.0f %% of its calls "
-							 "within %d s", Min(ratio(s->rereads[f->ttl], s->reads), 1) * 100,
-							 po_finding_ttl_s[f->ttl]);
-			break;
-		case PO_FINDING_HOT_ROW:
-			appendStringInfo(message, "waiting for locks of other transactions, %.0f ms in each "
-							 "call of a statement", ratio(s->lock_s, s->calls) * 1000);
-			break;
-		default:
-			appendStringInfo(message, "logins: %.2f sessions a second come and are gone after a "
-							 "handful of transactions", ratio(f->t.sessions, f->t.seconds));
-			break;
-	}
-}
-
 void
 po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo message)
 {
@@ -212,7 +159,7 @@ po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo m
 			break;
 		default:
 			if (kind >= PO_FIRST_FINDING_ALERT)
-				finding_message(facts->finding, message);
+				po_finding_words_message(facts->finding, message);
 			else
 				cluster_message(kind, facts, message);
 			break;
@@ -350,32 +297,6 @@ po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts, StringInfo de
 	}
 }
 
-/* Whoever reads a log or hears of an alert may not be one who may read statements. */
-char *
-po_alert_words_advice(const PoFindingRecord *finding, const char *tenant)
-{
-	PoFindingFacts facts;
-
-	memset(&facts, 0, sizeof(facts));
-	facts.f = finding;
-	facts.tenant = tenant;
-	return po_finding_words_advice(&facts);
-}
-
-char *
-po_alert_words_acknowledge(const PoFindingRecord *finding, const char *tenant)
-{
-	StringInfoData to;
-
-	initStringInfo(&to);
-	appendStringInfo(&to, "SELECT pool_acknowledge(%s, '%s', ", quote_literal_cstr(tenant),
-					 po_finding_name(finding->kind));
-	if (finding->queryid != 0)
-		appendStringInfo(&to, INT64_FORMAT ", ", (int64) finding->queryid);
-	appendStringInfoString(&to, "reason => '...')");
-	return to.data;
-}
-
 const char *
 po_alert_words_hint(PoAlertKind kind, const PoAlertFacts *facts)
 {
@@ -383,8 +304,8 @@ po_alert_words_hint(PoAlertKind kind, const PoAlertFacts *facts)
 
 	if (kind >= PO_FIRST_FINDING_ALERT)
 		return psprintf("%s If it is to stay: %s.",
-						po_alert_words_advice(facts->finding, facts->tenant->name),
-						po_alert_words_acknowledge(facts->finding, facts->tenant->name));
+						po_finding_words_bare_advice(facts->finding, facts->tenant->name),
+						po_finding_words_acknowledge(facts->finding, facts->tenant->name));
 	if (kind == PO_ALERT_IDLE_IN_TRANSACTION)
 		return "pool_stats_session and pg_stat_activity tell who it is; pool_set_timeouts ends "
 			"such sessions by itself.";

@@ -74,11 +74,6 @@ extern void po_alert_words_cleared(PoAlertKind kind, const PoAlertFacts *facts,
 extern void po_alert_words_detail(PoAlertKind kind, const PoAlertFacts *facts,
 								  StringInfo detail, int most);
 
-/* What to do about a finding of this tenant, and the statement that acknowledges it; palloc'd.
- * Nothing in them is of a statement's text. */
-extern char *po_alert_words_advice(const PoFindingRecord *finding, const char *tenant);
-extern char *po_alert_words_acknowledge(const PoFindingRecord *finding, const char *tenant);
-
 /* What to do about it; NULL = nothing to add. */
 extern const char *po_alert_words_hint(PoAlertKind kind, const PoAlertFacts *facts);
 

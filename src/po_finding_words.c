@@ -389,3 +389,76 @@ po_finding_words_advice(const PoFindingFacts *facts)
 	advise[facts->f->kind] (facts, &to);
 	return to.data;
 }
+
+/* ---------- for logs and listeners ---------- */
+
+void
+po_finding_words_message(const PoFindingRecord *f, StringInfo message)
+{
+	const PoStatementEvidence *s = &f->s;
+
+	appendStringInfo(message, "%.2f %s spent on ", f->connections,
+					 f->connections == 1 ? "connection is" : "connections are");
+	switch (f->kind)
+	{
+		case PO_FINDING_SLOW_STATEMENT:
+			appendStringInfo(message, "a statement that is slow in %.0f %% of its calls, with "
+							 "%.0f ms each", Min(ratio(s->slow, s->calls), 1) * 100,
+							 mean_ms(s->slow_s, s->slow));
+			break;
+		case PO_FINDING_N_PLUS_ONE:
+			appendStringInfo(message, "a statement that runs %.0f times in a row",
+							 ratio(s->loop_calls, s->loops));
+			break;
+		case PO_FINDING_CLIENT_WAIT:
+			appendStringInfo(message, "waiting for clients in their transactions, %.0f ms after "
+							 "each call of a statement", mean_ms(s->wait_s, s->calls));
+			break;
+		case PO_FINDING_UNPAGED_RESULT:
+			appendStringInfo(message, "a statement that returns %.0f rows per call",
+							 ratio(s->rows, s->calls));
+			break;
+		case PO_FINDING_SEQUENTIAL_SCAN:
+			appendStringInfo(message, "a statement that reads all %.0f rows of a table",
+							 f->plan.scan_rows);
+			break;
+		case PO_FINDING_REPEATED_READ:
+			appendStringInfo(message, "a statement that repeats itself: %.0f %% of its calls "
+							 "within %d s", Min(ratio(s->rereads[f->ttl], s->reads), 1) * 100,
+							 po_finding_ttl_s[f->ttl]);
+			break;
+		case PO_FINDING_HOT_ROW:
+			appendStringInfo(message, "waiting for locks of other transactions, %.0f ms in each "
+							 "call of a statement", mean_ms(s->lock_s, s->calls));
+			break;
+		default:
+			appendStringInfo(message, "logins: %.2f sessions a second come and are gone after a "
+							 "handful of transactions", ratio(f->t.sessions, f->t.seconds));
+			break;
+	}
+}
+
+char *
+po_finding_words_bare_advice(const PoFindingRecord *finding, const char *tenant)
+{
+	PoFindingFacts facts;
+
+	memset(&facts, 0, sizeof(facts));
+	facts.f = finding;
+	facts.tenant = tenant;
+	return po_finding_words_advice(&facts);
+}
+
+char *
+po_finding_words_acknowledge(const PoFindingRecord *finding, const char *tenant)
+{
+	StringInfoData to;
+
+	initStringInfo(&to);
+	appendStringInfo(&to, "SELECT pool_acknowledge(%s, '%s', ", quote_literal_cstr(tenant),
+					 po_finding_name(finding->kind));
+	if (finding->queryid != 0)
+		appendStringInfo(&to, INT64_FORMAT ", ", (int64) finding->queryid);
+	appendStringInfoString(&to, "reason => '...')");
+	return to.data;
+}

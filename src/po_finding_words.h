@@ -7,6 +7,8 @@
 
 #include "po_shmem.h"
 
+#include "lib/stringinfo.h"
+
 /* What the reader may see of it; NULL and 0 = not known, or not for him. */
 typedef struct PoFindingFacts
 {
@@ -29,5 +31,14 @@ extern char *po_finding_words_evidence(const PoFindingFacts *facts);
 
 /* palloc'd */
 extern char *po_finding_words_advice(const PoFindingFacts *facts);
+
+/*
+ * For logs and listeners, who may not be such as may read statements: nothing in these is of a
+ * statement's text.  What it costs, in a sentence without a full stop; what to do about it, and
+ * the statement that acknowledges it, palloc'd.
+ */
+extern void po_finding_words_message(const PoFindingRecord *f, StringInfo message);
+extern char *po_finding_words_bare_advice(const PoFindingRecord *finding, const char *tenant);
+extern char *po_finding_words_acknowledge(const PoFindingRecord *finding, const char *tenant);
 
 #endif							/* PO_FINDING_WORDS_H */

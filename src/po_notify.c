@@ -26,6 +26,7 @@
 #include "po_alert_words.h"
 #include "po_events.h"
 #include "po_finding_table.h"
+#include "po_finding_words.h"
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_notify.h"
@@ -111,8 +112,8 @@ add_finding(StringInfo to, const PoAlertRecord *a, const char *tenant)
 	if (tenant == NULL || !po_finding_parse(po_alert_name(a->kind), &kind) ||
 		!po_finding_table_find(a->tenant, kind, a->queryid, &f) || f.subject != a->subject)
 		return;
-	add_string(to, "advice", po_alert_words_advice(&f, tenant));
-	acknowledge = po_alert_words_acknowledge(&f, tenant);
+	add_string(to, "advice", po_finding_words_bare_advice(&f, tenant));
+	acknowledge = po_finding_words_acknowledge(&f, tenant);
 	/* A part of it would be of no use. */
 	if (strlen(acknowledge) < PO_DETAIL_LEN)
 		add_string(to, "acknowledge", acknowledge);
