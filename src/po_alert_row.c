@@ -126,10 +126,7 @@ check_columns(TupleDesc desc)
 			missing = columns[i].name;
 	}
 	if (missing != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" is missing or of another type",
-						missing, PO_ALERT_RULE_TABLE)));
+		po_policy_row_fail_missing(missing, PO_ALERT_RULE_TABLE);
 }
 
 int

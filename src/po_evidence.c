@@ -441,7 +441,7 @@ sampled_by_parameter(const ParamListInfoData *params)
 	p = &params->params[params->numParams - 1];
 	if (p->isnull || (p->ptype != INT4OID && p->ptype != INT8OID))
 		return -1;
-	return SAMPLED((uint64) p->value * UINT64CONST(0x9E3779B97F4A7C15));
+	return SAMPLED(mix(0, (uint64) p->value));
 }
 
 static pg_noinline void

@@ -37,10 +37,7 @@ check_columns(TupleDesc desc)
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		if (po_policy_row_attribute(desc, columns[i].name, columns[i].type) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" is missing or of another type",
-							columns[i].name, PO_ACKNOWLEDGED_TABLE)));
+			po_policy_row_fail_missing(columns[i].name, PO_ACKNOWLEDGED_TABLE);
 	}
 }
 

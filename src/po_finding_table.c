@@ -151,25 +151,22 @@ compare_acknowledged(const void *a, const void *b)
 	return order != 0 ? order : compare_uint64(row_a->kind, row_b->kind);
 }
 
-bool
+void
 po_finding_table_put_acknowledged(PoAcknowledged *rows, int n)
 {
 	PoFindingTable *t = po_finding_table;
-	bool		differ;
 
 	n = Min(n, t->n_findings);
 	qsort(rows, n, sizeof(PoAcknowledged), compare_acknowledged);
 	lock_findings(LW_EXCLUSIVE);
-	differ = t->acknowledged_generation == 0 || n != t->n_acknowledged ||
-		memcmp(rows, po_acknowledged, n * sizeof(PoAcknowledged)) != 0;
-	if (differ)
+	if (t->acknowledged_generation == 0 || n != t->n_acknowledged ||
+		memcmp(rows, po_acknowledged, n * sizeof(PoAcknowledged)) != 0)
 	{
 		memcpy(po_acknowledged, rows, n * sizeof(PoAcknowledged));
 		t->n_acknowledged = n;
 		t->acknowledged_generation++;
 	}
 	unlock_findings();
-	return differ;
 }
 
 uint32

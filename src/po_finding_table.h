@@ -34,8 +34,8 @@ extern void po_finding_table_forget(int place, int64 seen_ticks);
 
 extern uint64 po_finding_table_hash(const char *tenant);
 
-/* By the keeper: puts them in force, sorted here; true if they differ from what was. */
-extern bool po_finding_table_put_acknowledged(PoAcknowledged *rows, int n);
+/* By the keeper: puts them in force, sorted here. */
+extern void po_finding_table_put_acknowledged(PoAcknowledged *rows, int n);
 
 /* Those in force, sorted for po_finding_table_acknowledges; to has room for n_findings.  Their
  * generation, 0 = not read yet. */

@@ -323,7 +323,7 @@ read_and_publish_acknowledged(char *problem, Size size)
 		if (!is_told(problem))
 			ereport(LOG, (errmsg("pool_optimizer: %s", problem)));
 	}
-	(void) po_finding_table_put_acknowledged(rows, n);
+	po_finding_table_put_acknowledged(rows, n);
 }
 
 /*

@@ -89,6 +89,15 @@ po_policy_row_attribute(TupleDesc desc, const char *name, Oid type)
 	return 0;
 }
 
+void
+po_policy_row_fail_missing(const char *column, const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of table \"%s\" is missing or of another type", column,
+					table)));
+}
+
 int64
 po_policy_row_interval_us(const Interval *interval)
 {
@@ -230,10 +239,7 @@ check_columns(TupleDesc desc)
 			missing = columns[i].name;
 	}
 	if (missing != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" is missing or of another type",
-						missing, PO_POLICY_TABLE)));
+		po_policy_row_fail_missing(missing, PO_POLICY_TABLE);
 }
 
 /* Which policy is bad, and why; of a long name the beginning, for that to fit. */

@@ -14,6 +14,7 @@
 #include "utils/snapshot.h"
 
 #include "model/po_policy.h"
+#include "po_compat.h"
 #include "po_registry.h"
 
 #define PO_POLICY_TABLE		"pool_policies"
@@ -43,6 +44,9 @@ extern void po_policy_row_tell_published(const PoPublished *published);
 
 /* The attribute number by name, 0 if it is not there or of another type. */
 extern int	po_policy_row_attribute(TupleDesc desc, const char *name, Oid type);
+
+/* ERROR 42703: a table of ours lacks a column, or that is of another type. */
+pg_noreturn extern void po_policy_row_fail_missing(const char *column, const char *table);
 
 /* A text column's value, NULL if it is null or there is no such column. */
 extern char *po_policy_row_text(HeapTuple tuple, TupleDesc desc, const char *column);
