@@ -162,6 +162,9 @@ like(findings('f_wait', 'advice'),
 	qr/waits \d+ ms .*pool_set_timeouts\('f_wait\@postgres', idle_in_transaction => '1 min'\)/,
 	'the advice has the setting to use');
 unlike(findings('f_wait', 'advice'), qr/far away/, 'and knows that the client is not slow after all');
+# The others after the one that was waited for.
+ok($node->poll_query_until('postgres', q{SELECT count(*) > 1 FROM pool_findings
+		WHERE tenant = 'f_far@postgres' AND kind = 'client_wait'}), 'not after one of them only');
 is(findings('f_far', q{bool_and(advice ~ 'far away or short of CPU'), count(*) > 1},
 		q{kind = 'client_wait'}), 't|t', 'where it is, that is said instead');
 $node->safe_psql('postgres', findings('f_wait', q{substring(advice FROM '(SELECT pool_set.*?\)) bounds')}));
