@@ -41,7 +41,7 @@
 #define TEXTS_AT_ONCE		50
 #define TEXT_EVERY_US		(100 * PO_US_PER_MS)
 
-static ExecutorRun_hook_type prev_ExecutorRun_hook = NULL;
+static ExecutorRun_hook_type next_run = NULL;	/* the hook before ours, or the executor */
 
 /* Set while this backend is a session that we know. */
 static PoStatementSession *mine = NULL;
@@ -72,6 +72,13 @@ static TimestampTz texts_at = 0;
 
 /* ---------- the session's accounts ---------- */
 
+static pg_noinline void
+tell_odd_end(PoStatementAccount *a, int bucket, int64 busy_us)
+{
+	po_evidence_end(a, current.is_new, busy_us, current.rows);
+	po_statement_tell_end(mine, a, bucket);
+}
+
 /* Of the statement that is open; the times are not negative. */
 static inline void
 count(int64 busy_us, int64 wait_us)
@@ -82,15 +89,17 @@ count(int64 busy_us, int64 wait_us)
 	if (likely(current.is_new))
 	{
 		bucket = po_brief_bucket(busy_us);
-		po_evidence_add(&a->calls, 1);
+		po_count_own(&a->calls, 1);
 		if (unlikely((uint64) busy_us > pg_atomic_read_u64(&a->max_us)))
 			pg_atomic_write_u64(&a->max_us, (uint64) busy_us);
 	}
-	po_evidence_add(&a->busy_us, (uint64) busy_us);
-	po_evidence_add(&a->wait_us, (uint64) wait_us);
-	po_evidence_add(&a->rows, current.rows);
-	po_evidence_end(a, current.is_new, busy_us, current.rows);
-	po_statement_tell_end(mine, a, bucket);
+	po_count_own(&a->busy_us, (uint64) busy_us);
+	po_count_own(&a->wait_us, (uint64) wait_us);
+	po_count_own(&a->rows, current.rows);
+	if (unlikely(po_evidence_is_odd(busy_us, current.rows)))
+		tell_odd_end(a, bucket, busy_us);
+	else
+		po_statement_tell_end(mine, a, bucket);
 }
 
 static pg_noinline PoStatementAccount *
@@ -150,7 +159,7 @@ offer_text(PoStatementAccount *a, const PlannedStmt *stmt, const char *source)
 	size_t		length;
 	int			n;
 
-	if (stmt == NULL || !may_offer_text(GetCurrentStatementStartTimestamp()))
+	if (!may_offer_text(GetCurrentStatementStartTimestamp()))
 		return;
 	/* Of several in one string, this one; a length of 0 means up to the end. */
 	from = source + Max(stmt->stmt_location, 0);
@@ -236,17 +245,17 @@ wait_without_statement(PgStat_Counter idle)
 
 	if (a != NULL && idle > idle_at_end)
 	{
-		po_evidence_add(&a->wait_us, (uint64) (idle - idle_at_end));
+		po_count_own(&a->wait_us, (uint64) (idle - idle_at_end));
 		po_statement_tell_end(mine, a, PO_BRIEF_BUCKETS);
 	}
 	idle_at_end = idle;
 }
 
-static inline void
-begin(TimestampTz message, uint64 queryid, const PlannedStmt *stmt, const char *source,
-	  bool is_new)
+static pg_attribute_always_inline PoStatementAccount *
+begin(TimestampTz message, uint64 queryid, bool is_new)
 {
 	PgStat_Counter idle = pgStatTransactionIdleTime;
+	PoStatementAccount *a;
 
 	if (current.is_open)
 		end_before(message);
@@ -267,11 +276,17 @@ begin(TimestampTz message, uint64 queryid, const PlannedStmt *stmt, const char *
 	current.active = pgStatActiveTime;
 	current.idle = idle;
 	current.rows = 0;
-	current.account = find_account(queryid);
+	current.account = a = find_account(queryid);
 	pg_atomic_write_u64(&mine->current, queryid);
 	is_running = true;
-	if (pg_atomic_read_u32(&current.account->wants_text) != 0)
-		offer_text(current.account, stmt, source);
+	return a;
+}
+
+/* In the path of each query it is in line, and nowhere else. */
+static pg_noinline PoStatementAccount *
+begin_other(TimestampTz message, uint64 queryid)
+{
+	return begin(message, queryid, true);
 }
 
 /* ---------- hooks ---------- */
@@ -300,6 +315,8 @@ begin_run(const QueryDesc *query, uint64 count)
 {
 	TimestampTz message = GetCurrentStatementStartTimestamp();
 	const PlannedStmt *stmt = query->plannedstmt;
+	bool		is_new = stmt->canSetTag & !query->already_executed;
+	PoStatementAccount *a;
 
 	if (message == current.message)
 	{
@@ -308,10 +325,11 @@ begin_run(const QueryDesc *query, uint64 count)
 	}
 	else if (!is_of_portal(stmt))
 		return false;
-	begin(message, (uint64) stmt->queryId, stmt, query->sourceText,
-		  stmt->canSetTag && !query->already_executed);
-	if (likely(current.is_new && po_guc_track_findings))
-		po_evidence_call(current.account, query, message, count);
+	a = begin(message, (uint64) stmt->queryId, is_new);
+	if (unlikely(pg_atomic_read_u32(&a->wants_text) != 0))
+		offer_text(a, stmt, query->sourceText);
+	if (likely(is_new && po_guc_track_findings))
+		po_evidence_call(a, query, message, count);
 	return true;
 }
 
@@ -319,17 +337,14 @@ begin_run(const QueryDesc *query, uint64 count)
 static void
 on_run(PO_COMPAT_RUN_PARAMETERS)
 {
-	bool		is_ours = mine != NULL && po_guc_track_statements && begin_run(queryDesc, count);
-
-	if (prev_ExecutorRun_hook)
-		prev_ExecutorRun_hook(PO_COMPAT_RUN_ARGUMENTS);
-	else
-		standard_ExecutorRun(PO_COMPAT_RUN_ARGUMENTS);
-	if (is_ours)
+	if (mine == NULL || !po_guc_track_statements || !begin_run(queryDesc, count))
 	{
-		is_running = false;
-		current.rows += queryDesc->estate->es_processed;
+		next_run(PO_COMPAT_RUN_ARGUMENTS);
+		return;
 	}
+	next_run(PO_COMPAT_RUN_ARGUMENTS);
+	is_running = false;
+	current.rows += queryDesc->estate->es_processed;
 }
 
 static bool
@@ -346,6 +361,7 @@ po_attribution_begin_utility(const PlannedStmt *stmt, const char *source,
 {
 	TimestampTz message;
 	uint64		queryid;
+	PoStatementAccount *a;
 
 	if (mine == NULL || !po_guc_track_statements || context != PROCESS_UTILITY_TOPLEVEL)
 		return false;
@@ -364,7 +380,9 @@ po_attribution_begin_utility(const PlannedStmt *stmt, const char *source,
 	}
 	/* pg_stat_statements hides it from those that come after it. */
 	queryid = stmt->queryId != 0 ? (uint64) stmt->queryId : po_sample_my_queryid();
-	begin(message, queryid, stmt, source, true);
+	a = begin_other(message, queryid);
+	if (pg_atomic_read_u32(&a->wants_text) != 0)
+		offer_text(a, stmt, source);
 	current.use = po_evidence_use_of(stmt);
 	if (is_begin(stmt->utilityStmt))
 		po_evidence_begin_block();
@@ -422,68 +440,76 @@ po_attribution_note_failure(void)
 		message == current.message || message < current.since || queryid == 0 ||
 		po_sample_my_idle_us(message) > 0)
 		return;
-	begin(message, queryid, NULL, NULL, true);
+	begin_other(message, queryid);
 	is_running = false;
 }
 
-static pg_noinline void
-end_odd(int64 service_us, TimestampTz end, bool aborted)
+/* How long its statement held the connection, and waited for its client, that is open. */
+static void
+end_open(int64 service_us, TimestampTz end, bool aborted)
 {
-	bool		is_first;
-	int64		idle;
-	int64		total;
+	int64		total = current.since == 0 ? service_us : end - current.since;
+	int64		idle = pgStatTransactionIdleTime - current.idle;
 
-	if (aborted)
-		po_attribution_note_failure();
-	is_first = !current.is_open || current.since == 0;
-	idle = pgStatTransactionIdleTime - current.idle;
-	total = is_first ? service_us : end - current.since;
 	if (service_us < 0)
 		total = current.before_us = 0;
 	total = Max(total, 0);
-	if (!po_guc_track_statements)
-		current.is_open = false;
-	else if (!current.is_open)
-		count_without_statement(total, aborted);
-	else
-	{
-		current.is_open = false;
-		/* Ended while it waited for its client. */
-		if (aborted)
-			idle += po_sample_my_idle_us(end);
-		idle = Min(Max(idle, 0), total);
-		count(total - idle + current.before_us, idle);
-	}
+	/* Ended while it waited for its client. */
+	if (aborted)
+		idle += po_sample_my_idle_us(end);
+	idle = Min(Max(idle, 0), total);
+	count(total - idle + current.before_us, idle);
 }
 
-void
-po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted)
+static pg_noinline void
+end_odd(int64 service_us, TimestampTz end, bool aborted, bool wrote)
 {
-	PgStat_Counter idle = pgStatTransactionIdleTime;
-	int64		total = service_us;
+	bool		was_open;
 
 	if (mine == NULL)
 		return;
 	pg_atomic_write_u64(&mine->current, 0);
-	if (likely(po_guc_track_statements))
+	if (!po_guc_track_statements)
 	{
-		if (likely(po_guc_track_findings))
-			po_evidence_count_transaction(Max(service_us, 0), end, !aborted && can_be_elsewhere &&
-										  !TransactionIdIsValid(GetTopTransactionIdIfAny()));
-		po_evidence_end_transaction();
+		po_evidence_miss_transaction(service_us);
+		idle_at_end = pgStatTransactionIdleTime;
+		current.is_open = false;
+		return;
 	}
-	idle_at_end = idle;
+	po_evidence_count_transaction(service_us, end, !aborted && !wrote && can_be_elsewhere);
+	if (po_evidence.in_block)
+		po_evidence_end_block();
+	if (aborted)
+		po_attribution_note_failure();
+	was_open = current.is_open;
+	idle_at_end = pgStatTransactionIdleTime;
+	current.is_open = false;
+	if (was_open)
+		end_open(service_us, end, aborted);
+	else
+		count_without_statement(service_us, aborted);
+}
+
+void
+po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted, bool wrote)
+{
+	PgStat_Counter idle = pgStatTransactionIdleTime;
+	int64		total = service_us;
+
 	if (current.since != 0)
 		total = end - current.since + current.before_us;
-	/* The rule, in a few instructions. */
+	/* The rule, in a few instructions: without a call, it needs no place for registers. */
 	if (likely(current.is_open && idle == current.idle && total >= 0 && service_us >= 0 &&
-			   !aborted))
+			   !aborted && !po_evidence.in_block))
 	{
+		pg_atomic_write_u64(&mine->current, 0);
+		po_evidence_count_transaction(service_us, end, !wrote && can_be_elsewhere);
+		idle_at_end = idle;
 		current.is_open = false;
 		count(total, 0);
 	}
 	else
-		end_odd(service_us, end, aborted);
+		end_odd(service_us, end, aborted, wrote);
 }
 
 /* ---------- sessions ---------- */
@@ -508,11 +534,12 @@ po_attribution_stop(void)
 	if (mine != NULL)
 		po_evidence_stop();
 	mine = NULL;
+	current.is_open = false;
 }
 
 void
 po_attribution_install(void)
 {
-	prev_ExecutorRun_hook = ExecutorRun_hook;
+	next_run = ExecutorRun_hook != NULL ? ExecutorRun_hook : standard_ExecutorRun;
 	ExecutorRun_hook = on_run;
 }

@@ -10,6 +10,11 @@
 #include "nodes/plannodes.h"
 #include "tcop/utility.h"
 
+/* No other library asks for these; see po_evidence.h. */
+#ifdef __GNUC__
+#pragma GCC visibility push(hidden)
+#endif
+
 extern void po_attribution_install(void);
 
 /* At login, with core's query ids if they are "auto"; and before the slot is given back. */
@@ -25,7 +30,13 @@ extern void po_attribution_end_utility(const QueryCompletion *completion);
 /* A subtransaction was aborted, maybe by a statement that never began. */
 extern void po_attribution_note_failure(void);
 
-/* The transaction has ended; service_us -1 = nobody knows how long it took. */
-extern void po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted);
+/* The transaction has ended, and had an id if it wrote; service_us -1 = nobody knows how long it
+ * took. */
+extern void po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted,
+										   bool wrote);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #endif							/* PO_ATTRIBUTION_H */

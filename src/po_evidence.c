@@ -41,12 +41,11 @@
 #define LONGEST_KEY			16384
 
 #define READ_WAYS			4
-#define SAMPLED_ONE_IN		8	/* a power of two */
-#define SAMPLED(hash)		((((hash) >> 40) & (SAMPLED_ONE_IN - 1)) == 0)
 #define LEAST_REMEMBERED	64	/* reads of a statement, for how many are sampled */
 #define MOST_REMEMBERED		256
 
 PoEvidence	po_evidence;
+static PoRun runs[PO_STATEMENT_ACCOUNTS + 1];
 
 static inline uint32
 bit_of(const PoStatementAccount *a)
@@ -70,7 +69,7 @@ tell_hint(const PoStatementAccount *a)
 
 	/* Whoever sees the count of changes sees them. */
 	pg_write_barrier();
-	po_evidence_add32(&account->hinted, 1);
+	po_count_own32(&account->hinted, 1);
 }
 
 /* ---------- slow ones ---------- */
@@ -80,10 +79,12 @@ po_evidence_slow(const PoStatementAccount *a, int64 busy_us)
 {
 	PoHintAccount *h = hint_of(a);
 
-	po_evidence_add32(&h->slow, 1);
-	po_evidence_add(&h->slow_us, (uint64) busy_us);
+	if (!po_guc_track_findings)
+		return;
+	po_count_own32(&h->slow, 1);
+	po_count_own(&h->slow_us, (uint64) busy_us);
 	if (busy_us >= (int64) po_guc_very_slow_statement * PO_US_PER_MS)
-		po_evidence_add32(&h->very_slow, 1);
+		po_count_own32(&h->very_slow, 1);
 	tell_hint(a);
 }
 
@@ -94,8 +95,8 @@ count_loop(const PoRun *run, const PoStatementAccount *a, uint32 loops, uint32 c
 {
 	PoHintAccount *h = hint_of(a);
 
-	po_evidence_add32(&h->loops, loops);
-	po_evidence_add32(&h->loop_calls, calls);
+	po_count_own32(&h->loops, loops);
+	po_count_own32(&h->loop_calls, calls);
 	pg_atomic_write_u64(&h->parent, run->parent);
 	tell_hint(a);
 }
@@ -134,13 +135,11 @@ finish_all(void)
 }
 
 void
-po_evidence_new_burst(void)
+po_evidence_end_burst(void)
 {
 	if (po_evidence.over != 0)
 		finish_all();
 	po_evidence.children = 0;
-	if (++po_evidence.burst == 0)
-		po_evidence.burst = 1;
 }
 
 void
@@ -159,8 +158,9 @@ po_evidence_end_block(void)
 	po_evidence_new_burst();
 }
 
-void
-po_evidence_first_call(PoRun *run, const PoStatementAccount *a)
+/* Of the statement in this burst. */
+static void
+first_call(PoRun *run, const PoStatementAccount *a)
 {
 	const PoStatementAccount *last = po_evidence.last;
 
@@ -181,8 +181,8 @@ po_evidence_first_call(PoRun *run, const PoStatementAccount *a)
 		run->parent = last->queryid;
 }
 
-void
-po_evidence_over(PoRun *run, const PoStatementAccount *a)
+static void
+over(PoRun *run, const PoStatementAccount *a)
 {
 	if (a->queryid == 0 || run->calls >= PG_UINT32_MAX / 2)
 		run->limit = PG_UINT32_MAX;
@@ -200,14 +200,52 @@ po_evidence_over(PoRun *run, const PoStatementAccount *a)
 	}
 }
 
+static void
+count_call(PoRun *run, const PoStatementAccount *a, uint32 ends)
+{
+	if (run->burst != po_evidence.burst)
+		first_call(run, a);
+	else if (ends - run->end != run->gap)
+	{
+		run->gap = ends - run->end;
+		run->changes++;
+	}
+	run->end = ends;
+	if (++run->calls >= run->limit)
+		over(run, a);
+	po_evidence.last = unconstify(PoStatementAccount *, a);
+}
+
+/* What comes now is not all that the burst has. */
+static void
+count_lone(void)
+{
+	const PoStatementAccount *lone =
+		po_evidence.so_far == PO_BURST_LONE ? po_evidence.lone : NULL;
+
+	po_evidence.so_far = PO_BURST_COUNTED;
+	if (lone != NULL)
+		count_call(po_evidence_run(lone), lone, po_evidence.lone_end);
+}
+
+void
+po_evidence_next_call(PoRun *run, const PoStatementAccount *a)
+{
+	count_lone();
+	count_call(run, a, pg_atomic_read_u32(&po_evidence.session->ends));
+}
+
 /* It has returned many rows: what comes now may go through them. */
 void
 po_evidence_wide(const PoStatementAccount *a, uint64 rows)
 {
 	uint32		children = po_evidence.in_block ? 0 : po_evidence.children;
 
-	if (a->queryid == 0)
+	if (a->queryid == 0 || !po_guc_track_findings)
 		return;
+	/* A utility statement is no call, but it precedes others. */
+	if (po_evidence.so_far != PO_BURST_LONE || po_evidence.lone != a)
+		count_lone();
 	for (int i = 0; children != 0; i++, children >>= 1)
 	{
 		if ((children & 1) == 0 || po_evidence.run[i].parent != a->queryid)
@@ -223,18 +261,11 @@ po_evidence_wide(const PoStatementAccount *a, uint64 rows)
 
 /* ---------- reads that repeat others ---------- */
 
-static inline uint64
-mix(uint64 hash, uint64 value)
-{
-	hash = (hash ^ value) * UINT64CONST(0x9E3779B97F4A7C15);
-	return hash ^ (hash >> 29);
-}
-
 static uint64
 seed(void)
 {
 	if (po_evidence.seed == 0)
-		po_evidence.seed = mix(mix(1, MyDatabaseId),
+		po_evidence.seed = po_reread_mix(po_reread_mix(1, MyDatabaseId),
 							   (uint64) po_slots[po_evidence.slot].tenant) | 1;
 	return po_evidence.seed;
 }
@@ -282,13 +313,13 @@ add_value(const ParamExternData *p, uint64 *hash)
 
 	if (p->isnull)
 	{
-		*hash = mix(*hash, 0x5555);
+		*hash = po_reread_mix(*hash, 0x5555);
 		return true;
 	}
 	length = length_of_type(p->ptype, &by_value);
 	if (by_value)
 	{
-		*hash = mix(*hash, (uint64) p->value);
+		*hash = po_reread_mix(*hash, (uint64) p->value);
 		return length > 0;
 	}
 	if (length == -1)
@@ -304,7 +335,7 @@ add_value(const ParamExternData *p, uint64 *hash)
 		return false;
 	if (length > LONGEST_KEY)
 		return false;
-	*hash = mix(*hash, hash_bytes_extended(bytes, length, (uint64) length));
+	*hash = po_reread_mix(*hash, hash_bytes_extended(bytes, length, (uint64) length));
 	return true;
 }
 
@@ -318,7 +349,7 @@ add_text(const PlannedStmt *stmt, const char *source, uint64 *hash)
 
 	if (length > LONGEST_KEY)
 		return false;
-	*hash = mix(*hash, hash_bytes_extended((const unsigned char *) from, length, 0));
+	*hash = po_reread_mix(*hash, hash_bytes_extended((const unsigned char *) from, length, 0));
 	return true;
 }
 
@@ -336,7 +367,7 @@ add_prepared_text(PoRun *run, const QueryDesc *query, uint64 *hash)
 			return false;
 		run->source = query->sourceText;
 	}
-	*hash = mix(*hash, run->source_hash);
+	*hash = po_reread_mix(*hash, run->source_hash);
 	return true;
 }
 
@@ -348,7 +379,7 @@ hash_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, uint6
 	if (unlikely(run->user != GetUserId()))
 	{
 		run->user = GetUserId();
-		run->base = mix(mix(seed(), a->queryid), run->user);
+		run->base = po_reread_mix(po_reread_mix(seed(), a->queryid), run->user);
 	}
 	*hash = run->base;
 	if (!add_prepared_text(run, query, hash))
@@ -405,8 +436,8 @@ static inline bool
 sample_will_do(const PoRun *run)
 {
 	return run->reads >= LEAST_REMEMBERED &&
-		run->sampled >= run->reads / (2 * SAMPLED_ONE_IN) &&
-		run->sampled <= run->reads / (SAMPLED_ONE_IN / 2);
+		run->sampled >= run->reads / (2 * PO_REREAD_ONE_IN) &&
+		run->sampled <= run->reads / (PO_REREAD_ONE_IN / 2);
 }
 
 static void
@@ -416,11 +447,11 @@ count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 	bool		hit[PO_N_CACHE_TTLS] = {false};
 
 	look_up(hash, po_reread_time(GetCurrentStatementStartTimestamp()), hit);
-	po_evidence_add32(&h->reads, 1);
+	po_count_own32(&h->reads, 1);
 	for (int i = 0; i < PO_N_CACHE_TTLS; i++)
 	{
 		if (hit[i])
-			po_evidence_add32(&h->rereads[i], 1);
+			po_count_own32(&h->rereads[i], 1);
 	}
 	tell_hint(a);
 	if (run->reads >= MOST_REMEMBERED)
@@ -430,9 +461,28 @@ count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 	}
 }
 
+/* Brings the numbers up to what was skipped. */
+static void
+settle(PoRun *run)
+{
+	run->reads += run->granted - run->skips;
+	run->granted = run->skips = 0;
+}
+
+/* So many reads outside of the sample, from now on, need no look at them: sample_will_do
+ * says yes to all of them, and nothing else has to be counted at these calls. */
+static void
+grant(PoRun *run)
+{
+	uint32		until = (run->sampled + 1) * (2 * PO_REREAD_ONE_IN);
+
+	if ((run->flags & PO_PLAN_USES) == 0 && sample_will_do(run) && until > run->reads)
+		run->granted = run->skips = until - run->reads;
+}
+
 /* Is the read one of the sample?  1 or 0; -1 if its last parameter does not say. */
 static inline int
-sampled_by_parameter(const ParamListInfoData *params)
+sampled_by_parameter(PoRun *run, const ParamListInfoData *params)
 {
 	const ParamExternData *p;
 
@@ -441,10 +491,11 @@ sampled_by_parameter(const ParamListInfoData *params)
 	p = &params->params[params->numParams - 1];
 	if (p->isnull || (p->ptype != INT4OID && p->ptype != INT8OID))
 		return -1;
-	return SAMPLED(mix(0, (uint64) p->value));
+	run->key_type = p->ptype;
+	return po_reread_is_sampled(po_reread_mix(0, (uint64) p->value));
 }
 
-static pg_noinline void
+static void
 hash_and_count(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, int sampled)
 {
 	uint64		hash;
@@ -452,22 +503,25 @@ hash_and_count(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, 
 	if (!hash_read(run, a, query, &hash))
 		return;
 	if (sampled < 0)
-		sampled = SAMPLED(hash);
+		sampled = po_reread_is_sampled(hash);
 	run->reads++;
 	run->sampled += (uint32) sampled;
 	if (sampled || !sample_will_do(run))
 		count_read(run, a, hash);
 }
 
-static inline void
+static void
 note_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query)
 {
-	int			sampled = sampled_by_parameter(query->params);
+	int			sampled = sampled_by_parameter(run, query->params);
 
+	settle(run);
 	if (sampled == 0 && sample_will_do(run))
 		run->reads++;
 	else
 		hash_and_count(run, a, query, sampled);
+	if (sampled >= 0)
+		grant(run);
 }
 
 /* ---------- plans ---------- */
@@ -488,6 +542,8 @@ po_evidence_account_taken(const PoStatementAccount *a, const PoStatementPlan *kn
 	po_evidence.children &= ~bit_of(a);
 	if (po_evidence.last == a)
 		po_evidence.last = NULL;
+	if (po_evidence.lone == a)
+		po_evidence.lone = NULL;
 	memset(run, 0, sizeof(*run));
 	set_run(run, known, GetCurrentStatementStartTimestamp());
 }
@@ -498,6 +554,7 @@ po_evidence_look(PoRun *run, const PoStatementAccount *a, const QueryDesc *query
 	PoStatementPlan plan;
 
 	run->look_at = PG_INT64_MAX;
+	settle(run);
 	run->flags = 0;
 	if (a->queryid == 0 || query->planstate == NULL)
 		return;
@@ -608,7 +665,7 @@ po_evidence_used(PoStateUse use, uint64 queryid)
 
 	pg_atomic_write_u64(&h->use_example[use], queryid);
 	pg_write_barrier();
-	po_evidence_add(&h->uses[use], 1);
+	po_count_own(&h->uses[use], 1);
 }
 
 /* ---------- sessions ---------- */
@@ -617,9 +674,11 @@ void
 po_evidence_start(PoStatementSession *session, int slot)
 {
 	memset(&po_evidence, 0, sizeof(po_evidence));
+	memset(runs, 0, sizeof(runs));
+	po_evidence.run = runs;
 	po_evidence.session = session;
 	po_evidence.slot = slot;
-	po_evidence.burst = 1;
+	po_evidence.burst = 1;		/* odd, so that it is never 0 */
 }
 
 void

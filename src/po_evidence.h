@@ -14,7 +14,14 @@
 #include "executor/execdesc.h"
 #include "nodes/plannodes.h"
 
+#include "model/po_repeats.h"
 #include "po_guc.h"
+
+/* Names that no other library asks for are reached with fewer instructions.  16 and later hide
+ * all that is not marked. */
+#ifdef __GNUC__
+#pragma GCC visibility push(hidden)
+#endif
 
 /* Transactions without BEGIN that are so close to each other are of one burst. */
 #define PO_BURST_GAP_US		(5 * PO_US_PER_MS)
@@ -22,7 +29,8 @@
 /* Of a statement: its calls in the transaction or burst, and what its plan says. */
 typedef struct PoRun
 {
-	uint32		burst;			/* that its calls are of; 0 = of none */
+	/* That its calls are of; 0 = of none.  Aligned so that a run is found by a shift. */
+	uint32		burst pg_attribute_aligned(128);
 	uint32		calls;
 	uint32		limit;			/* calls at which to look at them */
 	uint32		flags;			/* PO_PLAN_READS, PO_PLAN_USE(...) */
@@ -34,17 +42,32 @@ typedef struct PoRun
 	uint32		changes;		/* how often that has changed */
 	uint32		reads;			/* lately, */
 	uint32		sampled;		/* of these in the sample of hashes */
+	uint32		granted;		/* not in reads yet: that so many may be skipped, */
+	uint32		skips;			/* and so many still may */
+	Oid			key_type;		/* of the last parameter, by which the sample is told */
 	Oid			user;			/* whose reads base is of */
 	uint64		base;			/* hash of what all reads of the statement have in common */
 	const char *source;			/* of a prepared statement, */
 	uint64		source_hash;	/* and its hash */
 } PoRun;
 
+/* What is known of the calls in a burst. */
+typedef enum PoBurstSoFar
+{
+	PO_BURST_EMPTY,				/* there was none */
+	PO_BURST_LONE,				/* one, and it is no more than noted in lone, lone_end */
+	PO_BURST_COUNTED			/* all is in the runs */
+} PoBurstSoFar;
+
 typedef struct PoEvidence
 {
+	PoRun	   *run;			/* of each account */
 	PoStatementSession *session;
 	int			slot;
-	uint32		burst;			/* from 1 */
+	uint32		burst;			/* number of it, odd */
+	PoBurstSoFar so_far;
+	uint32		lone_end;		/* as PoRun's end */
+	const PoStatementAccount *lone;
 	bool		in_block;		/* the client has begun a transaction */
 	TimestampTz ended;			/* the last transaction */
 	PoStatementAccount *last;	/* what ran last */
@@ -55,7 +78,6 @@ typedef struct PoEvidence
 	uint32		wide_burst;
 	uint64		seed;			/* of hashes of reads; 0 = not known yet */
 	uint32		setups;			/* ends of statements that set the session up */
-	PoRun		run[PO_STATEMENT_ACCOUNTS + 1];
 } PoEvidence;
 
 extern PoEvidence po_evidence;
@@ -67,11 +89,10 @@ extern void po_evidence_stop(void);
 extern void po_evidence_account_taken(const PoStatementAccount *a, const PoStatementPlan *known);
 
 /* What is rare of the functions below. */
-extern void po_evidence_new_burst(void);
+extern void po_evidence_end_burst(void);
 extern void po_evidence_slow(const PoStatementAccount *a, int64 busy_us);
 extern void po_evidence_wide(const PoStatementAccount *a, uint64 rows);
-extern void po_evidence_first_call(PoRun *run, const PoStatementAccount *a);
-extern void po_evidence_over(PoRun *run, const PoStatementAccount *a);
+extern void po_evidence_next_call(PoRun *run, const PoStatementAccount *a);
 extern void po_evidence_look(PoRun *run, const PoStatementAccount *a, const QueryDesc *query,
 							 uint64 count);
 extern void po_evidence_flagged(PoRun *run, const PoStatementAccount *a, const QueryDesc *query);
@@ -91,25 +112,37 @@ po_evidence_run(const PoStatementAccount *a)
 	return &po_evidence.run[a->tag >> 8];
 }
 
-/* One writer: a plain store is enough. */
 static inline void
-po_evidence_add32(pg_atomic_uint32 *to, uint32 n)
+po_evidence_new_burst(void)
 {
-	pg_atomic_write_u32(to, pg_atomic_read_u32(to) + n);
-}
-
-static inline void
-po_evidence_add(pg_atomic_uint64 *to, uint64 n)
-{
-	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
+	if (unlikely(po_evidence.so_far == PO_BURST_COUNTED))
+		po_evidence_end_burst();
+	po_evidence.so_far = PO_BURST_EMPTY;
+	po_evidence.burst += 2;
 }
 
 /* A transaction begins with a statement whose message came then. */
 static inline void
 po_evidence_begin(TimestampTz message)
 {
-	if (po_guc_track_findings && message - po_evidence.ended >= PO_BURST_GAP_US)
+	if (message - po_evidence.ended >= PO_BURST_GAP_US)
 		po_evidence_new_burst();
+}
+
+/* Is it a read outside of the sample, of which nothing but their number matters? */
+static inline bool
+po_evidence_skips(PoRun *run, const ParamListInfoData *params)
+{
+	const ParamExternData *p;
+
+	if (run->skips == 0 || params == NULL || params->numParams == 0 || params->paramFetch != NULL)
+		return false;
+	p = &params->params[params->numParams - 1];
+	if (p->ptype != run->key_type || p->isnull ||
+		po_reread_is_sampled(po_reread_mix(0, (uint64) p->value)))
+		return false;
+	run->skips--;
+	return true;
 }
 
 /* A call of a statement is about to run; count: rows asked for. */
@@ -120,53 +153,69 @@ po_evidence_call(const PoStatementAccount *a, const QueryDesc *query, TimestampT
 	PoRun	   *run = po_evidence_run(a);
 	uint32		ends = pg_atomic_read_u32(&po_evidence.session->ends);
 
-	if (unlikely(run->burst != po_evidence.burst))
-		po_evidence_first_call(run, a);
-	else if (unlikely(ends - run->end != run->gap))
+	if (po_evidence.so_far == PO_BURST_EMPTY)
 	{
-		run->gap = ends - run->end;
-		run->changes++;
+		/* If it stays the only one of its burst it is no loop: it is counted in its run when
+		 * another one comes. */
+		po_evidence.so_far = PO_BURST_LONE;
+		po_evidence.lone = a;
+		po_evidence.lone_end = ends;
 	}
-	run->end = ends;
-	if (unlikely(++run->calls >= run->limit))
-		po_evidence_over(run, a);
+	else if (run->burst == po_evidence.burst && ends - run->end == run->gap &&
+			 run->calls + 1 < run->limit)
+	{
+		/* As the one before it. */
+		run->end = ends;
+		run->calls++;
+		po_evidence.last = unconstify(PoStatementAccount *, a);
+	}
+	else
+		po_evidence_next_call(run, a);
 	if (unlikely(message >= run->look_at))
 		po_evidence_look(run, a, query, count);
-	if (run->flags != 0)
+	if (!po_evidence_skips(run, query->params) && run->flags != 0)
 		po_evidence_flagged(run, a, query);
-	po_evidence.last = unconstify(PoStatementAccount *, a);
 }
 
-/* A statement has ended. */
+/* A statement has ended: is it to be told of by po_evidence_end? */
+static inline bool
+po_evidence_is_odd(int64 busy_us, uint64 rows)
+{
+	return busy_us >= po_guc_slow_us || rows > po_guc_wide_rows;
+}
+
 static inline void
 po_evidence_end(const PoStatementAccount *a, bool is_call, int64 busy_us, uint64 rows)
 {
-	if (unlikely(!po_guc_track_findings))
-		return;
-	if (unlikely(busy_us >= (int64) po_guc_slow_statement * PO_US_PER_MS) && is_call)
+	if (busy_us >= po_guc_slow_us && is_call)
 		po_evidence_slow(a, busy_us);
-	if (unlikely(rows > (uint64) po_guc_loop_calls / 2))
+	if (rows > po_guc_wide_rows)
 		po_evidence_wide(a, rows);
+}
+
+/* A transaction has ended that nothing was looked for in. */
+static inline void
+po_evidence_miss_transaction(int64 held_us)
+{
+	PoSessionHints *h = &po_evidence.session->hints;
+
+	po_count_own(&h->unseen, 1);
+	po_count_own(&h->unseen_us, (uint64) Max(held_us, 0));
 }
 
 /* A transaction has ended, before its last statement is counted. */
 static inline void
 po_evidence_count_transaction(int64 held_us, TimestampTz end, bool is_read_only)
 {
-	PoSessionHints *h = &po_evidence.session->hints;
-
-	po_evidence_add(&h->transactions, 1);
-	po_evidence_add(&h->held_us, (uint64) held_us);
-	if (is_read_only)
-		po_evidence_add(&h->read_only_us, (uint64) held_us);
 	po_evidence.ended = end;
+	if (unlikely(!po_guc_track_findings))
+		po_evidence_miss_transaction(held_us);
+	else if (unlikely(!is_read_only))
+		po_count_own(&po_evidence.session->hints.not_read_only_us, (uint64) Max(held_us, 0));
 }
 
-static inline void
-po_evidence_end_transaction(void)
-{
-	if (unlikely(po_evidence.in_block))
-		po_evidence_end_block();
-}
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #endif							/* PO_EVIDENCE_H */

@@ -49,6 +49,8 @@ int			po_guc_max_findings = 1000;
 int			po_guc_slow_statement = 500;
 int			po_guc_very_slow_statement = 1000;
 int			po_guc_loop_calls = 10;
+int64		po_guc_slow_us;
+uint64		po_guc_wide_rows;
 char	   *po_guc_pgbouncer_conninfo = NULL;
 char	   *po_guc_pgbouncer_include = NULL;
 char	   *po_guc_notify_channel = NULL;
@@ -211,6 +213,20 @@ assign_track_statements(bool newval, void *extra)
 		EnableQueryId();
 }
 
+static void
+assign_slow_statement(int newval, void *extra)
+{
+	(void) extra;
+	po_guc_slow_us = (int64) newval * PO_US_PER_MS;
+}
+
+static void
+assign_loop_calls(int newval, void *extra)
+{
+	(void) extra;
+	po_guc_wide_rows = (uint64) newval / 2;
+}
+
 static bool
 check_rows(int *newval, void **extra, GucSource source)
 {
@@ -342,7 +358,7 @@ define_findings(void)
 	DefineCustomIntVariable("pool_optimizer.slow_statement",
 							"Statements that take at least so long are slow.",
 							NULL, &po_guc_slow_statement, 500, 1, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, assign_slow_statement, NULL);
 	DefineCustomIntVariable("pool_optimizer.very_slow_statement",
 							"Statements that take at least so long are very slow.",
 							NULL, &po_guc_very_slow_statement, 1000, 1, INT_MAX,
@@ -351,7 +367,7 @@ define_findings(void)
 							"Calls of a statement in one transaction, or one burst of a "
 							"session, that are not yet a loop.",
 							NULL, &po_guc_loop_calls, 10, 1, 1000000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+							PGC_SIGHUP, 0, NULL, assign_loop_calls, NULL);
 }
 
 static void

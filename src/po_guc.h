@@ -9,6 +9,11 @@
 
 #include "model/po_types.h"
 
+/* No other library asks for these; see po_evidence.h. */
+#ifdef __GNUC__
+#pragma GCC visibility push(hidden)
+#endif
+
 extern int	po_guc_mode;		/* PoMode */
 extern char *po_guc_tenant;
 extern char *po_guc_database;
@@ -35,6 +40,12 @@ extern int	po_guc_max_findings;
 extern int	po_guc_slow_statement;	/* ms */
 extern int	po_guc_very_slow_statement; /* ms */
 extern int	po_guc_loop_calls;
+
+/* What follows from them, for the path of each query: from so long a statement is slow, with
+ * more rows others may go through them. */
+extern int64 po_guc_slow_us;
+extern uint64 po_guc_wide_rows;
+
 extern char *po_guc_pgbouncer_conninfo;
 extern char *po_guc_pgbouncer_include;
 extern char *po_guc_notify_channel; /* "" = none */
@@ -49,5 +60,9 @@ extern void po_guc_define(void);
 
 /* Is the role named in pool_optimizer.exempt_roles? */
 extern bool po_guc_role_is_exempt(const char *role);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #endif							/* PO_GUC_H */

@@ -727,15 +727,28 @@ note_login(void)
 	po_stats_note_login(my_slot->tenant, login_us);
 }
 
-static pg_noinline void
-account_transaction(bool aborted)
+static inline bool
+has_written(void)
 {
-	TimestampTz start = GetCurrentTransactionStartTimestamp();
-	TimestampTz end = GetCurrentTransactionStopTimestamp();
+	return TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
+/* What was noted while it ran. */
+static inline void
+forget_transaction(TimestampTz end)
+{
+	last_end = end;
+	user_rollback = false;
+	pending_sqlstate = 0;
+}
+
+static pg_noinline void
+account_odd(TimestampTz start, TimestampTz end, bool aborted)
+{
 	int64		service_us = end - start;
 	int64		gap_us = last_end == 0 ? 0 : start - last_end;
 
-	if (unlikely(po_clock_is_odd(service_us) || po_clock_is_odd(gap_us)) && po_clock_was_set())
+	if ((po_clock_is_odd(service_us) || po_clock_is_odd(gap_us)) && po_clock_was_set())
 	{
 		service_us = gap_us = -1;	/* nobody knows */
 		po_clock_forget();
@@ -743,28 +756,51 @@ account_transaction(bool aborted)
 	else
 		gap_us = last_end == 0 ? -1 : Max(gap_us, 0);
 	po_stats_transaction(&my_slot->account, service_us, gap_us, aborted);
-	po_attribution_end_transaction(service_us, end, aborted);
+	po_attribution_end_transaction(service_us, end, aborted, has_written());
 	if (aborted)
 		account_error(end);
-	if (unlikely(pg_atomic_read_u32(&my_slot->keeps) != 0 || unlisten_pending))
+	if (pg_atomic_read_u32(&my_slot->keeps) != 0)
 		recheck_kept_state(!aborted);
-	last_end = end;
-	user_rollback = false;
-	pending_sqlstate = 0;
+	forget_transaction(end);
 }
 
+/* The path of each query has only what all transactions need. */
+static pg_noinline void
+account_transaction(bool aborted)
+{
+	TimestampTz start = GetCurrentTransactionStartTimestamp();
+	TimestampTz end = GetCurrentTransactionStopTimestamp();
+	int64		service_us = end - start;
+	int64		gap_us = start - last_end;	/* if it is not the first */
+
+	if (unlikely(po_clock_is_odd(service_us) || po_clock_is_odd(gap_us) || aborted ||
+				 pg_atomic_read_u32(&my_slot->keeps) != 0))
+		account_odd(start, end, aborted);
+	else
+	{
+		po_stats_transaction(&my_slot->account, service_us, gap_us, false);
+		forget_transaction(end);
+		po_attribution_end_transaction(service_us, end, false, has_written());
+	}
+}
+
+/* The transaction of the login itself does not count. */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	(void) arg;
-	if (my_slot == NULL ||
-		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && event != XACT_EVENT_ABORT))
-		return;
-	/* The transaction of the login itself does not count. */
-	if (likely(IsNormalProcessingMode()))
+	if (event == XACT_EVENT_COMMIT)
+	{
+		if (my_slot == NULL)
+			return;
+		if (likely(IsNormalProcessingMode()))
+			account_transaction(false);
+		else
+			note_login();
+	}
+	else if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE) && my_slot != NULL &&
+			 IsNormalProcessingMode())
 		account_transaction(event == XACT_EVENT_ABORT);
-	else if (event == XACT_EVENT_COMMIT)
-		note_login();
 }
 
 /* An UNLISTEN that is rolled back to a savepoint has not happened; that one before it
@@ -851,7 +887,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (let_go == 0)
 		return;
 	/* Takes effect at COMMIT, see recheck_kept_state. */
-	if (let_go & PO_KEEPS_LISTEN)
+	if (let_go & PO_KEEPS_LISTEN & pg_atomic_read_u32(&my_slot->keeps))
 		unlisten_pending = true;
 	if (let_go & PO_KEEPS_HELD_CURSOR)
 		held_overflow = false;

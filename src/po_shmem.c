@@ -360,9 +360,9 @@ init_statement_hints(PoStatementSession *s)
 		for (int ttl = 0; ttl < PO_N_CACHE_TTLS; ttl++)
 			pg_atomic_init_u32(&h->rereads[ttl], 0);
 	}
-	pg_atomic_init_u64(&s->hints.transactions, 0);
-	pg_atomic_init_u64(&s->hints.held_us, 0);
-	pg_atomic_init_u64(&s->hints.read_only_us, 0);
+	pg_atomic_init_u64(&s->hints.unseen, 0);
+	pg_atomic_init_u64(&s->hints.unseen_us, 0);
+	pg_atomic_init_u64(&s->hints.not_read_only_us, 0);
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 	{
 		pg_atomic_init_u64(&s->hints.uses[i], 0);

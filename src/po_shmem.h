@@ -101,6 +101,27 @@ typedef enum PoExempt
 #define PO_N_COUNTED	4
 #define PO_COUNTED(scope)	((int) (scope) - (int) PO_SCOPE_DATABASE)
 
+/*
+ * Words that one process writes, and others read at any time: it adds without a lock and without
+ * the bus's.  A plain addition where a word is stored whole, which is one instruction instead
+ * of the three of an atomic read and write.
+ */
+static inline void
+po_count_own(pg_atomic_uint64 *to, uint64 n)
+{
+#ifdef PG_HAVE_8BYTE_SINGLE_COPY_ATOMICITY
+	*unvolatize(uint64 *, &to->value) += n;
+#else
+	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
+#endif
+}
+
+static inline void
+po_count_own32(pg_atomic_uint32 *to, uint32 n)
+{
+	*unvolatize(uint32 *, &to->value) += n;
+}
+
 /* Exact accounting.  Written by the owner alone, without a lock; each word is read
  * by whoever merges it (po_stats.c) and only grows until the session ends. */
 typedef struct PoAccount
@@ -112,8 +133,8 @@ typedef struct PoAccount
 	pg_atomic_uint64 service_sq;	/* a double's bits: sum of squares, s^2 */
 	pg_atomic_uint64 last_error_at;
 	pg_atomic_uint32 last_sqlstate;
-	volatile uint32 service[PO_HISTOGRAM_BUCKETS];
-	volatile uint32 gaps[PO_HISTOGRAM_BUCKETS];
+	uint32		service[PO_HISTOGRAM_BUCKETS];
+	uint32		gaps[PO_HISTOGRAM_BUCKETS];
 } PoAccount;
 
 /* What of an account is in the tenant's statistics already.  PO_LOCK_STATS. */
@@ -693,9 +714,11 @@ typedef struct PoHintMerged
  * lock; words that only grow. */
 typedef struct PoSessionHints
 {
-	pg_atomic_uint64 transactions;
-	pg_atomic_uint64 held_us;
-	pg_atomic_uint64 read_only_us;
+	/* Most transactions are looked at, and only read.  So those that are not are counted, and
+	 * taken from what PoAccount has of all. */
+	pg_atomic_uint64 unseen;		/* transactions, while nothing is looked for */
+	pg_atomic_uint64 unseen_us;
+	pg_atomic_uint64 not_read_only_us;	/* of the others */
 	pg_atomic_uint64 uses[PO_N_STATE_USES];
 	pg_atomic_uint64 use_example[PO_N_STATE_USES];	/* queryid */
 } PoSessionHints;

@@ -328,6 +328,19 @@ difference32(pg_atomic_uint32 *now, uint32 *before)
 	return d;
 }
 
+/* What *merged is behind, which it then is not.  The words that make up now are not read at
+ * once, so it may seem to go back: then nothing, until it has caught up. */
+static inline uint64
+growth(uint64 now, uint64 *merged)
+{
+	int64		d = (int64) (now - *merged);
+
+	if (d <= 0)
+		return 0;
+	*merged = now;
+	return (uint64) d;
+}
+
 static void
 merge_hints(PoHintAccount *a, PoHintMerged *m, PoStatement *s)
 {
@@ -347,15 +360,20 @@ merge_hints(PoHintAccount *a, PoHintMerged *m, PoStatement *s)
 }
 
 static void
-merge_session_hints(PoStatementSession *session, int tenant)
+merge_session_hints(PoStatementSession *session, int slot, int tenant)
 {
 	PoTenantHints *to = &po_tenant_hints[tenant];
 	PoSessionHints *from = &session->hints;
 	PoSessionMerged *m = &session->merged_hints;
+	PoAccount  *all = &po_slots[slot].account;
+	uint64		held_us = pg_atomic_read_u64(&all->service_us) -
+		pg_atomic_read_u64(&from->unseen_us);
 
-	to->transactions += difference(&from->transactions, &m->transactions);
-	to->held_us += difference(&from->held_us, &m->held_us);
-	to->read_only_us += difference(&from->read_only_us, &m->read_only_us);
+	to->transactions += growth(pg_atomic_read_u64(&all->transactions) -
+							   pg_atomic_read_u64(&from->unseen), &m->transactions);
+	to->held_us += growth(held_us, &m->held_us);
+	to->read_only_us += growth(held_us - pg_atomic_read_u64(&from->not_read_only_us),
+							   &m->read_only_us);
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 	{
 		uint64		n = difference(&from->uses[i], &m->uses[i]);
@@ -416,7 +434,7 @@ merge(int slot, TimestampTz now)
 		return;
 	session->merged_ends = ends;
 	pg_read_barrier();
-	merge_session_hints(session, tenant);
+	merge_session_hints(session, slot, tenant);
 	if (ends - first > PO_STATEMENT_ENDS)
 	{
 		/* Nobody knows which ones ended before those that are left. */
@@ -532,9 +550,9 @@ clear_hints(PoHintAccount *h, PoHintMerged *m)
 static void
 clear_session_hints(PoSessionHints *h, PoSessionMerged *m)
 {
-	pg_atomic_write_u64(&h->transactions, 0);
-	pg_atomic_write_u64(&h->held_us, 0);
-	pg_atomic_write_u64(&h->read_only_us, 0);
+	pg_atomic_write_u64(&h->unseen, 0);
+	pg_atomic_write_u64(&h->unseen_us, 0);
+	pg_atomic_write_u64(&h->not_read_only_us, 0);
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 	{
 		pg_atomic_write_u64(&h->uses[i], 0);

@@ -75,7 +75,7 @@ po_stats_error(PoAccount *account, int sqlstate, TimestampTz at)
 {
 	pg_atomic_write_u32(&account->last_sqlstate, (uint32) sqlstate);
 	pg_atomic_write_u64(&account->last_error_at, (uint64) at);
-	po_stats_add(&account->errors, 1);
+	po_count_own(&account->errors, 1);
 }
 
 /* ---------- carrying over ---------- */

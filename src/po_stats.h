@@ -15,13 +15,6 @@
 /* Starts the account of a new session at zero. */
 extern void po_stats_begin(int slot);
 
-static inline void
-po_stats_add(pg_atomic_uint64 *to, uint64 n)
-{
-	/* One writer: a plain store is enough. */
-	pg_atomic_write_u64(to, pg_atomic_read_u64(to) + n);
-}
-
 /* A double's bits. */
 static inline double
 po_stats_read_double(const pg_atomic_uint64 *from)
@@ -55,7 +48,7 @@ po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool ro
 		double		seconds = (double) service_us / PO_US_PER_S;
 
 		account->service[po_histogram_bucket(service_us)]++;
-		po_stats_add(&account->service_us, (uint64) service_us);
+		po_count_own(&account->service_us, (uint64) service_us);
 		po_stats_write_double(&account->service_sq,
 							  po_stats_read_double(&account->service_sq) +
 							  seconds * seconds);
@@ -63,8 +56,8 @@ po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool ro
 	if (gap_us >= 0)
 		account->gaps[po_histogram_bucket(gap_us)]++;
 	if (rolled_back)
-		po_stats_add(&account->rollbacks, 1);
-	po_stats_add(&account->transactions, 1);
+		po_count_own(&account->rollbacks, 1);
+	po_count_own(&account->transactions, 1);
 }
 
 extern void po_stats_error(PoAccount *account, int sqlstate, TimestampTz at);

@@ -34,18 +34,26 @@ typedef struct PoSmallHistogram
 	uint32_t	count[PO_HISTOGRAM_BUCKETS];
 } PoSmallHistogram;
 
+/* The bucket of a duration of 4 us or more, were there enough of them. */
+static inline int
+po_histogram_any_bucket(int64_t us)
+{
+	/* The highest bit; as "^", and with that bit left in what is shifted, it is in the path of
+	 * each query in fewer instructions. */
+	int			octave = 63 ^ __builtin_clzll((uint64_t) us);
+
+	return octave * 4 + (int) ((uint64_t) us >> (octave - 2)) - 8;
+}
+
 /* The bucket of a duration; negative ones (a clock set back) count as 0. */
 static inline int
 po_histogram_bucket(int64_t us)
 {
-	uint64_t	v = us < 0 ? 0 : (uint64_t) us;
-	int			octave;
 	int			bucket;
 
-	if (v < 4)
-		return (int) v;
-	octave = 63 - __builtin_clzll(v);
-	bucket = (octave - 1) * 4 + (int) ((v >> (octave - 2)) & 3);
+	if (us < 4)
+		return us < 0 ? 0 : (int) us;
+	bucket = po_histogram_any_bucket(us);
 	return bucket < PO_HISTOGRAM_BUCKETS ? bucket : PO_HISTOGRAM_BUCKETS - 1;
 }
 
@@ -89,10 +97,11 @@ typedef struct PoBrief
 static inline int
 po_brief_bucket(int64_t us)
 {
-	int			bucket = po_histogram_bucket(us) - PO_BRIEF_FIRST;
+	int			bucket;
 
-	if (bucket < 0)
+	if (us < 4)
 		return 0;
+	bucket = po_histogram_any_bucket(us) - PO_BRIEF_FIRST;
 	return bucket < PO_BRIEF_BUCKETS ? bucket : PO_BRIEF_BUCKETS - 1;
 }
 

@@ -20,6 +20,23 @@ po_reread_time(int64_t us)
 	return (uint16_t) ((uint64_t) us >> PO_REREAD_UNIT_SHIFT);
 }
 
+/* Adds a value to a hash. */
+static inline uint64_t
+po_reread_mix(uint64_t hash, uint64_t value)
+{
+	hash = (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+	return hash ^ (hash >> 29);
+}
+
+/* Of so many hashes one is in the sample; a power of two. */
+#define PO_REREAD_ONE_IN		8
+
+static inline bool
+po_reread_is_sampled(uint64_t hash)
+{
+	return ((hash >> 40) & (PO_REREAD_ONE_IN - 1)) == 0;
+}
+
 /* Not 0, which is an empty word. */
 static inline uint16_t
 po_reread_tag(uint64_t hash)
