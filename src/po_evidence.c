@@ -41,8 +41,7 @@
 #define LONGEST_KEY			16384
 
 #define READ_WAYS			4
-#define LEAST_REMEMBERED	64	/* reads of a statement, for how many are sampled */
-#define MOST_REMEMBERED		256
+#define MOST_REMEMBERED		256	/* reads of a statement, for how many are sampled */
 
 PoEvidence	po_evidence;
 static PoRun runs[PO_STATEMENT_ACCOUNTS + 1];
@@ -430,16 +429,6 @@ look_up(uint64 hash, uint16 now, bool hit[PO_N_CACHE_TTLS])
 	(void) pg_atomic_compare_exchange_u64(oldest, &oldest_word, po_reread_first(tag, now));
 }
 
-/* Has it about as many of the reads as of the hashes?  Of a few frequent ones it may have
- * none, or too many. */
-static inline bool
-sample_will_do(const PoRun *run)
-{
-	return run->reads >= LEAST_REMEMBERED &&
-		run->sampled >= run->reads / (2 * PO_REREAD_ONE_IN) &&
-		run->sampled <= run->reads / (PO_REREAD_ONE_IN / 2);
-}
-
 static void
 count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 {
@@ -454,30 +443,11 @@ count_read(PoRun *run, const PoStatementAccount *a, uint64 hash)
 			po_count_own32(&h->rereads[i], 1);
 	}
 	tell_hint(a);
-	if (run->reads >= MOST_REMEMBERED)
+	if (run->sample.reads >= MOST_REMEMBERED)
 	{
-		run->reads /= 2;
-		run->sampled /= 2;
+		run->sample.reads /= 2;
+		run->sample.sampled /= 2;
 	}
-}
-
-/* Brings the numbers up to what was skipped. */
-static void
-settle(PoRun *run)
-{
-	run->reads += run->granted - run->skips;
-	run->granted = run->skips = 0;
-}
-
-/* So many reads outside of the sample, from now on, need no look at them: sample_will_do
- * says yes to all of them, and nothing else has to be counted at these calls. */
-static void
-grant(PoRun *run)
-{
-	uint32		until = (run->sampled + 1) * (2 * PO_REREAD_ONE_IN);
-
-	if ((run->flags & PO_PLAN_USES) == 0 && sample_will_do(run) && until > run->reads)
-		run->granted = run->skips = until - run->reads;
 }
 
 /* Is the read one of the sample?  1 or 0; -1 if its last parameter does not say. */
@@ -504,9 +474,9 @@ hash_and_count(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, 
 		return;
 	if (sampled < 0)
 		sampled = po_reread_is_sampled(hash);
-	run->reads++;
-	run->sampled += (uint32) sampled;
-	if (sampled || !sample_will_do(run))
+	run->sample.reads++;
+	run->sample.sampled += (uint32) sampled;
+	if (sampled || !po_read_sample_will_do(&run->sample))
 		count_read(run, a, hash);
 }
 
@@ -515,13 +485,14 @@ note_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query)
 {
 	int			sampled = sampled_by_parameter(run, query->params);
 
-	settle(run);
-	if (sampled == 0 && sample_will_do(run))
-		run->reads++;
+	po_read_sample_settle(&run->sample);
+	if (sampled == 0 && po_read_sample_will_do(&run->sample))
+		run->sample.reads++;
 	else
 		hash_and_count(run, a, query, sampled);
-	if (sampled >= 0)
-		grant(run);
+	/* Where other uses are counted, too, each call is looked at. */
+	if (sampled >= 0 && (run->flags & PO_PLAN_USES) == 0)
+		po_read_sample_grant(&run->sample);
 }
 
 /* ---------- plans ---------- */
@@ -554,7 +525,7 @@ po_evidence_look(PoRun *run, const PoStatementAccount *a, const QueryDesc *query
 	PoStatementPlan plan;
 
 	run->look_at = PG_INT64_MAX;
-	settle(run);
+	po_read_sample_settle(&run->sample);
 	run->flags = 0;
 	if (a->queryid == 0 || query->planstate == NULL)
 		return;

@@ -40,10 +40,7 @@ typedef struct PoRun
 	uint32		end;			/* the session's ends, when the last of them began, */
 	uint32		gap;			/* and since the one before it; */
 	uint32		changes;		/* how often that has changed */
-	uint32		reads;			/* lately, */
-	uint32		sampled;		/* of these in the sample of hashes */
-	uint32		granted;		/* not in reads yet: that so many may be skipped, */
-	uint32		skips;			/* and so many still may */
+	PoReadSample sample;
 	Oid			key_type;		/* of the last parameter, by which the sample is told */
 	Oid			user;			/* whose reads base is of */
 	uint64		base;			/* hash of what all reads of the statement have in common */
@@ -135,13 +132,14 @@ po_evidence_skips(PoRun *run, const ParamListInfoData *params)
 {
 	const ParamExternData *p;
 
-	if (run->skips == 0 || params == NULL || params->numParams == 0 || params->paramFetch != NULL)
+	if (run->sample.skips == 0 || params == NULL || params->numParams == 0 ||
+		params->paramFetch != NULL)
 		return false;
 	p = &params->params[params->numParams - 1];
 	if (p->ptype != run->key_type || p->isnull ||
 		po_reread_is_sampled(po_reread_mix(0, (uint64) p->value)))
 		return false;
-	run->skips--;
+	run->sample.skips--;
 	return true;
 }
 

@@ -49,6 +49,16 @@ po_reread_age(uint64_t word, uint16_t now)
 	return word == 0 ? INT32_MAX : (uint16_t) (now - FILLED(word, 0));
 }
 
+void
+po_read_sample_grant(PoReadSample *s)
+{
+	/* Will not do any more from so many on; before, more reads only make it better. */
+	uint32_t	end = (s->sampled + 1) * (2 * PO_REREAD_ONE_IN);
+
+	if (po_read_sample_will_do(s))
+		s->granted = s->skips = end - s->reads;
+}
+
 bool
 po_loop_is(const PoLoop *loop, int most_calls)
 {

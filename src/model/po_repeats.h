@@ -30,12 +30,46 @@ po_reread_mix(uint64_t hash, uint64_t value)
 
 /* Of so many hashes one is in the sample; a power of two. */
 #define PO_REREAD_ONE_IN		8
+#define PO_SAMPLED_LEAST		64	/* fewer reads say nothing of the sample */
 
 static inline bool
 po_reread_is_sampled(uint64_t hash)
 {
 	return ((hash >> 40) & (PO_REREAD_ONE_IN - 1)) == 0;
 }
+
+/*
+ * Of a statement: how many of its reads were in the sample lately.  Those outside of it need
+ * no look for as long as it will do; so that most need not even that question, some are granted to
+ * be skipped, each by one less in skips.
+ */
+typedef struct PoReadSample
+{
+	uint32_t	reads;			/* without what was skipped since it was settled */
+	uint32_t	sampled;		/* of these */
+	uint32_t	granted;
+	uint32_t	skips;			/* of these still to come */
+} PoReadSample;
+
+/* Has it about as many of the reads as of the hashes?  Of a few frequent ones it may have
+ * none, or too many. */
+static inline bool
+po_read_sample_will_do(const PoReadSample *s)
+{
+	return s->reads >= PO_SAMPLED_LEAST && s->sampled >= s->reads / (2 * PO_REREAD_ONE_IN) &&
+		s->sampled <= s->reads / (PO_REREAD_ONE_IN / 2);
+}
+
+/* Takes back what is granted, and brings reads up to what was skipped. */
+static inline void
+po_read_sample_settle(PoReadSample *s)
+{
+	s->reads += s->granted - s->skips;
+	s->granted = s->skips = 0;
+}
+
+/* As many reads outside of the sample, from now on, as it will do for all of them. */
+extern void po_read_sample_grant(PoReadSample *s);
 
 /* Not 0, which is an empty word. */
 static inline uint16_t

@@ -71,6 +71,65 @@ test_simulated(void)
 	}
 }
 
+/* What is skipped is what would not have been looked at: beside one that is asked each time. */
+static void
+check_sample(uint32_t one_in)
+{
+	PoReadSample asked = {0};
+	PoReadSample skipping = {0};
+
+	for (int n = 0; n < 20000; n++)
+	{
+		bool		sampled = one_in > 0 && random_below(one_in) == 0;
+		bool		skip = !sampled && po_read_sample_will_do(&asked);
+
+		if (!sampled && skipping.skips > 0)
+		{
+			CHECK_INT(skip, true);
+			skipping.skips--;
+		}
+		else
+		{
+			po_read_sample_settle(&skipping);
+			CHECK_INT(skip, !sampled && po_read_sample_will_do(&skipping));
+			skipping.reads++;
+			skipping.sampled += sampled;
+		}
+		asked.reads++;
+		asked.sampled += sampled;
+		if (!skip && asked.reads >= 256)
+		{
+			asked.reads /= 2;
+			asked.sampled /= 2;
+			skipping.reads /= 2;
+			skipping.sampled /= 2;
+		}
+		if (skipping.granted == 0)
+		{
+			po_read_sample_grant(&skipping);
+			CHECK_INT(skipping.skips > 0, po_read_sample_will_do(&asked));
+		}
+		CHECK_INT(skipping.reads + skipping.granted - skipping.skips, asked.reads);
+		CHECK_INT(skipping.sampled, asked.sampled);
+	}
+}
+
+static void
+test_sample(void)
+{
+	int			in_sample = 0;
+
+	check_sample(0);
+	check_sample(1);
+	check_sample(3);
+	check_sample(PO_REREAD_ONE_IN);
+	check_sample(15);
+	check_sample(40);
+	for (uint64_t key = 0; key < 8000; key++)
+		in_sample += po_reread_is_sampled(po_reread_mix(0, key));
+	CHECK_INT(in_sample > 900 && in_sample < 1100, true);
+}
+
 static bool
 in_burst(uint32_t calls, uint32_t changes, uint64_t rows)
 {
@@ -106,6 +165,7 @@ main(void)
 {
 	test_known();
 	test_simulated();
+	test_sample();
 	test_loops();
 	return check_end("test_repeats");
 }
