@@ -461,8 +461,8 @@ end_open(int64 service_us, TimestampTz end, bool aborted)
 	count(total - idle + current.before_us, idle);
 }
 
-static pg_noinline void
-end_odd(int64 service_us, TimestampTz end, bool aborted, bool wrote)
+void
+po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted, bool wrote)
 {
 	bool		was_open;
 
@@ -491,7 +491,7 @@ end_odd(int64 service_us, TimestampTz end, bool aborted, bool wrote)
 }
 
 void
-po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted, bool wrote)
+po_attribution_commit(int64 service_us, TimestampTz end, bool wrote)
 {
 	PgStat_Counter idle = pgStatTransactionIdleTime;
 	int64		total = service_us;
@@ -499,8 +499,7 @@ po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted, 
 	if (current.since != 0)
 		total = end - current.since + current.before_us;
 	/* The rule, in a few instructions: without a call, it needs no place for registers. */
-	if (likely(current.is_open && idle == current.idle && total >= 0 && service_us >= 0 &&
-			   !aborted && !po_evidence.in_block))
+	if (likely(current.is_open && idle == current.idle && total >= 0 && !po_evidence.in_block))
 	{
 		pg_atomic_write_u64(&mine->current, 0);
 		po_evidence_count_transaction(service_us, end, !wrote && can_be_elsewhere);
@@ -509,7 +508,7 @@ po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted, 
 		count(total, 0);
 	}
 	else
-		end_odd(service_us, end, aborted, wrote);
+		po_attribution_end_transaction(service_us, end, false, wrote);
 }
 
 /* ---------- sessions ---------- */

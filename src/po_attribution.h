@@ -30,6 +30,9 @@ extern void po_attribution_end_utility(const QueryCompletion *completion);
 /* A subtransaction was aborted, maybe by a statement that never began. */
 extern void po_attribution_note_failure(void);
 
+/* As the next one, for what is committed after a time that is known. */
+extern void po_attribution_commit(int64 service_us, TimestampTz end, bool wrote);
+
 /* The transaction has ended, and had an id if it wrote; service_us -1 = nobody knows how long it
  * took. */
 extern void po_attribution_end_transaction(int64 service_us, TimestampTz end, bool aborted,

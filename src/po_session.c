@@ -764,24 +764,31 @@ account_odd(TimestampTz start, TimestampTz end, bool aborted)
 	forget_transaction(end);
 }
 
-/* The path of each query has only what all transactions need. */
+/* The path of each query has only what all transactions need that end well. */
 static pg_noinline void
-account_transaction(bool aborted)
+account_commit(void)
 {
 	TimestampTz start = GetCurrentTransactionStartTimestamp();
 	TimestampTz end = GetCurrentTransactionStopTimestamp();
 	int64		service_us = end - start;
 	int64		gap_us = start - last_end;	/* if it is not the first */
 
-	if (unlikely(po_clock_is_odd(service_us) || po_clock_is_odd(gap_us) || aborted ||
+	if (unlikely(po_clock_is_odd(service_us) || po_clock_is_odd(gap_us) ||
 				 pg_atomic_read_u32(&my_slot->keeps) != 0))
-		account_odd(start, end, aborted);
+		account_odd(start, end, false);
 	else
 	{
 		po_stats_transaction(&my_slot->account, service_us, gap_us, false);
 		forget_transaction(end);
-		po_attribution_end_transaction(service_us, end, false, has_written());
+		po_attribution_commit(service_us, end, has_written());
 	}
+}
+
+static pg_noinline void
+account_other_end(bool aborted)
+{
+	account_odd(GetCurrentTransactionStartTimestamp(), GetCurrentTransactionStopTimestamp(),
+				aborted);
 }
 
 /* The transaction of the login itself does not count. */
@@ -794,13 +801,13 @@ on_transaction_end(XactEvent event, void *arg)
 		if (my_slot == NULL)
 			return;
 		if (likely(IsNormalProcessingMode()))
-			account_transaction(false);
+			account_commit();
 		else
 			note_login();
 	}
 	else if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE) && my_slot != NULL &&
 			 IsNormalProcessingMode())
-		account_transaction(event == XACT_EVENT_ABORT);
+		account_other_end(event == XACT_EVENT_ABORT);
 }
 
 /* An UNLISTEN that is rolled back to a savepoint has not happened; that one before it

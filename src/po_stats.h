@@ -26,12 +26,14 @@ po_stats_read_double(const pg_atomic_uint64 *from)
 	return value;
 }
 
+/* As po_count_own. */
 static inline void
-po_stats_write_double(pg_atomic_uint64 *to, double value)
+po_stats_add_double(pg_atomic_uint64 *to, double value)
 {
+	double		sum = po_stats_read_double(to) + value;
 	uint64		bits;
 
-	memcpy(&bits, &value, sizeof(bits));
+	memcpy(&bits, &sum, sizeof(bits));
 	pg_atomic_write_u64(to, bits);
 }
 
@@ -49,9 +51,7 @@ po_stats_transaction(PoAccount *account, int64 service_us, int64 gap_us, bool ro
 
 		account->service[po_histogram_bucket(service_us)]++;
 		po_count_own(&account->service_us, (uint64) service_us);
-		po_stats_write_double(&account->service_sq,
-							  po_stats_read_double(&account->service_sq) +
-							  seconds * seconds);
+		po_stats_add_double(&account->service_sq, seconds * seconds);
 	}
 	if (gap_us >= 0)
 		account->gaps[po_histogram_bucket(gap_us)]++;
