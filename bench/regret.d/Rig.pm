@@ -33,14 +33,15 @@ my $LIFE = 3600;				# no pgbench lives longer (seconds)
 my $FIELD = "\x1f";
 
 my (%child, $pooler, $server_runs, @sizes, $n_roles);
+my $gauge;						# speed's standard input, with the end of which it ends
 my $main_pid = $$;
 
 # ---------- start and end ----------
 
-# Scripts: name => text.
+# Scripts: name => text.  With the text of speed.c, measurements tell what a round of it took.
 sub start
 {
-	my ($pg_config, $scripts) = @_;
+	my ($pg_config, $scripts, $speed) = @_;
 
 	chomp($bin = `$pg_config --bindir`);
 	$work = tempdir('pool_regret.XXXXXX', TMPDIR => 1);
@@ -48,6 +49,7 @@ sub start
 	@ENV{qw(PGHOST LC_ALL)} = ($work, 'C');
 	mkdir "$work/scripts" or die "$work: $!\n";
 	write_file("$work/scripts/$_.sql", $scripts->{$_}) foreach keys %$scripts;
+	start_gauge($speed) if defined $speed;
 	start_server();
 	start_pooler();
 	return;
@@ -258,6 +260,44 @@ sub stop_child
 	return unless delete $child{$pid};
 	kill 'TERM', -$pid, $pid;
 	waitpid $pid, 0;
+	return;
+}
+
+# ---------- the machine's speed ----------
+
+# Runs speed.c for as long as we do.
+sub start_gauge
+{
+	my ($text) = @_;
+
+	write_file("$work/speed.c", $text);
+	run(($ENV{CC} // 'cc') . " -O2 -o $work/speed $work/speed.c");
+	pipe my $its, $gauge or die "$NAME: pipe: $!\n";
+	$gauge->autoflush(1);
+	start_child('speed', sub {
+		close $gauge;
+		open STDIN, '<&', $its or die $!;
+		open STDOUT, '>', "$work/speed.out" or die $!;
+		exec "$work/speed";
+	});
+	close $its;
+	return;
+}
+
+# What a round of speed.c took during each measurement: the geometric mean, microseconds of CPU.
+sub add_speed
+{
+	my (@measured) = @_;
+	my @rounds = map { [split] } grep { /^[\d.]+ [\d.]+$/ } split /\n/, contents("$work/speed.out");
+
+	foreach my $m (@measured)
+	{
+		my @took = map { log $_->[1] }
+		  grep { $_->[0] >= $m->{from} && $_->[0] <= $m->{to} && $_->[1] > 0 } @rounds;
+
+		die "$NAME: speed says nothing\n" . tail("$work/speed.out") unless @took;
+		$m->{round_us} = exp(sum(@took) / @took);
+	}
 	return;
 }
 
