@@ -8,9 +8,9 @@
  * through is called again, since it may be another client's then.
  *
  * Of reads the hash is looked for in a table that all sessions share; it is too small for
- * all reads, and hashing and looking cost.  So only those with an eighth of all hashes are
+ * all reads, and hashing and looking cost.  So only those with a sixteenth of all hashes are
  * counted, by all sessions the same, unless there are so few different ones that these are
- * not about an eighth of the reads.  It is the hash of the last parameter where that is a
+ * not about a sixteenth of the reads.  It is the hash of the last parameter where that is a
  * whole number: then most reads need not be hashed at all.
  *
  * What is counted is in words of the session's that po_statement.c merges with what is

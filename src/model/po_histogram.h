@@ -22,6 +22,7 @@
 #include "model/po_types.h"
 
 #define PO_HISTOGRAM_BUCKETS	152
+#define PO_HISTOGRAM_LAST_US	(INT64_C(7) << 36)	/* where the last one begins */
 
 typedef struct PoHistogram
 {
@@ -49,12 +50,12 @@ po_histogram_any_bucket(int64_t us)
 static inline int
 po_histogram_bucket(int64_t us)
 {
-	int			bucket;
-
+	/* Both by the duration itself, so that neither is left where its range is known. */
 	if (us < 4)
 		return us < 0 ? 0 : (int) us;
-	bucket = po_histogram_any_bucket(us);
-	return bucket < PO_HISTOGRAM_BUCKETS ? bucket : PO_HISTOGRAM_BUCKETS - 1;
+	if (us >= PO_HISTOGRAM_LAST_US)
+		return PO_HISTOGRAM_BUCKETS - 1;
+	return po_histogram_any_bucket(us);
 }
 
 /* The smallest duration (us) in a bucket; of bucket + 1, the end of it. */

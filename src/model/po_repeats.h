@@ -29,8 +29,8 @@ po_reread_mix(uint64_t hash, uint64_t value)
 }
 
 /* Of so many hashes one is in the sample; a power of two. */
-#define PO_REREAD_ONE_IN		8
-#define PO_SAMPLED_LEAST		64	/* fewer reads say nothing of the sample */
+#define PO_REREAD_ONE_IN		16
+#define PO_SAMPLED_LEAST		128	/* fewer reads say nothing of the sample */
 
 static inline bool
 po_reread_is_sampled(uint64_t hash)

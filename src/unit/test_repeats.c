@@ -123,11 +123,11 @@ test_sample(void)
 	check_sample(1);
 	check_sample(3);
 	check_sample(PO_REREAD_ONE_IN);
-	check_sample(15);
-	check_sample(40);
+	check_sample(31);
+	check_sample(80);
 	for (uint64_t key = 0; key < 8000; key++)
 		in_sample += po_reread_is_sampled(po_reread_mix(0, key));
-	CHECK_INT(in_sample > 900 && in_sample < 1100, true);
+	CHECK_INT(in_sample > 400 && in_sample < 600, true);
 }
 
 static bool
