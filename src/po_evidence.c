@@ -264,8 +264,8 @@ static uint64
 seed(void)
 {
 	if (po_evidence.seed == 0)
-		po_evidence.seed = po_reread_mix(po_reread_mix(1, MyDatabaseId),
-							   (uint64) po_slots[po_evidence.slot].tenant) | 1;
+		po_evidence.seed = 1 | po_reread_mix(po_reread_mix(1, MyDatabaseId),
+											 (uint64) po_slots[po_evidence.slot].tenant);
 	return po_evidence.seed;
 }
 
