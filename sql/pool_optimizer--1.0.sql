@@ -517,11 +517,8 @@ COMMENT ON FUNCTION pool_findings() IS
 -- The view's owner reads the table, so that its rows are told for what the reader may see.
 CREATE VIEW pool_findings AS
 	SELECT f.tenant, f.kind, f.severity, f.since, f.last_seen, f.evidence, f.connections_spent,
-		f.advice, f.queryid,
-		-- Without the statement that it is about it cannot be told.
-		CASE WHEN f.queryid IS NOT NULL OR f.kind IN ('read_only', 'churn', 'session_state')
-			THEN a.tenant IS NOT NULL END AS acknowledged,
-		a.acknowledged_by, a.until AS acknowledged_until, a.reason AS acknowledged_reason
+		f.advice, f.queryid, a.tenant IS NOT NULL AS acknowledged, a.acknowledged_by,
+		a.until AS acknowledged_until, a.reason AS acknowledged_reason
 	FROM pool_findings() AS f LEFT JOIN pool_acknowledged AS a
 		ON a.tenant = f.tenant AND a.kind = f.kind AND a.queryid = COALESCE(f.queryid, 0)
 		AND (a.until IS NULL OR a.until > pg_catalog.clock_timestamp())
@@ -540,7 +537,7 @@ COMMENT ON COLUMN pool_findings.evidence IS 'the figures it rests on, of the las
 COMMENT ON COLUMN pool_findings.connections_spent IS 'so many connections are busy with it on average';
 COMMENT ON COLUMN pool_findings.advice IS 'what to do';
 COMMENT ON COLUMN pool_findings.queryid IS 'the statement, as in pool_stats_statement; null for findings about a tenant, and for what another role has run';
-COMMENT ON COLUMN pool_findings.acknowledged IS 'somebody has acknowledged it, and it has not become worse since; null where the statement is not for the reader';
+COMMENT ON COLUMN pool_findings.acknowledged IS 'somebody has acknowledged it, and it has not become worse since';
 COMMENT ON COLUMN pool_findings.acknowledged_by IS 'role that has; null if nobody has';
 COMMENT ON COLUMN pool_findings.acknowledged_until IS 'up to when; null = no end';
 COMMENT ON COLUMN pool_findings.acknowledged_reason IS 'why';
