@@ -159,6 +159,7 @@ typedef struct Taker
 	int64		ticks;
 	struct SessionPid *pids;	/* sorted */
 	int			n_pids;
+	int		   *n_sessions;		/* of each tenant */
 } Taker;
 
 typedef struct SessionPid
@@ -196,6 +197,9 @@ take_database(const PoPoolerRecord *record, void *arg)
 		return;
 	d->now = record->database;
 	d->visit = p->visit;
+	d->stuck = 0;
+	/* Until the statistics tell. */
+	d->rates.queued = -1;
 }
 
 static void
@@ -211,6 +215,19 @@ take_user(const PoPoolerRecord *record, void *arg)
 		return;
 	u->pool_size = (int) Min(record->user.pool_size, PG_INT32_MAX);
 	u->visit = p->visit;
+}
+
+/* Its clients that have been waiting since before the statistics of the last visit. */
+static void
+count_stuck(const PoPoolerPool *pool, const Taker *taker)
+{
+	PoVisitedDatabase *d;
+	double		longest_us = (double) pool->maxwait * PO_US_PER_S + (double) pool->maxwait_us;
+
+	d = hash_search(taker->pooler->databases, pool->database, HASH_FIND, NULL);
+	if (d != NULL && d->stats_at != 0 && pool->cl_waiting > 0 &&
+		longest_us > (double) (taker->ticks - d->stats_at))
+		d->stuck += Min(pool->cl_waiting, PG_INT32_MAX);
 }
 
 static void
@@ -233,6 +250,7 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	pool->now = record->pool;
 	pool->visit = p->visit;
 	pool->n_servers = 0;
+	count_stuck(&record->pool, arg);
 }
 
 static void
@@ -245,7 +263,7 @@ take_stats(const PoPoolerRecord *record, void *arg)
 	if (d == NULL)
 		return;
 	po_pooler_rates(d->stats_at == 0 ? NULL : &d->stats, &record->stats,
-					taker->ticks - d->stats_at, &d->rates);
+					taker->ticks - d->stats_at, d->stuck, &d->rates);
 	d->stats = record->stats;
 	d->stats_at = taker->ticks;
 }
@@ -266,12 +284,16 @@ list_pids(Taker *taker)
 {
 	taker->pids = palloc(po_shared->n_slots * sizeof(SessionPid));
 	taker->n_pids = 0;
+	taker->n_sessions = palloc0(po_shared->n_tenants * sizeof(int));
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
 		uint32		phase = pg_atomic_read_u32(&po_slots[i].phase);
+		int			tenant = *(volatile int *) &po_slots[i].tenant;
 
 		if (phase != PO_SLOT_ADMITTED && phase != PO_SLOT_EXEMPT)
 			continue;
+		if (tenant >= 0 && tenant < po_shared->n_tenants)
+			taker->n_sessions[tenant]++;
 		/* Whether that is still so is looked at for those that count. */
 		taker->pids[taker->n_pids].pid = po_slots[i].pid;
 		taker->pids[taker->n_pids++].slot = i;
@@ -342,7 +364,7 @@ match_by_name(const PoVisitedPooler *p, PoVisitedPool *pool)
 
 /* Forgets what is not there any more, and tenants that have gone. */
 static void
-match_pools(PoVisitedPooler *p)
+match_pools(PoVisitedPooler *p, const Taker *taker)
 {
 	HASH_SEQ_STATUS status;
 	PoVisitedPool *pool;
@@ -365,6 +387,7 @@ match_pools(PoVisitedPooler *p)
 			pool->is_ours = false;
 		}
 		match_by_name(p, pool);
+		pool->n_sessions = pool->tenant < 0 ? 0 : taker->n_sessions[pool->tenant];
 	}
 }
 
@@ -453,7 +476,7 @@ ask_all(PoVisitedPooler *p)
 	list_pids(&taker);
 	if (!show(p, PO_POOLER_SERVERS, take_server, &taker))
 		return false;
-	match_pools(p);
+	match_pools(p, &taker);
 	return true;
 }
 
@@ -507,6 +530,7 @@ visit(int which)
 		p->backoff_us = 0;
 		p->due = ticks + Min((int64) po_guc_sample_interval * PO_US_PER_MS *
 							 VISIT_EVERY_SAMPLES, VISIT_RARELY_US);
+		p->seen.next_by = p->due + VISIT_MOST_US;
 	}
 }
 
@@ -525,13 +549,33 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 		strlcpy(seen->tenant_name, pool->tenant_name, sizeof(seen->tenant_name));
 	seen->pool_size = po_resize_pool_size(p, pool);
 	seen->min_pool_size = seen->reserve_pool_size = -1;
+	seen->n_servers = pool->n_servers;
+	seen->n_sessions = pool->n_sessions;
 	seen->rates.xacts = seen->rates.queries = seen->rates.xact_ms = seen->rates.wait_ms = -1;
+	seen->rates.queued = -1;
 	if (d == NULL)
 		return;
 	seen->min_pool_size = (int) Min(d->now.min_pool_size, PG_INT32_MAX);
 	seen->reserve_pool_size = (int) Min(d->now.reserve_pool_size, PG_INT32_MAX);
 	if (d->stats_at != 0)
 		seen->rates = d->rates;
+	/* There may be pools that nobody knows of. */
+	if (p->n_left_out > 0)
+		seen->rates.queued = -1;
+}
+
+/* As po_pooler_table_demand wants them. */
+static int
+compare_pools(const void *a, const void *b)
+{
+	const PoPoolSeen *one = a;
+	const PoPoolSeen *other = b;
+	int			order;
+
+	if (one->pooler != other->pooler)
+		return one->pooler < other->pooler ? -1 : 1;
+	order = strcmp(one->pool.database, other->pool.database);
+	return order != 0 ? order : strcmp(one->pool.user, other->pool.user);
 }
 
 static void
@@ -541,6 +585,7 @@ publish(void)
 	int			room = po_shared->n_pools;
 	PoPoolSeen *pools = palloc(room * sizeof(PoPoolSeen));
 	int			n = 0;
+	bool		is_full = false;
 
 	for (int i = 0; i < n_poolers; i++)
 	{
@@ -551,12 +596,17 @@ publish(void)
 		hash_seq_init(&status, poolers[i].pools);
 		while ((pool = hash_seq_search(&status)) != NULL)
 		{
+			is_full = is_full || n == room;
 			if (n == room)
 				continue;
 			fill_pool(&poolers[i], pool, &pools[n]);
 			pools[n++].pooler = i;
 		}
 	}
+	/* Those without room may be anybody's. */
+	for (int i = 0; i < n && is_full; i++)
+		pools[i].rates.queued = -1;
+	qsort(pools, n, sizeof(PoPoolSeen), compare_pools);
 	po_pooler_table_publish(seen, n_poolers, pools, n);
 }
 

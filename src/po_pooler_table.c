@@ -75,21 +75,58 @@ add_up(int sum, int64 n)
 	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
 }
 
+/* Have all poolers answered when they should have? */
+static bool
+all_answer(int64 ticks)
+{
+	const PoPoolers *table = &po_shared->poolers;
+
+	for (int i = 0; i < table->n_poolers; i++)
+	{
+		if (table->pooler[i].state != PO_POOLER_OK || ticks > table->pooler[i].next_by)
+			return false;
+	}
+	return true;
+}
+
+static bool
+same_database(const PoPoolSeen *a, const PoPoolSeen *b)
+{
+	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
+}
+
 void
 po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
+	int64		ticks = po_shmem_monotonic_us();
+	const PoPoolSeen *last = NULL;
+	double		queued = 0;
+	bool		known = true;
+	int64		servers = 0;
+	int			sessions = 0;
+
 	memset(demand, 0, sizeof(*demand));
 	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
 	for (int i = 0; i < po_shared->poolers.n_seen; i++)
 	{
-		const PoPoolerPool *p = &po_pools[i].pool;
+		const PoPoolSeen *seen = &po_pools[i];
+		const PoPoolerPool *p = &seen->pool;
 
-		if (po_pools[i].tenant != tenant)
+		if (seen->tenant != tenant)
 			continue;
 		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
 		demand->waiting = add_up(demand->waiting, p->cl_waiting);
 		demand->linked = add_up(demand->linked, p->sv_active);
+		servers += seen->n_servers;
+		sessions = Max(sessions, seen->n_sessions);
+		known = known && seen->rates.queued >= 0;
+		/* The pools of a database follow each other, and have the same waits. */
+		if (last == NULL || !same_database(last, seen))
+			queued += seen->rates.queued;
+		last = seen;
 	}
+	known = known && last != NULL && servers >= sessions && all_answer(ticks);
+	demand->queued = known ? queued : -1;
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 

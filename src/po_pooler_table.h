@@ -9,7 +9,8 @@
 
 #include "po_shmem.h"
 
-/* Replaces all that is there; pools beyond po_shared->n_pools are left out. */
+/* Replaces all that is there; pools, sorted by pooler and database, beyond
+ * po_shared->n_pools are left out. */
 extern void po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 									const PoPoolSeen *pools, int n_pools);
 
@@ -37,9 +38,19 @@ typedef struct PoPoolerDemand
 	int			clients;		/* that may want a server connection, idle ones too */
 	int			waiting;		/* that wait for one */
 	int			linked;			/* that have one */
+	double		queued;			/* mean number that waited of late; -1 = unknown */
 } PoPoolerDemand;
 
-/* All 0 when no pooler has a pool of the tenant, as far as is known. */
+/*
+ * All 0, and queued unknown, when no pooler has a pool of the tenant, as far as is known.
+ *
+ * Poolers count waits by database.  Where users of several tenants share one, queued is of
+ * all of them: the most that the tenant's own may be, which is enough to know that its
+ * clients hardly wait.  For that it has to be of all its clients, so it is unknown as long
+ * as any pooler does not answer (nobody knows whose pools that has), or has just begun to,
+ * and when the tenant has more sessions than its pools have connections: whoever opened
+ * those may wait where nobody tells.
+ */
 extern void po_pooler_table_demand(int tenant, PoPoolerDemand *demand);
 
 /* Tenants of pools for whose connections a client has waited for least_us or longer. */

@@ -26,6 +26,7 @@ typedef struct PoVisitedPool
 	char		tenant_name[PO_NAME_LEN];
 	bool		is_ours;		/* one of its connections is a session of ours */
 	int			n_servers;		/* in this visit */
+	int			n_sessions;		/* of its tenant, then */
 	/* What was done. */
 	int64		changed_at;		/* monotonic us; 0 = never */
 	TimestampTz evaluation;		/* that it rested on */
@@ -43,6 +44,7 @@ typedef struct PoVisitedDatabase
 	PoPoolerDatabase now;
 	PoPoolerStats stats;
 	int64		stats_at;		/* monotonic us; 0 = never */
+	int64		stuck;			/* clients that have waited since before that, in this visit */
 	PoPoolerRates rates;
 } PoVisitedDatabase;
 

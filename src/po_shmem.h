@@ -565,6 +565,7 @@ typedef struct PoPoolerSeen
 	char		version[PO_POOLER_VERSION_LEN];
 	char		error[PO_ERROR_LEN];
 	TimestampTz seen_at;		/* the last good answer; 0 = never */
+	int64		next_by;		/* monotonic us: the next one is to be there by then */
 } PoPoolerSeen;
 
 /* A pool of one of them.  PO_LOCK_POOLERS, by the same */
@@ -577,6 +578,8 @@ typedef struct PoPoolSeen
 	int			pool_size;		/* of this and the next two, -1 = unknown */
 	int			min_pool_size;
 	int			reserve_pool_size;
+	int			n_servers;		/* its connections, those that are no sessions of ours, too */
+	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */
 } PoPoolSeen;
 
@@ -584,7 +587,7 @@ typedef struct PoPoolSeen
 typedef struct PoPoolers
 {
 	int			n_poolers;
-	int			n_seen;			/* places of po_pools in use */
+	int			n_seen;			/* places of po_pools in use, by pooler and database */
 	PoPoolerSeen pooler[PO_POOLER_MOST];
 } PoPoolers;
 

@@ -334,13 +334,14 @@ ratio(double above, double below)
 
 void
 po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now, int64_t elapsed_us,
-				PoPoolerRates *rates)
+				int64_t stuck, PoPoolerRates *rates)
 {
 	double		seconds = (double) elapsed_us / 1e6;
+	double		waited_us;
 	double		xacts;
 	double		assignments;
 
-	rates->xacts = rates->queries = rates->xact_ms = rates->wait_ms = -1;
+	rates->xacts = rates->queries = rates->xact_ms = rates->wait_ms = rates->queued = -1;
 	if (before == NULL || elapsed_us <= 0)
 		return;
 	xacts = growth(before->xacts, now->xacts);
@@ -351,5 +352,9 @@ po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now, int64_t e
 	rates->xacts = ratio(xacts, seconds);
 	rates->queries = ratio(growth(before->queries, now->queries), seconds);
 	rates->xact_ms = ratio(growth(before->xact_us, now->xact_us) / 1000, xacts);
-	rates->wait_ms = ratio(growth(before->wait_us, now->wait_us) / 1000, assignments);
+	waited_us = growth(before->wait_us, now->wait_us);
+	rates->wait_ms = ratio(waited_us / 1000, assignments);
+	rates->queued = ratio(waited_us, (double) elapsed_us);
+	if (rates->queued >= 0 && (double) stuck > rates->queued)
+		rates->queued = (double) stuck;
 }

@@ -140,10 +140,14 @@ typedef struct PoPoolerRates
 	double		queries;
 	double		xact_ms;		/* mean */
 	double		wait_ms;
+	double		queued;			/* mean number of clients that waited for a connection */
 } PoPoolerRates;
 
-/* before NULL = there was none. */
+/*
+ * before NULL = there was none.  A wait is counted when it ends; so stuck, the clients that
+ * have waited for longer than elapsed_us and still do, are the least that queued was.
+ */
 extern void po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now,
-							int64_t elapsed_us, PoPoolerRates *rates);
+							int64_t elapsed_us, int64_t stuck, PoPoolerRates *rates);
 
 #endif							/* PO_POOLER_ROWS_H */

@@ -186,26 +186,63 @@ test_rates(void)
 	PoPoolerStats now = {"app", -1, 150, 300, 105000, 51000};
 	PoPoolerRates r;
 
-	po_pooler_rates(NULL, &now, 2000000, &r);
+	po_pooler_rates(NULL, &now, 2000000, 9, &r);
 	CHECK(r.xacts == -1 && r.queries == -1 && r.xact_ms == -1 && r.wait_ms == -1);
-	po_pooler_rates(&before, &now, 2000000, &r);
+	CHECK(r.queued == -1);
+	po_pooler_rates(&before, &now, 2000000, 0, &r);
 	CHECK_NEAR(r.xacts, 25, 1e-9);
 	CHECK_NEAR(r.queries, 50, 1e-9);
 	CHECK_NEAR(r.xact_ms, 2, 1e-9);
 	CHECK_NEAR(r.wait_ms, 1, 1e-9);
+	CHECK_NEAR(r.queued, 0.025, 1e-9);
 	/* Assignments, where they are counted, are what clients wait for. */
 	before.assignments = 0;
 	now.assignments = 10;
-	po_pooler_rates(&before, &now, 2000000, &r);
+	po_pooler_rates(&before, &now, 2000000, 0, &r);
 	CHECK_NEAR(r.wait_ms, 5, 1e-9);
-	/* Nothing happened: no mean. */
-	po_pooler_rates(&now, &now, 2000000, &r);
-	CHECK(r.xacts == 0 && r.xact_ms == -1 && r.wait_ms == -1);
+	/* Nothing happened: no mean, and nobody waited. */
+	po_pooler_rates(&now, &now, 2000000, 0, &r);
+	CHECK(r.xacts == 0 && r.xact_ms == -1 && r.wait_ms == -1 && r.queued == 0);
 	/* PgBouncer has begun anew. */
-	po_pooler_rates(&now, &before, 2000000, &r);
+	po_pooler_rates(&now, &before, 2000000, 9, &r);
 	CHECK(r.xacts == -1 && r.queries == -1 && r.xact_ms == -1 && r.wait_ms == -1);
-	po_pooler_rates(&before, &now, 0, &r);
-	CHECK(r.xacts == -1);
+	CHECK(r.queued == -1);
+	po_pooler_rates(&before, &now, 0, 9, &r);
+	CHECK(r.xacts == -1 && r.queued == -1);
+	po_pooler_rates(&before, &now, -1, 9, &r);
+	CHECK(r.queued == -1);
+}
+
+/* How many wait: what has ended counts, and whoever waits all the time. */
+static void
+test_queued(void)
+{
+	PoPoolerStats before = {"app", 0, 100, 200, 5000, 1000};
+	PoPoolerStats now = {"app", 10, 150, 300, 105000, 7001000};
+	PoPoolerRates r;
+
+	po_pooler_rates(&before, &now, 2000000, 0, &r);
+	CHECK_NEAR(r.queued, 3.5, 1e-9);
+	po_pooler_rates(&before, &now, 2000000, 3, &r);
+	CHECK_NEAR(r.queued, 3.5, 1e-9);
+	po_pooler_rates(&before, &now, 2000000, 4, &r);
+	CHECK_NEAR(r.queued, 4, 1e-9);
+	po_pooler_rates(&now, &now, 2000000, INT64_MAX, &r);
+	CHECK(isfinite(r.queued) && r.queued > 9e18);
+	po_pooler_rates(&now, &now, 2000000, -5, &r);
+	CHECK(r.queued == 0);
+	/* Not told, before or now: not even those stuck make it known. */
+	before.wait_us = -1;
+	po_pooler_rates(&before, &now, 2000000, 4, &r);
+	CHECK(r.queued == -1 && r.wait_ms == -1);
+	before.wait_us = now.wait_us;
+	now.wait_us = -1;
+	po_pooler_rates(&before, &now, 2000000, 4, &r);
+	CHECK(r.queued == -1 && r.wait_ms == -1);
+	before.wait_us = 0;
+	now.wait_us = INT64_MAX;
+	po_pooler_rates(&before, &now, 1, 0, &r);
+	CHECK(isfinite(r.queued) && r.queued > 9e18);
 }
 
 int
@@ -218,5 +255,6 @@ main(void)
 	test_split();
 	test_words();
 	test_rates();
+	test_queued();
 	return check_end("test_pooler_rows");
 }
