@@ -255,6 +255,7 @@ observe(Tenant *t, double slowness, double cores, int intervals, Observed *o)
 	t->need = need_of(t, t->rate * service_us / PO_US_PER_S, service_us);
 	o->seen.size = t->granted;
 	o->seen.cores = t->kind == KIND_WEB ? (int) cores : BATCH_CORES;
+	o->seen.queued = -1;
 	o->service_us = service_us;
 	/* More sessions are more waiters behind that lock: the need does not change. */
 	if (t->stuck)

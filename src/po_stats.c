@@ -449,6 +449,8 @@ search_input(const PoWindow *recent, double sampled_us, int sessions,
 	seen->cores = usable_cores();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
+	seen->queued = demand->queued;
+	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }

@@ -48,6 +48,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir_short();
 my $passfile = "$dir/pgpass";
 
 append_to_file("$dir/work.sql", "SELECT pg_sleep(0.01);\n");
+append_to_file("$dir/long.sql", "SELECT pg_sleep(0.05);\n");
 
 # What is started is ended, also when the test dies.
 my @running;
@@ -166,11 +167,11 @@ sub config
 # Clients that go on until they are stopped; what they say is in a file.
 sub start_pooled_load
 {
-	my ($b, $role, $database, $clients) = @_;
+	my ($b, $role, $database, $clients, $script) = @_;
 
 	local $ENV{PGPASSWORD} = $SECRET;
 	my $load = start_process("$dir/$b->{name}.$role.$database.load",
-		'pgbench', '-n', '-f', "$dir/work.sql", '-h', '127.0.0.1', '-p', $b->{port}, '-U',
+		'pgbench', '-n', '-f', $script // "$dir/work.sql", '-h', '127.0.0.1', '-p', $b->{port}, '-U',
 		$role, '-c', $clients, '-T', 3600, $database);
 
 	return $load;
@@ -283,7 +284,8 @@ my $other_port = PostgreSQL::Test::Cluster::get_free_port();
 my $A = new_bouncer('a',
 	databases => [
 		'postgres = host=127.0.0.1 port=' . $node->port . ' dbname=postgres',
-		"replica = host=127.0.0.1 port=$other_port dbname=postgres"
+		"replica = host=127.0.0.1 port=$other_port dbname=postgres",
+		'second = host=127.0.0.1 port=' . $node->port . ' dbname=second min_pool_size=0'
 	],
 	settings => ['default_pool_size = 8']);
 my $start_of_log = -s $node->logfile;
@@ -408,6 +410,36 @@ poolers_are(q{datname = 'replica' AND sv_active > 0 AND tenant IS NULL},
 	'a pool of another server is nobody\'s');
 end_process($elsewhere, 'TERM');
 $other->stop('fast');
+
+# ---------------------------------------------------------------------------
+# Two clients that each find a connection at once: all of the pool is busy, and is enough
+# ---------------------------------------------------------------------------
+
+sub method_is
+{
+	my ($tenant, $where, $what) = @_;
+
+	return ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pool_recommendations
+		WHERE tenant = '$tenant' AND $where"), $what)
+	  || diag($node->safe_psql('postgres', 'SELECT * FROM pool_recommendations'));
+}
+
+my $pair = start_pooled_load($A, 'r_batch', 'second', 2, "$dir/long.sql");
+method_is('r_batch@second', q{current_size = 2 AND busy_p50 = 2 AND recommended_size = 2
+	AND method IN ('queueing', 'burst')}, 'whose clients do not wait is no pool to be enlarged');
+method_is('r_shop@postgres', q{method IN ('trying', 'throughput', 'saturated')},
+	'one whose clients wait is the limit');
+# Who else waits for the sessions that no pooler has opened is told by nobody.
+my $direct = start_login($node, 'r_batch', dbname => 'second');
+$direct->wait_login;
+$direct->send_query('SELECT pg_sleep(3600)');
+method_is('r_batch@second', q{current_size = 3 AND method IN ('trying', 'throughput', 'saturated')},
+	'with another busy session that is not the pooler\'s it is not known who waits');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	WHERE query = 'SELECT pg_sleep(3600)' AND pid <> pg_backend_pid()");
+end_process($pair, 'TERM');
+unlike(slurp_file("$dir/a.r_batch.second.load"), qr/ERROR|FATAL|aborted|failed to/,
+	'nor has any client of the other noticed');
 
 # ---------------------------------------------------------------------------
 # Restarted in the middle

@@ -67,6 +67,12 @@ static const Workload workloads[] = {
 	{{0.9, 70, 0, {{STEP_CPU, 60}}}, {0.1, 70, 0, {{STEP_CPU, 200}, {STEP_IO, 50000}}}}},
 	{"pause", "clients think 30 ms outside of the transaction", 64, 0, 0.002, 0,
 	{{1, 70, 30000, {{STEP_CPU, 60}}}}},
+	{"pause, trips", "and their transactions take three round trips", 64, 0, 0.002, 0,
+	{{1, 40, 30000, {{STEP_CPU, 40}, {STEP_CLIENT, 80}, {STEP_CPU, 60}, {STEP_CLIENT, 80},
+	{STEP_CPU, 60}}}}},
+	{"pause, think", "and think 1 ms in them", 64, 0, 0.002, 0,
+	{{1, 40, 30000, {{STEP_CPU, 40}, {STEP_CLIENT, 80}, {STEP_CPU, 60}, {STEP_THINK, 1000},
+	{STEP_CPU, 60}}}}},
 	{"rate", "800/s arrive, client thinks 2 ms", 64, 800, 0.002, 0,
 	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_CLIENT, 60}, {STEP_THINK, 2000}, {STEP_CPU, 60}}}}},
 	{"slow rate", "40/s arrive, 60 ms each, mostly disk", 64, 40, 0.002, 0,
@@ -91,6 +97,7 @@ typedef struct Options
 	double		drift;
 	double		seconds;		/* for each size */
 	bool		verbose;
+	bool		blind;			/* to how long clients wait at the pooler */
 	bool		check;
 	const char *only;
 } Options;
@@ -196,7 +203,8 @@ remember(Tenant *t, const Seen *seen)
 }
 
 static void
-search_input(const Seen *from, const PoPolicyFields *policy, int cores, PoSearchSeen *seen)
+search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, int clients,
+			 PoSearchSeen *seen)
 {
 	double		busy = 0;
 
@@ -209,9 +217,11 @@ search_input(const Seen *from, const PoPolicyFields *policy, int cores, PoSearch
 	seen->busy = busy / from->samples;
 	seen->transactions = from->done;
 	seen->rate = from->done / from->elapsed * 1e6;
-	seen->cores = cores;
-	seen->demand = from->active + from->waiting;
+	seen->cores = o->cores;
+	seen->demand = clients;
 	seen->waiting = from->waiting;
+	seen->queued = o->blind ? -1 : from->queued;
+	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
@@ -242,7 +252,7 @@ sizing_input(const Tenant *t, int sessions, int cores, PoSizingInput *in)
 }
 
 static int
-evaluate(Tenant *t, const Seen *seen, const Options *o)
+evaluate(Tenant *t, const Seen *seen, const Options *o, int clients)
 {
 	PoPolicyFields policy;
 	PoSearchSeen now;
@@ -251,18 +261,19 @@ evaluate(Tenant *t, const Seen *seen, const Options *o)
 	po_policy_defaults(&policy);
 	forget(t);
 	remember(t, seen);
-	search_input(seen, &policy, o->cores, &now);
+	search_input(seen, &policy, o, clients, &now);
 	sizing_input(t, seen->sessions, o->cores, &in);
 	in.search_size = po_search_step(&t->search, &now);
 	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
+	in.unhindered = po_search_is_unhindered(&now);
 	po_recommend_size(&in, &policy, &t->r);
 	if (o->verbose)
 		printf("    %2d %-8s %6.0f/s busy %4.1f cpu %.2f io %.2f lock %.2f client %.2f "
-			   "waiting %2d%s -> %d %s\n",
+			   "waiting %4.1f%s -> %d %s\n",
 			   now.size, t->search.phase == PO_SEARCH_SETTLED ? "settled" :
 			   t->search.phase == PO_SEARCH_TRYING ? "trying" : "", now.rate, now.busy,
 			   now.share[PO_WAIT_CPU], now.share[PO_WAIT_IO], now.share[PO_WAIT_LOCK],
-			   now.share[PO_WAIT_CLIENT], now.waiting, now.saturated ? " limited" : "",
+			   now.share[PO_WAIT_CLIENT], now.queued, now.saturated ? " limited" : "",
 			   t->r.size, po_method_name(t->r.method));
 	return t->r.size;
 }
@@ -296,7 +307,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 		int			next;
 
 		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
-		next = evaluate(&t, &seen, o);
+		next = evaluate(&t, &seen, o, w->clients);
 		if (t.r.method <= PO_METHOD_TOO_LITTLE_DATA)
 			known = i;
 		if (next != size)
@@ -314,7 +325,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 		int			next;
 
 		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
-		next = evaluate(&t, &seen, o);
+		next = evaluate(&t, &seen, o, w->clients);
 		l->moves += next != size;
 		size = next;
 		world_resize(world, size);
@@ -442,11 +453,14 @@ main(int argc, char **argv)
 
 		if (strcmp(argv[i], "--verbose") == 0)
 			o.verbose = true;
+		else if (strcmp(argv[i], "--blind") == 0)
+			o.blind = true;
 		else if (strcmp(argv[i], "--check") == 0)
 			o.check = true;
 		else if (value == NULL)
 			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
-						   "[--drift X] [--seconds N] [--workload NAME] [--verbose] [--check]\n"), 2;
+						   "[--drift X] [--seconds N] [--workload NAME] [--blind] "
+						   "[--verbose] [--check]\n"), 2;
 		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
 			o.cores = atoi(value);
 		else if (strcmp(argv[i - 1], "--runs") == 0)

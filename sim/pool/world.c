@@ -387,6 +387,7 @@ pass(World *o, double until)
 
 	if (n > 0)
 		o->virtual += (until - o->now) * o->speed * fmin(1, (double) o->cores / n);
+	o->seen.queued += o->pool.n * (until - o->now);
 	o->now = until;
 }
 
@@ -433,8 +434,8 @@ world_run(World *o, double us, double sample_us, Seen *seen)
 	}
 	*seen = o->seen;
 	seen->elapsed = us;
-	seen->active = o->in_use;
 	seen->waiting = o->pool.n;
+	seen->queued /= us;
 	seen->sessions = o->opened;
 }
 

@@ -62,8 +62,8 @@ typedef struct Seen
 	int			samples;
 	int			waits[PO_N_WAITS];	/* sessions so seen, sum over the samples */
 	int			busy[MOST_CLIENTS + 1]; /* samples with so many busy */
-	int			active;			/* clients with a connection, now */
-	int			waiting;		/* and without one */
+	int			waiting;		/* clients without a connection, now */
+	double		queued;			/* and their mean number */
 	int			sessions;		/* that the pooler keeps open */
 } Seen;
 

@@ -63,6 +63,7 @@ typedef struct Demand
 	int			previous;		/* 0 = none */
 	int			search_size;	/* 0 = none */
 	bool		search_settled;
+	bool		unhindered;
 } Demand;
 
 static int
@@ -203,6 +204,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->previous = sane_count(in->previous);
 	d->search_size = sane_count(in->search_size);
 	d->search_settled = in->search_settled;
+	d->unhindered = in->unhindered;
 }
 
 /*
@@ -213,7 +215,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 static bool
 is_saturated(const PoRecommendation *out, const Limits *l, const Demand *d)
 {
-	return d->present > 0 && out->busy_p50 > 0 &&
+	return !d->unhindered && d->present > 0 && out->busy_p50 > 0 &&
 		out->busy_p50 >= l->up_threshold * d->present &&
 		out->busy_p95 <= 1.25 * d->present;
 }
@@ -323,8 +325,12 @@ predict_waits(const Demand *d, PoRecommendation *out)
 static bool
 may_grow(const PoRecommendation *out, const Limits *l, const Demand *d, int previous)
 {
-	return out->method >= PO_METHOD_SATURATED ||
-		out->load >= l->up_threshold * previous ||
+	if (out->method >= PO_METHOD_SATURATED)
+		return true;
+	/* What is there does, so as much will do. */
+	if (d->unhindered && d->present <= previous)
+		return false;
+	return out->load >= l->up_threshold * previous ||
 		po_queueing_mean_wait(previous, out->load, d->service_us, d->arrival_cv2,
 							  d->service_cv2) > l->target_us;
 }
@@ -704,7 +710,10 @@ say_limits(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 			   "; cut to max_size of the policy");
 	if (r->clamped_share)
 		say_share(s, in);
-	if (r->held)
+	if (r->held && in->unhindered && r->target > r->size && sane_count(in->sessions) <= r->size)
+		po_say(s, "; the pooler tells that clients hardly wait, so %d stays instead of %d",
+			   r->size, r->target);
+	else if (r->held)
 		po_say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
 			   r->target, r->size);
 	if (r->stepped)

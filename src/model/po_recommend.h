@@ -58,6 +58,7 @@ typedef struct PoSizingInput
 	double		drift;			/* recent load / remembered load - 1, smoothed; 0 = steady */
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
+	bool		unhindered;		/* its clients hardly wait, see po_search_is_unhindered */
 	int			cores;
 	int			least;			/* a smaller pool stood still; 0 = nothing known */
 	int			alone;			/* target if nobody else wanted any; 0 = unknown */
@@ -101,8 +102,9 @@ typedef struct PoRecommendation
  *	   (the previous recommendation if there is one), confidence at most 0.2;
  *	2. the search for a size (po_search.h) has one: that, as the policy's steps allow;
  *	   else busy sessions make up scale_up_threshold or more of the sessions at the
- *	   median (the present pool is the limit): the present size + the step up (at
- *	   least 1, default a quarter), without a step when locks are the bottleneck;
+ *	   median (the present pool is the limit) and the pooler does not tell that clients
+ *	   hardly wait: the present size + the step up (at least 1, default a quarter),
+ *	   without a step when locks are the bottleneck;
  *	3. else the load is the mean busy level (Little), or, when larger, the load
  *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
  *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
@@ -113,7 +115,8 @@ typedef struct PoRecommendation
  *	4. min_size, and the lowest of max_size, the quota (max_connections) and what others
  *	   leave (allotted);
  *	5. hysteresis against the previous recommendation: grow when load / previous
- *	   is at or above scale_up_threshold or the wait target is missed there, shrink
+ *	   is at or above scale_up_threshold or the wait target is missed there, but not
+ *	   while clients hardly wait with no more sessions than that; shrink
  *	   when load / previous is at or below scale_down_threshold or the target is
  *	   smaller by more than one; by at most a step.
  * min is what is busy half of the time and, where logins are slower than the wait target,

@@ -79,6 +79,8 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 		seen->share[i] = sane(from->share[i], 1);
 	seen->demand = clamp(from->demand, 0, MOST_SIZE);
 	seen->waiting = clamp(from->waiting, 0, MOST_SIZE);
+	seen->queued = from->queued >= 0 ? fmin(from->queued, MOST_SIZE) : -1;
+	seen->target_us = sane(from->target_us, 1e15);
 	seen->cores = clamp(from->cores, 0, MOST_SIZE);
 	seen->lowest = clamp(from->lowest, 1, MOST_SIZE);
 	seen->highest = clamp(from->highest, seen->lowest, MOST_SIZE);
@@ -104,6 +106,36 @@ po_search_knee(const PoSearchSeen *from)
 	return fmin((double) seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
 }
 
+/*
+ * Clients hardly wait.  What those of a closed system lose by it is the part of them that
+ * waits (each of N does 1 / (think + wait + service), and by Little's law N of them is
+ * rate x that: P. Denning and J. Buzen 1978, eq. 4.4); those of an open one lose nothing.
+ */
+static bool
+hardly_wait(const PoSearchSeen *seen)
+{
+	return seen->queued >= 0 && seen->demand > 0 &&
+		seen->queued <= (1 - NEAR_BEST) * seen->demand &&
+		seen->queued * PO_US_PER_S <= seen->target_us * seen->rate;
+}
+
+static bool
+is_full(const PoSearchSeen *seen, double threshold)
+{
+	return seen->busy >= threshold * seen->size ||
+		(seen->waiting > 0 && seen->busy >= LEAST_BUSY * seen->size) ||
+		seen->waiting >= seen->size;
+}
+
+bool
+po_search_is_unhindered(const PoSearchSeen *from)
+{
+	PoSearchSeen seen;
+
+	read_seen(from, &seen);
+	return hardly_wait(&seen);
+}
+
 bool
 po_search_is_limited(const PoSearchSeen *from, double threshold)
 {
@@ -112,9 +144,7 @@ po_search_is_limited(const PoSearchSeen *from, double threshold)
 	read_seen(from, &seen);
 	if (seen.size == 0 || seen.busy <= 0)
 		return false;
-	return seen.busy >= threshold * seen.size ||
-		(seen.waiting > 0 && seen.busy >= LEAST_BUSY * seen.size) ||
-		seen.waiting >= seen.size ||
+	return (is_full(&seen, threshold) && !hardly_wait(&seen)) ||
 		(seen.cores > 0 && seen.busy * seen.share[PO_WAIT_CPU] > CROWDED_CPU * seen.cores) ||
 		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK);
 }
@@ -482,11 +512,15 @@ begin(PoSearch *s)
 	s->phase = PO_SEARCH_TRYING;
 }
 
-/* Much of the pool is not used, and not for lack of CPU or locks. */
+/*
+ * Much of the pool is not used, and not for lack of CPU or locks; or the search would not have
+ * begun, had it been known how few wait.
+ */
 static bool
-is_slack(const PoSearchSeen *seen)
+is_slack(const PoSearch *s, const PoSearchSeen *seen)
 {
-	return !seen->saturated && seen->busy < SLACK * seen->size;
+	return !seen->saturated && (seen->busy < SLACK * seen->size ||
+								(s->blind && s->n_points <= 1 && hardly_wait(seen)));
 }
 
 /*
@@ -730,7 +764,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->stays = moved ? 0 : s->stays < IN_A_ROW ? s->stays + 1 : IN_A_ROW;
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
-	s->slack = is_slack(&seen) ? s->slack + 1 : 0;
+	s->slack = is_slack(s, &seen) ? s->slack + 1 : 0;
 	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
 		stop(s);
 	/* Others come, too: what the first of them did is not to be what all are kept to. */
@@ -744,6 +778,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
 			return 0;
 		begin(s);
+		s->blind = seen.queued < 0;
 		s->seen_size = seen.size;
 		moved = false;
 	}

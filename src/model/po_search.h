@@ -52,6 +52,7 @@ typedef struct PoSearch
 	int			slack;			/* evaluations in a row in which much of the pool was not used */
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
 	bool		was_slack;		/* the search ended before since the pool was not the limit */
+	bool		blind;			/* it began when nobody told how many clients wait */
 	int			full;			/* least size tried that uses up the CPUs; 0 = none */
 	int			crowded;		/* and by far more sessions than that takes */
 	int			demand;			/* most clients that wanted one at once, since it began */
@@ -67,13 +68,15 @@ typedef struct PoSearch
 typedef struct PoSearchSeen
 {
 	int			size;			/* of the pool; 0 = unknown */
-	bool		saturated;		/* clients wait for it */
+	bool		saturated;		/* it is the limit, see po_search_is_limited */
 	double		rate;			/* transactions/s in this evaluation */
 	double		transactions;	/* that rate rests on */
 	double		busy;			/* mean number of busy sessions */
 	double		share[PO_N_WAITS];	/* of busy time */
 	int			demand;			/* clients that want one at once; 0 = unknown */
 	int			waiting;		/* clients that a pooler lets wait; 0 = none or unknown */
+	double		queued;			/* mean number of these since the last one; < 0 = unknown */
+	double		target_us;		/* that they may wait on average */
 	int			cores;			/* 0 = unknown */
 	int			lowest;			/* sizes allowed, 1 <= lowest <= highest */
 	int			highest;
@@ -97,10 +100,18 @@ extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
  * Is the pool what limits its clients, or so large that they are in each other's way?
  * When as much as threshold (0..1) of it is busy, or half while clients wait at the
  * pooler, or as many wait as it has sessions (then the pooler itself is slow, and they
- * look idle between two transactions); or when sessions on the CPU exceed the cores
- * by half, or a third of busy time goes to waiting for locks.
+ * look idle between two transactions), unless the pooler says that clients hardly wait
+ * (po_search_is_unhindered); or when sessions on the CPU exceed the cores by half, or a
+ * third of busy time goes to waiting for locks, however few wait.
  */
 extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
+
+/*
+ * Does the pooler say that clients hardly wait, however much of the pool is busy?  No more
+ * of them at a time than costs a closed system 3 % of its throughput, and none longer than
+ * target_us on average.
+ */
+extern bool po_search_is_unhindered(const PoSearchSeen *seen);
 
 /* Forgets everything: the workload is another one. */
 extern void po_search_reset(PoSearch *search);

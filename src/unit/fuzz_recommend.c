@@ -18,6 +18,8 @@
 static void
 read_input(FuzzReader *in, PoSizingInput *s)
 {
+	uint8_t		bits;
+
 	memset(s, 0, sizeof(*s));
 	s->busy.mean = fuzz_double(in);
 	s->busy.p50 = fuzz_int(in);
@@ -36,7 +38,9 @@ read_input(FuzzReader *in, PoSizingInput *s)
 	s->previous = fuzz_int(in);
 	s->drift = fuzz_double(in);
 	s->search_size = fuzz_int(in);
-	s->search_settled = fuzz_take(in, 1) & 1;
+	bits = (uint8_t) fuzz_take(in, 1);
+	s->search_settled = bits & 1;
+	s->unhindered = bits & 2;
 	s->cores = fuzz_int(in);
 	s->least = fuzz_int(in);
 	s->alone = fuzz_int(in);
@@ -148,6 +152,9 @@ evaluate(FuzzReader *in, PoCapacity *c, PoSearch *searches, int64_t now_us)
 	e.seen.busy = e.in.busy.mean;
 	memcpy(e.seen.share, e.in.wait_share, sizeof(e.seen.share));
 	e.seen.waiting = fuzz_int(in);
+	e.seen.demand = flags & 16 ? fuzz_int(in) : 0;
+	e.seen.queued = flags & 16 ? fuzz_double(in) : -1;
+	e.seen.target_us = (double) policy.target_wait_us;
 	e.seen.cores = e.in.cores;
 	po_recommend_bounds(&policy, &e.seen.lowest, &e.seen.highest);
 	e.search = searches[tenant];

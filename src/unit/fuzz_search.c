@@ -28,6 +28,27 @@ read_seen(FuzzReader *in, PoSearchSeen *seen)
 	seen->cores = fuzz_int(in);
 	seen->lowest = fuzz_int(in);
 	seen->highest = fuzz_int(in);
+	seen->queued = fuzz_double(in);
+	seen->target_us = fuzz_double(in);
+}
+
+static void
+check_unhindered(const PoSearchSeen *seen)
+{
+	PoSearchSeen more = *seen;
+
+	if (!(seen->queued >= 0))
+	{
+		must(!po_search_is_unhindered(seen), "what is unknown says nothing");
+		return;
+	}
+	more.queued = 2 * seen->queued + 0.1;
+	must(!po_search_is_unhindered(&more) || po_search_is_unhindered(seen),
+		 "more who wait hinder no less");
+	more = *seen;
+	more.queued = -1;
+	must(!po_search_is_limited(seen, 0.8) || po_search_is_limited(&more, 0.8),
+		 "only who hardly waits makes a pool no limit");
 }
 
 static void
@@ -109,6 +130,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 			seen.size = next;
 		again = search;
 		(void) po_search_is_limited(&seen, fuzz_double(&in));
+		check_unhindered(&seen);
 		next = po_search_step(&search, &seen);
 		check_size(next, &seen);
 		check_search(&search);
@@ -120,8 +142,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	return 0;
 }
 
-/* Flags: 0 saturated, 1 transactions, 2 busy, 3 shares given; then which wait. */
-#define EVALUATION(size, rate) "\x01" size rate "\x40\x00\x04\x01\x64" "\x10"
+/* Flags: 0 saturated, 1 transactions, 2 busy, 3 shares given; then which wait.  The last
+ * three: how many wait, what they may, and the threshold. */
+#define EVALUATION(size, rate) "\x01" size rate "\x40\x00\x04\x01\x64" "\xF8\x00" "\x10"
 
 static const FuzzSeed seeds[] = {
 	SEED("\x01" EVALUATION("\x14", "\x3F") EVALUATION("\x14", "\x3E") EVALUATION("\x14", "\x3F")

@@ -395,6 +395,7 @@ observe(World *w, int i, int evaluation, PoEvaluation *e)
 	e->seen.cores = w->cpus;
 	e->seen.demand = w->load[i].clients;
 	e->seen.waiting = w->load[i].clients - e->seen.size;
+	e->seen.queued = -1;
 	po_recommend_bounds(e->policy, &e->seen.lowest, &e->seen.highest);
 	e->seen.saturated = po_search_is_limited(&e->seen, e->policy->scale_up_threshold);
 

@@ -291,6 +291,79 @@ test_recommend_saturated(void)
 	CHECK(recommend(&in, &policy).method != PO_METHOD_SATURATED);
 }
 
+/* The pooler tells that clients hardly wait, however busy the pool is. */
+static void
+test_recommend_unhindered(void)
+{
+	PoSizingInput in = quiet();
+	PoPolicyFields policy = defaults();
+	PoRecommendation r;
+
+	/* 0.85 of one that serves in 40 ms: an open system would wait for 227 ms in it. */
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 0, 15e6);
+	po_levels_add(&levels, 1, 80e6);
+	po_levels_add(&levels, 2, 5e6);
+	in.sessions = 1;
+	in.peak_busy = 2;
+	in.arrival_rate = 22.5;
+	in.service_us = 40000;
+	in.service_cv2 = 1;
+	in.previous = 1;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_SATURATED);
+	CHECK_INT(r.size, 2);
+	in.unhindered = true;
+	r = recommend(&in, &policy);
+	CHECK(r.method == PO_METHOD_QUEUEING || r.method == PO_METHOD_BURST);
+	CHECK_INT(r.target, 2);
+	CHECK_INT(r.size, 1);
+	CHECK(r.held && !r.stepped);
+	CHECK_REASON(r, in, policy, "above the target of 10 ms");
+	CHECK_REASON(r, in, policy,
+				 "; the pooler tells that clients hardly wait, so 1 stays instead of 2");
+	CHECK(strstr(reason_of(&r, &in, &policy), "thresholds") == NULL);
+
+	/* That says nothing of a smaller pool than there is, */
+	in.sessions = 2;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 2);
+	CHECK(strstr(reason_of(&r, &in, &policy), "hardly wait") == NULL);
+	/* nor of what is usual in this hour, */
+	in.sessions = 1;
+	in.season.busy = 3;
+	in.season.weeks = 8;
+	CHECK_INT(recommend(&in, &policy).size, 3);
+	/* nor against the policy or a search. */
+	memset(&in.season, 0, sizeof(in.season));
+	policy.min_size = 3;
+	CHECK_INT(recommend(&in, &policy).size, 3);
+	policy.min_size = 0;
+	in.search_size = 2;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_TRYING);
+	CHECK_INT(r.size, 2);
+	CHECK(strstr(reason_of(&r, &in, &policy), "hardly wait") == NULL);
+
+	/* It may well shrink. */
+	in.search_size = 0;
+	in.sessions = in.previous = 9;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 2);
+	CHECK(!r.held);
+
+	/* Held by the thresholds, and not for that reason. */
+	in = textbook();
+	policy = defaults();
+	in.previous = in.sessions = 9;
+	in.unhindered = true;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.target, 8);
+	CHECK_INT(r.size, 9);
+	CHECK_REASON(r, in, policy, "8 is too small a change for the scaling thresholds, so 9 stays");
+	CHECK(strstr(reason_of(&r, &in, &policy), "hardly wait") == NULL);
+}
+
 /* Never more than were ever busy: then nobody has to wait. */
 static void
 test_recommend_steady(void)
@@ -873,6 +946,7 @@ main(void)
 	test_recommend_idle();
 	test_recommend_burst();
 	test_recommend_saturated();
+	test_recommend_unhindered();
 	test_recommend_steady();
 	test_recommend_peak();
 	test_recommend_share();

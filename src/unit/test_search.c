@@ -83,6 +83,7 @@ look(const Workload *w, int n, double noise, PoSearchSeen *seen)
 	seen->busy = n < w->clients ? n : w->clients;
 	seen->saturated = seen->busy >= 0.8 * n;
 	seen->demand = w->clients;
+	seen->queued = -1;
 	seen->cores = CORES;
 	seen->lowest = 1;
 	seen->highest = 1000;
@@ -486,6 +487,148 @@ test_waiting(void)
 	CHECK(po_search_is_limited(&seen, 0.8));
 }
 
+/* How many may wait until they are hindered: 3 % of them, and no longer than the target. */
+static void
+test_unhindered(void)
+{
+	PoSearchSeen seen;
+
+	look(&workloads[2], 10, 0, &seen);
+	seen.target_us = 10000;
+	seen.rate = 1000;
+	seen.demand = 100;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.queued = 0;
+	CHECK(po_search_is_unhindered(&seen));
+	seen.queued = 3;
+	CHECK(po_search_is_unhindered(&seen));
+	seen.queued = 3.01;
+	CHECK(!po_search_is_unhindered(&seen));
+	/* By Little's law 2 of 1000/s wait 2 ms each. */
+	seen.queued = 2;
+	seen.target_us = 2000;
+	CHECK(po_search_is_unhindered(&seen));
+	seen.target_us = 1999;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.target_us = NAN;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.target_us = INFINITY;
+	CHECK(po_search_is_unhindered(&seen));
+
+	/* Whoever waits while nothing gets done does not hardly wait. */
+	seen.rate = 0;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.queued = 0;
+	CHECK(po_search_is_unhindered(&seen));
+	seen.rate = NAN;
+	CHECK(po_search_is_unhindered(&seen));
+	/* Nobody is known to be there: then nothing is known. */
+	seen.demand = 0;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.demand = -5;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.demand = INT_MAX;
+	CHECK(po_search_is_unhindered(&seen));
+	seen.rate = 1000;
+	seen.queued = NAN;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.queued = -INFINITY;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.queued = INFINITY;
+	CHECK(!po_search_is_unhindered(&seen));
+}
+
+/* The longer the queue, the less it is unhindered, and the more it is the limit. */
+static void
+test_unhindered_monotone(void)
+{
+	for (int i = 0; i < 20000; i++)
+	{
+		PoSearchSeen seen;
+		PoSearchSeen more;
+
+		look(&workloads[i % N_WORKLOADS], 1 + random_below(80), 0.1, &seen);
+		seen.demand = random_below(200) - 20;
+		seen.waiting = random_below(30) - 10;
+		seen.queued = random_below(20) == 0 ? random_odd_double() : random_unit() * 10;
+		seen.target_us = random_below(20) == 0 ? random_odd_double() : random_unit() * 2e4;
+		more = seen;
+		more.queued += random_unit() * 5;
+		CHECK(!(seen.queued >= 0) || !po_search_is_unhindered(&more) ||
+			  po_search_is_unhindered(&seen));
+		CHECK(!(seen.queued >= 0) || !po_search_is_limited(&seen, 0.8) ||
+			  po_search_is_limited(&more, 0.8));
+		/* Being told never makes a pool the limit that is not without. */
+		more.queued = -1;
+		CHECK(!po_search_is_limited(&seen, 0.8) || po_search_is_limited(&more, 0.8));
+	}
+}
+
+/* A pool of 1, 85 % busy, at a bad moment of it: next size, 0 = the search says nothing. */
+static int
+look_at_one(PoSearch *search, double queued)
+{
+	PoSearchSeen seen;
+
+	look(&workloads[2], 1, 0.02, &seen);
+	seen.busy = 0.85;
+	seen.waiting = 2;
+	seen.queued = queued;
+	seen.target_us = 10000;
+	seen.saturated = po_search_is_limited(&seen, 0.8);
+	return po_search_step(search, &seen);
+}
+
+static void
+test_busy_but_enough(void)
+{
+	PoSearch	search;
+	int			next = 0;
+
+	/* Hardly anybody waits: it stays. */
+	po_search_reset(&search);
+	for (int i = 0; i < 50; i++)
+		CHECK_INT(look_at_one(&search, 1.5), 0);
+	CHECK_INT(search.phase, PO_SEARCH_NONE);
+	/* Three of 64 do: more is tried.  So it is when that is not known. */
+	for (int known = 0; known <= 1; known++)
+	{
+		po_search_reset(&search);
+		for (int i = 0; i < 6; i++)
+			next = look_at_one(&search, known ? 3 : -1);
+		CHECK_INT(search.phase, PO_SEARCH_TRYING);
+		CHECK_WITH(next > 1, "%d", next);
+	}
+	/* It gets known: then that was for nothing. */
+	for (int i = 0; i < 3; i++)
+		next = look_at_one(&search, 3);
+	CHECK_INT(search.phase, PO_SEARCH_TRYING);
+	po_search_reset(&search);
+	for (int i = 0; i < 6; i++)
+		next = look_at_one(&search, -1);
+	for (int i = 0; i < 3; i++)
+		next = look_at_one(&search, 1.5);
+	CHECK_INT(search.phase, PO_SEARCH_NONE);
+	CHECK_INT(next, 0);
+}
+
+/* However few wait, those who are in each other's way do better with less. */
+static void
+test_crowded_though_unhindered(void)
+{
+	PoSearchSeen seen;
+
+	look(&workloads[0], 40, 0, &seen);
+	seen.queued = 0;
+	seen.target_us = 10000;
+	CHECK(po_search_is_unhindered(&seen));
+	CHECK(po_search_is_limited(&seen, 0.8));
+	look(&workloads[4], 40, 0, &seen);
+	seen.queued = 0;
+	seen.target_us = 10000;
+	CHECK(po_search_is_limited(&seen, 0.8));
+}
+
 /* A pool far too large that a pooler opens bit by bit, at a bad moment of the machine. */
 static void
 test_large_start(void)
@@ -613,6 +756,8 @@ test_nonsense(void)
 				seen.share[w] = random_odd_double();
 			seen.demand = random_below(300) - 100;
 			seen.waiting = random_below(30) - 10;
+			seen.queued = random_odd_double();
+			seen.target_us = random_odd_double();
 			seen.cores = random_below(10) == 0 ? random_odd_int() : random_below(10) - 2;
 			seen.lowest = random_below(20) - 5;
 			seen.highest = random_below(200) - 50;
@@ -649,6 +794,10 @@ main(void)
 	test_looks_again_in_vain();
 	test_cut_by_policy();
 	test_waiting();
+	test_unhindered();
+	test_unhindered_monotone();
+	test_busy_but_enough();
+	test_crowded_though_unhindered();
 	test_large_start();
 	test_open();
 	test_huge();
