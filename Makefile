@@ -59,6 +59,7 @@ OBJS = \
 	src/po_resolve.o \
 	src/po_registry.o \
 	src/po_sharing.o \
+	src/po_speed.o \
 	src/po_stats.o \
 	src/po_history_rings.o \
 	src/po_history_cells.o \

@@ -966,7 +966,8 @@ CREATE FUNCTION pool_metrics_cluster(
 	OUT error float8, OUT policy_generation float8, OUT shared_memory_bytes float8,
 	OUT samples_total float8, OUT missed_samples_total float8,
 	OUT sample_duration_seconds_total float8, OUT overflow_logins_total float8,
-	OUT unready_logins_total float8, OUT worker_errors_total float8)
+	OUT unready_logins_total float8, OUT worker_errors_total float8,
+	OUT cpu_speed_ratio float8)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_metrics_cluster_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION pool_metrics_cluster() IS

@@ -104,6 +104,9 @@ static const Metric cluster_metrics[] = {
 	{"unready_logins_total", COUNTER,
 	"Logins let in uncounted because something failed on our side."},
 	{"worker_errors_total", COUNTER, "Errors of workers that were caught and survived."},
+	{"cpu_speed_ratio", GAUGE,
+	"How much a processor gets done in the same CPU time, of the most since the sampler started; "
+	"less while others use the machine."},
 };
 
 static const Metric alert_metrics[] = {
@@ -781,6 +784,14 @@ error_flag(void)
 	return error[0] != '\0' ? 1 : 0;
 }
 
+static double
+cpu_speed(void)
+{
+	uint64		ppm = pg_atomic_read_u64(&po_shared->cpu_speed_ppm);
+
+	return ppm > 0 ? ppm / 1e6 : get_float8_nan();
+}
+
 static PoMetricsRow *
 cluster_rows(int *n)
 {
@@ -811,6 +822,7 @@ cluster_rows(int *n)
 	add_value(row, (double) h.totals.overflow_logins);
 	add_value(row, (double) h.totals.unready);
 	add_value(row, (double) pg_atomic_read_u64(&po_shared->worker_errors));
+	add_value(row, cpu_speed());
 	Assert(row->n_values == lengthof(cluster_metrics));
 	*n = 1;
 	return row;

@@ -47,6 +47,7 @@
 #include "po_sample.h"
 #include "po_sampler.h"
 #include "po_sharing.h"
+#include "po_speed.h"
 #include "po_standstill.h"
 #include "po_state.h"
 #include "po_statement.h"
@@ -489,6 +490,14 @@ notice_season(void)
 	}
 }
 
+/* While there is anything to size. */
+static void
+step_speed(void)
+{
+	if (is_tick && n_was_busy > 0)
+		po_speed_measure(ticks);
+}
+
 /* Some tenants in each pass, so that a pass costs the same with 10,000 of them. */
 static void
 step_recommend(void)
@@ -792,6 +801,7 @@ run_round(void)
 		pg_atomic_write_u64(&po_shared->last_sample, (uint64) now);
 		pg_atomic_fetch_add_u64(&po_shared->samples, 1);
 	}
+	run_step("speed", step_speed);
 	run_step("sweep", step_sweep);
 	run_step("groups", step_groups);
 	run_step("alert", step_alert);
@@ -869,6 +879,7 @@ attach(void)
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();
 	po_sharing_attach();
+	po_speed_attach(n_tenants);
 	po_history_rings_attach();
 	po_client_table_attach();
 	po_alert_attach();

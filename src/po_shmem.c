@@ -313,6 +313,7 @@ init_shared(PoShared *s, const PoShared *sizes, Size size)
 	pg_atomic_init_u64(&s->watched, (uint64) GetCurrentTimestamp());
 	pg_atomic_init_u64(&s->last_pass, 0);
 	pg_atomic_init_u64(&s->worker_errors, 0);
+	pg_atomic_init_u64(&s->cpu_speed_ppm, 0);
 	pg_atomic_init_u32(&s->keeper_reads, 1);
 	pg_atomic_init_u32(&s->keeper_pid, 0);
 	pg_atomic_init_u32(&s->pooler_pid, 0);

@@ -953,6 +953,7 @@ typedef struct PoShared
 	pg_atomic_uint64 watched;	/* us that samples stand for; begins with the wall clock */
 	pg_atomic_uint64 last_pass; /* start of the last look at all, monotonic us; 0 = none */
 	pg_atomic_uint64 worker_errors;
+	pg_atomic_uint64 cpu_speed_ppm; /* see po_speed.h; 0 = not known yet */
 	pg_atomic_uint32 keeper_reads;	/* is the keeper to read tables, or only to notify? */
 
 	/* Written by the keeper */

@@ -19,6 +19,7 @@
 #include "po_compat.h"
 #include "po_guc.h"
 #include "po_sharing.h"
+#include "po_speed.h"
 #include "po_stats.h"
 
 #define HOUR_US				(3600 * PO_US_PER_S)
@@ -499,6 +500,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	if (!due)
 		return wait - elapsed;
 
+	e.seen.speed = po_speed_since(tenant);
 	e.policy = policy;
 	e.in.cores = e.seen.cores;
 	/* A pooler gives back what is more than recommended; what others opened stays. */

@@ -500,6 +500,15 @@ ok($node->poll_query_until('postgres',
 		"SELECT sampler_pid <> $sampler FROM pool_stats_cluster"), 'a sampler is back');
 is(value_of(metrics(), 'sampler_up'), 1, 'and told');
 
+# How fast the processors are is measured while somebody is at work.
+my $at_work = open_session($node, 'm_a');
+
+$at_work->value('BEGIN; SELECT 1');
+ok($node->poll_query_until('postgres',
+		'SELECT cpu_speed_ratio > 0 AND cpu_speed_ratio <= 1 FROM pool_metrics_cluster()'),
+	'the speed of the processors is known');
+$at_work->close_and_wait;
+
 # The extension goes while somebody asks: an error, no more.
 my $asking = open_session($node, 'm_monitor');
 

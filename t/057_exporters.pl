@@ -172,6 +172,10 @@ work();
 ok(wait_until(sub { work();
 		$node->safe_psql('postgres', q{SELECT count(*) FROM pool_metrics_pooler()
 			WHERE up = 1 AND pools > 0}) eq '1' }), 'PgBouncer is seen');
+# An exporter does not tell of what has no value yet.
+ok($node->poll_query_until('postgres',
+		'SELECT cpu_speed_ratio IS NOT NULL FROM pool_metrics_cluster()'),
+	'and how fast the processors are');
 
 # ---------------------------------------------------------------------------
 # Exporters, with our files as they are but for ports and times

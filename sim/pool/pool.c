@@ -97,6 +97,7 @@ typedef struct Options
 	double		drift;
 	double		seconds;		/* for each size */
 	bool		verbose;
+	bool		steady;			/* the machine's speed is unknown */
 	bool		blind;			/* to how long clients wait at the pooler */
 	bool		check;
 	const char *only;
@@ -218,6 +219,7 @@ search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, i
 	seen->transactions = from->done;
 	seen->rate = from->done / from->elapsed * 1e6;
 	seen->cores = o->cores;
+	seen->speed = o->steady ? 0 : from->speed;
 	seen->demand = clients;
 	seen->waiting = from->waiting;
 	seen->queued = o->blind ? -1 : from->queued;
@@ -455,6 +457,8 @@ main(int argc, char **argv)
 			o.verbose = true;
 		else if (strcmp(argv[i], "--blind") == 0)
 			o.blind = true;
+		else if (strcmp(argv[i], "--steady") == 0)
+			o.steady = true;
 		else if (strcmp(argv[i], "--check") == 0)
 			o.check = true;
 		else if (value == NULL)

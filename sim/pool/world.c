@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPEED_ERROR 0.04
 #define WANDER_US	1e6			/* the machine's speed changes so often */
 
 typedef enum ClientState
@@ -387,6 +388,7 @@ pass(World *o, double until)
 
 	if (n > 0)
 		o->virtual += (until - o->now) * o->speed * fmin(1, (double) o->cores / n);
+	o->seen.speed += o->speed * (until - o->now);
 	o->seen.queued += o->pool.n * (until - o->now);
 	o->now = until;
 }
@@ -436,6 +438,7 @@ world_run(World *o, double us, double sample_us, Seen *seen)
 	seen->elapsed = us;
 	seen->waiting = o->pool.n;
 	seen->queued /= us;
+	seen->speed = seen->speed / us * exp(SPEED_ERROR * gauss(o));
 	seen->sessions = o->opened;
 }
 

@@ -64,6 +64,7 @@ typedef struct Seen
 	int			busy[MOST_CLIENTS + 1]; /* samples with so many busy */
 	int			waiting;		/* clients without a connection, now */
 	double		queued;			/* and their mean number */
+	double		speed;			/* of the machine, as far as one can tell */
 	int			sessions;		/* that the pooler keeps open */
 } Seen;
 

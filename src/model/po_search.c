@@ -24,6 +24,11 @@
 #define LEAST_NOISE			0.01	/* relative, of one evaluation */
 #define MAX_BIAS			0.7
 #define MOST_BIAS			0.5		/* of a mean, whatever its error */
+#define MOST_FREEDOM		60		/* evaluations that tell how they differ */
+#define POWER_SPREAD		1.0		/* of elasticities, as far as one knows before */
+#define MOST_POWER			2.0
+#define MOST_FASTER			1.0		/* a logarithm; more is no speed, but a fault */
+#define MOST_MORE			1.0		/* a logarithm, too; more is another workload */
 #define LEAST_RATE			1e-9	/* less is none: its square is to be a number */
 #define MOST_HIDDEN			1.05	/* a peak between points, at most */
 #define LEAST_TRANSACTIONS	20.0	/* in an evaluation that tells anything */
@@ -74,6 +79,7 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 	seen->size = clamp(from->size, 0, MOST_SIZE);
 	seen->rate = sane(from->rate, 1e12);
 	seen->transactions = sane(from->transactions, 1e18);
+	seen->speed = sane(from->speed, 1e12);
 	seen->busy = sane(from->busy, MOST_SIZE);
 	for (int i = 0; i < PO_N_WAITS; i++)
 		seen->share[i] = sane(from->share[i], 1);
@@ -179,18 +185,92 @@ find_or_add(PoSearch *s, int size)
 	return &s->point[i];
 }
 
-/* Beyond most_n the oldest fade, so that a slow drift is followed. */
-static void
-add_rate(PoSearchPoint *p, double rate, int most_n)
+/*
+ * Throughput is in proportion to which power of the machine's speed?  What evaluations of the
+ * same size say, drawn to 0 as long as they say little.
+ */
+static double
+elasticity(const PoSearchNoise *n)
 {
-	double		off = rate - p->mean;
+	double		variance = n->freedom > 0 ? n->rate2 / n->freedom : 0;
+	double		little = fmax(variance, LEAST_NOISE * LEAST_NOISE) / (POWER_SPREAD * POWER_SPREAD);
 
-	if (p->n < most_n)
+	return fmin(fmax(n->both / (n->speed2 + little), 0), MOST_POWER);
+}
+
+/* Of the machine, over all that was measured, as PoSearchPoint.faster. */
+static double
+mean_speed(const PoSearch *s)
+{
+	double		sum = 0;
+	int			n = 0;
+
+	for (int i = 0; i < s->n_points; i++)
+	{
+		sum += s->point[i].n * s->point[i].faster;
+		n += s->point[i].n;
+	}
+	return n > 0 ? sum / n : 0;
+}
+
+/*
+ * What would have been measured at the mean speed: that is a control variate (S. Lavenberg
+ * and P. Welch 1981), with the power as its coefficient.
+ */
+static double
+at_mean_speed(const PoSearch *s, double rate, double faster)
+{
+	return rate * exp(elasticity(&s->noise) * (mean_speed(s) - faster));
+}
+
+/* 0 when nobody can tell. */
+static double
+speed_of(const PoSearch *s, const PoSearchSeen *seen)
+{
+	if (seen->speed <= 0 || s->reference <= 0)
+		return 0;
+	return fmin(fmax(log(seen->speed / s->reference), -MOST_FASTER), MOST_FASTER);
+}
+
+static void
+note_noise(PoSearchNoise *n, const PoSearchPoint *p, double rate, double faster)
+{
+	double		weight = (double) p->n / (p->n + 1);
+	double		more = fmin(fmax(log(rate / p->rate), -MOST_MORE), MOST_MORE);
+	double		off = faster - p->faster;
+
+	if (n->freedom >= MOST_FREEDOM)
+	{
+		double		kept = 1 - 1.0 / MOST_FREEDOM;
+
+		n->freedom *= kept;
+		n->rate2 *= kept;
+		n->speed2 *= kept;
+		n->both *= kept;
+	}
+	n->freedom++;
+	n->rate2 += weight * more * more;
+	n->speed2 += weight * off * off;
+	n->both += weight * more * off;
+}
+
+/* The oldest of many evaluations fade, so that a slow drift is followed. */
+static void
+add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
+{
+	double		speed;
+
+	if (s->reference <= 0)
+		s->reference = seen->speed;
+	speed = speed_of(s, seen);
+	if (p->n > 0 && p->rate > LEAST_RATE && seen->rate > LEAST_RATE)
+		note_noise(&s->noise, p, seen->rate, speed);
+	if (p->n < MOST_N_SETTLED)
 		p->n++;
-	else
-		p->m2 *= (double) (most_n - 1) / most_n;
-	p->mean += off / p->n;
-	p->m2 += off * (rate - p->mean);
+	p->rate += (seen->rate - p->rate) / p->n;
+	p->faster += (speed - p->faster) / p->n;
+	for (int i = 0; i < s->n_points; i++)
+		s->point[i].mean = at_mean_speed(s, s->point[i].rate, s->point[i].faster);
 }
 
 double
@@ -201,23 +281,17 @@ po_search_rate(const PoSearch *s, int size)
 	return i < s->n_points && s->point[i].size == size ? s->point[i].mean : 0;
 }
 
-/* Relative standard deviation of one evaluation, from all sizes together. */
+/*
+ * Relative standard deviation of one evaluation, from all sizes together, at the mean speed.
+ */
 static double
 noise(const PoSearch *s)
 {
-	double		squares = 0;
-	int			freedom = 0;
+	const PoSearchNoise *n = &s->noise;
+	double		power = elasticity(n);
+	double		left = n->rate2 - 2 * power * n->both + power * power * n->speed2;
 
-	for (int i = 0; i < s->n_points; i++)
-	{
-		const PoSearchPoint *p = &s->point[i];
-
-		if (p->n < 2 || p->mean <= LEAST_RATE)
-			continue;
-		squares += p->m2 / (p->mean * p->mean);
-		freedom += p->n - 1;
-	}
-	return freedom == 0 ? LEAST_NOISE : fmax(sqrt(squares / freedom), LEAST_NOISE);
+	return n->freedom > 0 ? fmax(sqrt(fmax(left, 0) / n->freedom), LEAST_NOISE) : LEAST_NOISE;
 }
 
 /*
@@ -542,13 +616,14 @@ static int
 oddness(const PoSearch *s, const PoSearchSeen *seen)
 {
 	double		expected = po_search_rate(s, seen->size);
+	double		rate = at_mean_speed(s, seen->rate, speed_of(s, seen));
 	double		moved = 0;
 
 	for (int i = 0; i < PO_N_WAITS; i++)
 		moved += fabs(seen->share[i] - s->share[i]);
 	if (expected <= 0)
 		return 0;
-	return fabs(seen->rate / expected - 1) > ODD_RATE ? 2 : moved > ODD_SHARE ? 1 : 0;
+	return fabs(rate / expected - 1) > ODD_RATE ? 2 : moved > ODD_SHARE ? 1 : 0;
 }
 
 static bool
@@ -634,7 +709,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	learn_share(s, seen, LEARN_SHARE);
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
-		add_rate(p, seen->rate, MOST_N_SETTLED);
+		add_rate(s, p, seen);
 	if (s->rest == 0)
 		s->rest = FIRST_REST;
 	if (++s->evaluations >= s->rest)
@@ -646,13 +721,14 @@ static bool
 is_looking_again(PoSearch *s, const PoSearchSeen *seen)
 {
 	double		expected = po_search_rate(s, seen->size);
+	double		rate = at_mean_speed(s, seen->rate, speed_of(s, seen));
 
 	if (!s->again)
 		return false;
 	/* Nobody sets it: then not. */
 	if (seen->size != s->probe && ++s->evaluations <= IN_A_ROW)
 		return true;
-	if (seen->size == s->probe && expected > 0 && fabs(seen->rate / expected - 1) > ODD_RATE)
+	if (seen->size == s->probe && expected > 0 && fabs(rate / expected - 1) > ODD_RATE)
 	{
 		if (++s->odd < IN_A_ROW)
 			return true;
@@ -720,7 +796,7 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		s->probe = where_next(s, seen);
 		return;
 	}
-	add_rate(p, seen->rate, MOST_N_SETTLED);
+	add_rate(s, p, seen);
 	note_cpu(s, seen);
 	/* Somebody else's size: it is known now, but another one is asked for. */
 	if (!is_sure(s, p) || is_surprising(s, seen, p))

@@ -9,7 +9,8 @@
  * where the parts of the service time put the knee (asymptotic bounds of a closed
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
- * enough, and one that did not pay is taken back.  Sessions that wait for a lock or a CPU
+ * enough, and one that did not pay is taken back.  What the machine's changing speed did to
+ * what was measured is taken out where it is known.  Sessions that wait for a lock or a CPU
  * are left out at once, and a size that should do without them has to fail for longer.
  * With three sizes measured, one of which the Universal Scalability Law (po_usl.h) says
  * that it will not pay is not even tried.
@@ -30,9 +31,19 @@ typedef struct PoSearchPoint
 {
 	int			size;
 	int			n;				/* evaluations it rests on */
-	double		mean;			/* transactions/s */
-	double		m2;				/* sum of squared deviations (B. P. Welford 1962) */
+	double		mean;			/* transactions/s, at the mean speed of the machine */
+	double		rate;			/* as measured */
+	double		faster;			/* logarithm of the machine's speed / reference, meanwhile */
 } PoSearchPoint;
+
+/* How evaluations of the same size differ from its mean: of logarithms (B. P. Welford 1962). */
+typedef struct PoSearchNoise
+{
+	double		freedom;		/* evaluations, less sizes */
+	double		rate2;			/* sums of squares, and of the products of both */
+	double		speed2;
+	double		both;
+} PoSearchNoise;
 
 typedef enum PoSearchPhase
 {
@@ -60,6 +71,8 @@ typedef struct PoSearch
 	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */
 	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
+	double		reference;		/* the first speed seen; 0 = none yet */
+	PoSearchNoise noise;
 	int			n_points;
 	PoSearchPoint point[PO_SEARCH_POINTS];	/* by size, ascending */
 } PoSearch;
@@ -71,6 +84,7 @@ typedef struct PoSearchSeen
 	bool		saturated;		/* it is the limit, see po_search_is_limited */
 	double		rate;			/* transactions/s in this evaluation */
 	double		transactions;	/* that rate rests on */
+	double		speed;			/* of the machine, in any unit; 0 = unknown */
 	double		busy;			/* mean number of busy sessions */
 	double		share[PO_N_WAITS];	/* of busy time */
 	int			demand;			/* clients that want one at once; 0 = unknown */

@@ -29,6 +29,7 @@ read_seen(FuzzReader *in, PoSearchSeen *seen)
 	seen->lowest = fuzz_int(in);
 	seen->highest = fuzz_int(in);
 	seen->queued = fuzz_double(in);
+	seen->speed = fuzz_double(in);
 	seen->target_us = fuzz_double(in);
 }
 
@@ -61,8 +62,8 @@ check_search(const PoSearch *s)
 	for (int i = 0; i < s->n_points; i++)
 	{
 		must(i == 0 || s->point[i - 1].size < s->point[i].size, "points are in order");
-		must(isfinite(s->point[i].mean) && isfinite(s->point[i].m2) && s->point[i].mean >= 0 &&
-			 s->point[i].m2 >= 0, "points are numbers");
+		must(isfinite(s->point[i].mean) && isfinite(s->point[i].rate) && s->point[i].mean >= 0 &&
+			 s->point[i].rate >= 0, "points are numbers");
 	}
 }
 

@@ -355,6 +355,93 @@ test_cut_twice(void)
 	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "%d, not %d", n, least);
 }
 
+typedef enum Told
+{
+	TOLD_NOTHING,				/* of how fast the machine is */
+	TOLD_SPEED,
+	TOLD_NONSENSE
+} Told;
+
+/*
+ * Runs that end well on a machine whose speed wanders by a sixth; throughput follows it by as
+ * much as the CPUs are in use.
+ */
+static int
+good_while_speed_wanders(Told told)
+{
+	int			good = 0;
+
+	for (int r = 0; r < N_RUNS; r++)
+	{
+		const Workload *w = &workloads[r % N_WORKLOADS];
+		PoSearch	search;
+		PoSearchSeen seen;
+		double		most;
+		int			least = least_good(w, &most);
+		double		wander = 0;
+		int			n = r % 2 == 0 ? 2 : 40;
+
+		po_search_reset(&search);
+		for (int i = 0; i < 60; i++)
+		{
+			double		used = throughput(w, n) / 1000 * w->cpu_ms / CORES;
+			int			next;
+
+			wander = 0.9 * wander + 0.07 * gauss();
+			look(w, n, 0.02, &seen);
+			seen.rate *= exp(fmin(used, 1) * wander);
+			if (told == TOLD_SPEED)
+				seen.speed = 123 * exp(wander + 0.03 * gauss());
+			else if (told == TOLD_NONSENSE)
+				seen.speed = 123 * exp(0.15 * gauss());
+			next = po_search_step(&search, &seen);
+			n = next > 0 ? next : n;
+		}
+		good += throughput(w, n) >= 0.95 * most && n <= 1.5 * least + 1;
+	}
+	return good;
+}
+
+static void
+test_machine_speed(void)
+{
+	int			without = good_while_speed_wanders(TOLD_NOTHING);
+	int			with = good_while_speed_wanders(TOLD_SPEED);
+	int			nonsense = good_while_speed_wanders(TOLD_NONSENSE);
+
+	CHECK_WITH(with >= 0.82 * N_RUNS && with >= without + 0.12 * N_RUNS && nonsense >= 0.95 * without,
+			   "of %d good: %d, with the speed %d, with nonsense %d", N_RUNS, without, with,
+			   nonsense);
+}
+
+/* A speed that does not change, whatever its unit, or is not told now and then, changes nothing. */
+static void
+test_steady_machine(void)
+{
+	static const double speeds[] = {1, 1e-9, 1e300, INFINITY, NAN, -1};
+
+	for (int k = 0; k < (int) (sizeof(speeds) / sizeof(speeds[0])); k++)
+	{
+		PoSearch	search;
+		PoSearch	other;
+		int			n = 2;
+
+		po_search_reset(&search);
+		po_search_reset(&other);
+		for (int i = 0; i < 100; i++)
+		{
+			PoSearchSeen seen;
+			int			next;
+
+			look(&workloads[i < 50 ? 1 : 4], n, 0.03, &seen);
+			next = po_search_step(&search, &seen);
+			seen.speed = i % 7 == 3 ? 0 : speeds[k];
+			CHECK_WITH(po_search_step(&other, &seen) == next, "%g: not %d", speeds[k], next);
+			n = next > 0 ? next : n;
+		}
+	}
+}
+
 /*
  * A failure begins or ends in the middle of a search, at any time of it: what was measured
  * then is not believed for ever.  Not where it made one size look erratic: 2 of 59.
@@ -789,6 +876,8 @@ main(void)
 	test_clients_arrive();
 	test_cut_by_others();
 	test_cut_twice();
+	test_machine_speed();
+	test_steady_machine();
 	test_failure_meanwhile();
 	test_looks_again();
 	test_looks_again_in_vain();
