@@ -538,6 +538,20 @@ again_below(const PoSearch *s, const Bracket *b)
 	return p->n < 2 * LEAST_N && p->mean >= JUST_FAILED * po_search_best(s);
 }
 
+/*
+ * The smallest size tried has failed, but by so little that it may be what measuring is off:
+ * then a smaller one tells more than another one in between, as it fails by far or does not.
+ */
+static bool
+has_hardly_failed(const PoSearch *s, const Bracket *b)
+{
+	const PoSearchPoint *p = &s->point[0];
+	double		best = po_search_best(s);
+
+	return b->failing == p->size &&
+		p->mean >= fmin(JUST_FAILED, NEAR_BEST - noise(s) / sqrt(p->n)) * best;
+}
+
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
@@ -559,6 +573,8 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 			return above;
 		if (b.failing == 0 && below < b.near && !is_too_small(s, seen, limit))
 			return below;
+		if (has_hardly_failed(s, &b) && size_below(b.failing, seen) < b.failing)
+			return size_below(b.failing, seen);
 		if (b.failing > 0 && b.near - b.failing > 1 &&
 			b.near > FINE_ENOUGH * b.failing)
 			return (int) floor(sqrt((double) b.failing * b.near) + 0.5);
