@@ -463,7 +463,7 @@ main(int argc, char **argv)
 			o.check = true;
 		else if (value == NULL)
 			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
-						   "[--drift X] [--seconds N] [--workload NAME] [--blind] "
+						   "[--drift X] [--seconds N] [--workload NAME] [--blind] [--steady] "
 						   "[--verbose] [--check]\n"), 2;
 		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
 			o.cores = atoi(value);
