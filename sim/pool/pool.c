@@ -204,8 +204,7 @@ remember(Tenant *t, const Seen *seen)
 }
 
 static void
-search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, int clients,
-			 PoSearchSeen *seen)
+search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, PoSearchSeen *seen)
 {
 	double		busy = 0;
 
@@ -220,7 +219,7 @@ search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, i
 	seen->rate = from->done / from->elapsed * 1e6;
 	seen->cores = o->cores;
 	seen->speed = o->steady ? 0 : from->speed;
-	seen->demand = clients;
+	seen->demand = from->clients;
 	seen->waiting = from->waiting;
 	seen->queued = o->blind ? -1 : from->queued;
 	seen->target_us = (double) policy->target_wait_us;
@@ -254,7 +253,7 @@ sizing_input(const Tenant *t, int sessions, int cores, PoSizingInput *in)
 }
 
 static int
-evaluate(Tenant *t, const Seen *seen, const Options *o, int clients)
+evaluate(Tenant *t, const Seen *seen, const Options *o)
 {
 	PoPolicyFields policy;
 	PoSearchSeen now;
@@ -263,7 +262,7 @@ evaluate(Tenant *t, const Seen *seen, const Options *o, int clients)
 	po_policy_defaults(&policy);
 	forget(t);
 	remember(t, seen);
-	search_input(seen, &policy, o, clients, &now);
+	search_input(seen, &policy, o, &now);
 	sizing_input(t, seen->sessions, o->cores, &in);
 	in.search_size = po_search_step(&t->search, &now);
 	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
@@ -309,7 +308,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 		int			next;
 
 		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
-		next = evaluate(&t, &seen, o, w->clients);
+		next = evaluate(&t, &seen, o);
 		if (t.r.method <= PO_METHOD_TOO_LITTLE_DATA)
 			known = i;
 		if (next != size)
@@ -327,7 +326,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 		int			next;
 
 		world_run(world, INTERVAL_US, SAMPLE_US, &seen);
-		next = evaluate(&t, &seen, o, w->clients);
+		next = evaluate(&t, &seen, o);
 		l->moves += next != size;
 		size = next;
 		world_resize(world, size);

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPEED_ERROR 0.04
 #define WANDER_US	1e6			/* the machine's speed changes so often */
+#define SPEED_ERROR	0.04		/* relative, of what is seen of it */
 
 typedef enum ClientState
 {
@@ -436,6 +436,7 @@ world_run(World *o, double us, double sample_us, Seen *seen)
 	}
 	*seen = o->seen;
 	seen->elapsed = us;
+	seen->clients = o->w.clients;
 	seen->waiting = o->pool.n;
 	seen->queued /= us;
 	seen->speed = seen->speed / us * exp(SPEED_ERROR * gauss(o));

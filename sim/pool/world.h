@@ -62,7 +62,8 @@ typedef struct Seen
 	int			samples;
 	int			waits[PO_N_WAITS];	/* sessions so seen, sum over the samples */
 	int			busy[MOST_CLIENTS + 1]; /* samples with so many busy */
-	int			waiting;		/* clients without a connection, now */
+	int			clients;		/* all that there are */
+	int			waiting;		/* those without a connection, now */
 	double		queued;			/* and their mean number */
 	double		speed;			/* of the machine, as far as one can tell */
 	int			sessions;		/* that the pooler keeps open */

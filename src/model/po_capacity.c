@@ -342,7 +342,6 @@ size_it(PoEvaluation *e)
 {
 	e->in.search_size = po_search_step(&e->search, &e->seen);
 	e->in.search_settled = e->search.phase == PO_SEARCH_SETTLED;
-	e->in.unhindered = po_search_is_unhindered(&e->seen);
 	po_recommend_size(&e->in, e->policy, &e->r);
 }
 
@@ -399,6 +398,7 @@ po_capacity_evaluate(PoCapacity *c, int tenant, int64_t now_us, PoEvaluation *e)
 
 	e->in.alone = e->in.allotted = e->in.budget = 0;
 	e->in.cpus_allotted = 0;
+	e->in.unhindered = po_search_is_unhindered(&e->seen);
 	size_it(e);
 	e->in.alone = e->r.target;
 	make_wish(c, tenant, e, &before, &wish);

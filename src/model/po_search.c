@@ -215,12 +215,12 @@ mean_speed(const PoSearch *s)
 
 /*
  * What would have been measured at the mean speed: that is a control variate (S. Lavenberg
- * and P. Welch 1981), with the power as its coefficient.
+ * and P. Welch 1981), with the power as its coefficient; slower is a logarithm.
  */
 static double
-at_mean_speed(const PoSearch *s, double rate, double faster)
+at_mean_speed(double rate, double power, double slower)
 {
-	return rate * exp(elasticity(&s->noise) * (mean_speed(s) - faster));
+	return rate * exp(power * slower);
 }
 
 /* 0 when nobody can tell. */
@@ -259,6 +259,8 @@ static void
 add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 {
 	double		speed;
+	double		power;
+	double		usual;
 
 	if (s->reference <= 0)
 		s->reference = seen->speed;
@@ -269,8 +271,10 @@ add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 		p->n++;
 	p->rate += (seen->rate - p->rate) / p->n;
 	p->faster += (speed - p->faster) / p->n;
+	power = elasticity(&s->noise);
+	usual = mean_speed(s);
 	for (int i = 0; i < s->n_points; i++)
-		s->point[i].mean = at_mean_speed(s, s->point[i].rate, s->point[i].faster);
+		s->point[i].mean = at_mean_speed(s->point[i].rate, power, usual - s->point[i].faster);
 }
 
 double
@@ -624,6 +628,17 @@ stop(PoSearch *s)
 	s->was_slack = true;
 }
 
+/* Far from what its size was measured to do; not where that is unknown. */
+static bool
+is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
+{
+	double		expected = po_search_rate(s, seen->size);
+	double		rate = at_mean_speed(seen->rate, elasticity(&s->noise),
+									 mean_speed(s) - speed_of(s, seen));
+
+	return expected > 0 && fabs(rate / expected - 1) > ODD_RATE;
+}
+
 /*
  * How little it is what was measured: 2 by its rate, 1 by what its time goes to alone,
  * which rests on a few samples.
@@ -631,15 +646,13 @@ stop(PoSearch *s)
 static int
 oddness(const PoSearch *s, const PoSearchSeen *seen)
 {
-	double		expected = po_search_rate(s, seen->size);
-	double		rate = at_mean_speed(s, seen->rate, speed_of(s, seen));
 	double		moved = 0;
 
 	for (int i = 0; i < PO_N_WAITS; i++)
 		moved += fabs(seen->share[i] - s->share[i]);
-	if (expected <= 0)
+	if (po_search_rate(s, seen->size) <= 0)
 		return 0;
-	return fabs(rate / expected - 1) > ODD_RATE ? 2 : moved > ODD_SHARE ? 1 : 0;
+	return is_odd_rate(s, seen) ? 2 : moved > ODD_SHARE ? 1 : 0;
 }
 
 static bool
@@ -736,15 +749,12 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 static bool
 is_looking_again(PoSearch *s, const PoSearchSeen *seen)
 {
-	double		expected = po_search_rate(s, seen->size);
-	double		rate = at_mean_speed(s, seen->rate, speed_of(s, seen));
-
 	if (!s->again)
 		return false;
 	/* Nobody sets it: then not. */
 	if (seen->size != s->probe && ++s->evaluations <= IN_A_ROW)
 		return true;
-	if (seen->size == s->probe && expected > 0 && fabs(rate / expected - 1) > ODD_RATE)
+	if (seen->size == s->probe && is_odd_rate(s, seen))
 	{
 		if (++s->odd < IN_A_ROW)
 			return true;

@@ -63,8 +63,10 @@ check_search(const PoSearch *s)
 	{
 		must(i == 0 || s->point[i - 1].size < s->point[i].size, "points are in order");
 		must(isfinite(s->point[i].mean) && isfinite(s->point[i].rate) && s->point[i].mean >= 0 &&
-			 s->point[i].rate >= 0, "points are numbers");
+			 s->point[i].rate >= 0 && isfinite(s->point[i].faster), "points are numbers");
 	}
+	must(isfinite(s->noise.rate2) && isfinite(s->noise.speed2) && isfinite(s->noise.both) &&
+		 s->noise.rate2 >= 0 && s->noise.speed2 >= 0, "what differs is a number");
 }
 
 /* Bounds as po_search reads them. */
@@ -144,8 +146,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 }
 
 /* Flags: 0 saturated, 1 transactions, 2 busy, 3 shares given; then which wait.  The last
- * three: how many wait, what they may, and the threshold. */
-#define EVALUATION(size, rate) "\x01" size rate "\x40\x00\x04\x01\x64" "\xF8\x00" "\x10"
+ * four: how many wait, the machine's speed, how long they may, and the threshold. */
+#define EVALUATION_WITH(flags, size, rate) \
+	flags size rate "\x40\x00\x04\x01\x64" "\xF8\x20\x00" "\x10"
+#define EVALUATION(size, rate) EVALUATION_WITH("\x01", size, rate)
 
 static const FuzzSeed seeds[] = {
 	SEED("\x01" EVALUATION("\x14", "\x3F") EVALUATION("\x14", "\x3E") EVALUATION("\x14", "\x3F")
@@ -157,8 +161,8 @@ static const FuzzSeed seeds[] = {
 	EVALUATION("\x10", "\x33") EVALUATION("\x10", "\x33") EVALUATION("\x20", "\x32")
 	EVALUATION("\x20", "\x31")),
 	/* locks */
-	SEED("\x01" "\x21\x14\x3F\x40\x00\x04\x01\x64\x10" "\x21\x14\x3F\x40\x00\x04\x01\x64\x10"
-	"\x31\x14\x3F\x40\x00\x04\x01\x64\x10"),
+	SEED("\x01" EVALUATION_WITH("\x21", "\x14", "\x3F") EVALUATION_WITH("\x21", "\x14", "\x3F")
+	EVALUATION_WITH("\x31", "\x14", "\x3F")),
 	/* numbers that are none */
 	SEED("\x00" "\x0F\xFF\xF8\xF9\xFB" "\xF8\xF9\xFA\xFB\xFC" "\xFF\xF8\xFF\xF8\xFF\xF8"),
 	SEED("\x01" "\x0F\x05\xDF\xFF\xDF\xFF\x02" "\x40\x80\x40\x40\x40\x20\x40\x10\x40\x10"
