@@ -29,6 +29,7 @@
 #include "po_pooler_table.h"
 #include "po_sample.h"
 #include "po_stats.h"
+#include "po_worker.h"
 
 #define SECOND_US			PO_US_PER_S
 #define TENANTS_PER_ROUND	128		/* of each kind of look */
@@ -1052,13 +1053,6 @@ po_alert_round(int64 ticks)
 	look_at_list();
 }
 
-static void *
-allocate(Size n, Size size)
-{
-	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
 /* What an earlier sampler has raised goes on. */
 static void
 take_over(int place, const PoAlertRecord *record)
@@ -1092,15 +1086,15 @@ void
 po_alert_attach(void)
 {
 	int			n_tenants = po_shared->n_tenants;
-	PoAlertRecord *records = allocate(po_shared->n_alerts, sizeof(PoAlertRecord));
+	PoAlertRecord *records = po_worker_allocate(po_shared->n_alerts, sizeof(PoAlertRecord));
 
-	watches = allocate(n_tenants, sizeof(TenantWatch));
-	glances = allocate(TENANTS_PER_ROUND, sizeof(PoTenantGlance));
-	list = allocate(n_tenants, sizeof(int));
-	next_list = allocate(n_tenants, sizeof(int));
-	idlers = allocate(po_shared->n_slots, sizeof(IdlerSeen));
-	rule_copy = allocate(po_shared->n_alert_rules, sizeof(PoAlertRule));
-	acknowledged = allocate(po_finding_table->n_findings, sizeof(PoAcknowledged));
+	watches = po_worker_allocate(n_tenants, sizeof(TenantWatch));
+	glances = po_worker_allocate(TENANTS_PER_ROUND, sizeof(PoTenantGlance));
+	list = po_worker_allocate(n_tenants, sizeof(int));
+	next_list = po_worker_allocate(n_tenants, sizeof(int));
+	idlers = po_worker_allocate(po_shared->n_slots, sizeof(IdlerSeen));
+	rule_copy = po_worker_allocate(po_shared->n_alert_rules, sizeof(PoAlertRule));
+	acknowledged = po_worker_allocate(po_finding_table->n_findings, sizeof(PoAcknowledged));
 	po_alert_rule_index(&rules, rule_copy, 0);
 	attached_at = po_shmem_monotonic_us();
 	/* What was counted before us is no news. */

@@ -24,6 +24,7 @@
 #include "po_guc.h"
 #include "po_history_rings.h"
 #include "po_registry.h"
+#include "po_worker.h"
 
 #define NEWS_PER_BATCH		64
 #define NEWS_PER_ROUND		1024
@@ -130,13 +131,6 @@ minute_of(int tenant)
 
 /* ---------- private memory ---------- */
 
-static void *
-allocate(Size n, Size size)
-{
-	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
 static void
 set_base(Base *base, const PoHistogram *now)
 {
@@ -218,7 +212,7 @@ take_all(int tenant)
 	unlock_history();
 	if (minute_base[minute_index(tenant)] == NULL)
 	{
-		minute_base[minute_index(tenant)] = allocate(1, sizeof(Base));
+		minute_base[minute_index(tenant)] = po_worker_allocate(1, sizeof(Base));
 		start_base(minute_base[minute_index(tenant)], &service, counts.transactions);
 	}
 	return recommended;
@@ -241,17 +235,17 @@ po_history_rings_attach(void)
 {
 	int			n_tenants = po_shared->n_tenants;
 
-	minute_base = allocate(n_tenants + 1, sizeof(Base *));
-	moved = allocate(n_tenants, sizeof(int));
-	is_moved = allocate(n_tenants, sizeof(bool));
-	unsure = allocate(n_tenants + 1, sizeof(int));
-	is_unsure = allocate(n_tenants + 1, sizeof(bool));
+	minute_base = po_worker_allocate(n_tenants + 1, sizeof(Base *));
+	moved = po_worker_allocate(n_tenants, sizeof(int));
+	is_moved = po_worker_allocate(n_tenants, sizeof(bool));
+	unsure = po_worker_allocate(n_tenants + 1, sizeof(int));
+	is_unsure = po_worker_allocate(n_tenants + 1, sizeof(bool));
 	for (int i = 0; i < PO_HISTORY_FINE; i++)
 	{
-		member_base[i] = allocate(level_at(i)->n_members, sizeof(Base));
-		member_of[i] = allocate(n_tenants, sizeof(int));
-		windows[i].score = allocate(n_tenants, sizeof(float));
-		windows[i].listed = allocate(n_tenants, sizeof(int));
+		member_base[i] = po_worker_allocate(level_at(i)->n_members, sizeof(Base));
+		member_of[i] = po_worker_allocate(n_tenants, sizeof(int));
+		windows[i].score = po_worker_allocate(n_tenants, sizeof(float));
+		windows[i].listed = po_worker_allocate(n_tenants, sizeof(int));
 		for (int t = 0; t < n_tenants; t++)
 			member_of[i][t] = -1;
 		for (int j = 1; j < level_at(i)->n_members; j++)

@@ -851,30 +851,23 @@ on_exit_sampler(int code, Datum arg)
 	pg_atomic_write_u32(&po_shared->sampler_procno, 0);
 }
 
-static void *
-allocate(Size n, Size size)
-{
-	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
 static void
 attach(void)
 {
 	int			n_tenants = po_shared->n_tenants;
 	int			n_slots = po_shared->n_slots;
 
-	glances = allocate(n_slots, sizeof(PoGlance));
-	changed = allocate(n_slots, sizeof(int));
-	policies = allocate(n_tenants, sizeof(CachedPolicy));
-	tally = allocate(n_tenants, sizeof(PoObservation));
-	statements_due = allocate(n_slots, sizeof(int64));
-	evaluate_at = allocate(n_tenants, sizeof(int64));
-	touched = allocate(n_slots, sizeof(int));
-	was_busy = allocate(n_slots, sizeof(int));
-	candidates = allocate(n_slots + 1, sizeof(PoCandidate));
-	groups = allocate(N_GROUPS, sizeof(SessionGroup));
-	group_keys = allocate(n_slots, sizeof(uint64));
+	glances = po_worker_allocate(n_slots, sizeof(PoGlance));
+	changed = po_worker_allocate(n_slots, sizeof(int));
+	policies = po_worker_allocate(n_tenants, sizeof(CachedPolicy));
+	tally = po_worker_allocate(n_tenants, sizeof(PoObservation));
+	statements_due = po_worker_allocate(n_slots, sizeof(int64));
+	evaluate_at = po_worker_allocate(n_tenants, sizeof(int64));
+	touched = po_worker_allocate(n_slots, sizeof(int));
+	was_busy = po_worker_allocate(n_slots, sizeof(int));
+	candidates = po_worker_allocate(n_slots + 1, sizeof(PoCandidate));
+	groups = po_worker_allocate(N_GROUPS, sizeof(SessionGroup));
+	group_keys = po_worker_allocate(n_slots, sizeof(uint64));
 	round_context = AllocSetContextCreate(TopMemoryContext, "pool_optimizer round",
 										  ALLOCSET_DEFAULT_SIZES);
 	po_reclaim_attach();

@@ -15,24 +15,19 @@
 #include "po_guc.h"
 #include "po_registry.h"
 #include "po_sharing.h"
+#include "po_worker.h"
 
 static PoCapacity capacity;
 static double guarantee_scale = 1;
-
-static void *
-allocate(Size n, Size size)
-{
-	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
 
 void
 po_sharing_attach(void)
 {
 	int			n = po_shared->n_tenants;
 
-	po_capacity_begin(&capacity, n, allocate(n, sizeof(PoClaim)), allocate(n, sizeof(PoShare)),
-					  allocate(PO_SHARE_MARKS(n), sizeof(PoShareMark)));
+	po_capacity_begin(&capacity, n, po_worker_allocate(n, sizeof(PoClaim)),
+					  po_worker_allocate(n, sizeof(PoShare)),
+					  po_worker_allocate(PO_SHARE_MARKS(n), sizeof(PoShareMark)));
 }
 
 /*

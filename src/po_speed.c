@@ -11,11 +11,9 @@
 #include <math.h>
 #include <time.h>
 
-#include "storage/shmem.h"
-#include "utils/memutils.h"
-
 #include "po_shmem.h"
 #include "po_speed.h"
+#include "po_worker.h"
 
 #define EVERY_US	(100 * PO_US_PER_MS)
 #define BURSTS		3			/* of which the middle one counts */
@@ -42,8 +40,7 @@ static volatile uint32 done;
 void
 po_speed_attach(int n_tenants)
 {
-	asked = MemoryContextAllocExtended(TopMemoryContext, mul_size(n_tenants, sizeof(SpeedSum)),
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	asked = po_worker_allocate(n_tenants, sizeof(SpeedSum));
 	n_asked = n_tenants;
 	pg_atomic_write_u64(&po_shared->cpu_speed_ppm, 0);
 }

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "po_worker.h"
@@ -54,4 +55,11 @@ po_worker_has_ended(BackgroundWorkerHandle **handle)
 	pfree(*handle);
 	*handle = NULL;
 	return true;
+}
+
+void *
+po_worker_allocate(Size n, Size size)
+{
+	return MemoryContextAllocExtended(TopMemoryContext, mul_size(n, size),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 }

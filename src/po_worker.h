@@ -20,4 +20,7 @@ extern bool po_worker_start(const char *role, const char *function, int flags,
 /* Has it ended, or never begun?  Then the handle is freed and NULL. */
 extern bool po_worker_has_ended(BackgroundWorkerHandle **handle);
 
+/* n zeroed things of a size, for as long as the process lives; an error without memory. */
+extern void *po_worker_allocate(Size n, Size size);
+
 #endif							/* PO_WORKER_H */
