@@ -17,7 +17,7 @@
 extern void po_speed_attach(int n_tenants);
 
 /*
- * Does some work and notes the CPU time that it took: about 30 us of it, and no more often
+ * Does some work and notes the CPU time that it took: about 50 us of it, and no more often
  * than ten times a second.  Publishes a mean of some seconds, as a part of the best there was.
  * ticks are us of a clock that is never set.
  */
