@@ -852,6 +852,20 @@ has_only_begun(const PoSearch *s)
 		(s->n_points == 0 || (s->n_points == 1 && s->probe == s->point[0].size));
 }
 
+/*
+ * Others come, too: what the first of them did is not to be what all are kept to.  A few more
+ * are not waited for, as a pooler may open its connections one by one for long: that is the
+ * size it began with, nearly.
+ */
+static bool
+takes_in_more(PoSearch *s, int size)
+{
+	if (s->n_points == 0 || size > FINE_ENOUGH * s->point[0].size)
+		return false;
+	s->point[0].size = s->probe = size;
+	return true;
+}
+
 int
 po_search_step(PoSearch *s, const PoSearchSeen *from)
 {
@@ -869,11 +883,15 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->slack = is_slack(s, &seen) ? s->slack + 1 : 0;
 	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
 		stop(s);
-	/* Others come, too: what the first of them did is not to be what all are kept to. */
 	if (has_only_begun(s) && seen.size > s->probe)
 	{
-		s->phase = PO_SEARCH_NONE;
-		s->probe = s->n_points = 0;
+		if (takes_in_more(s, seen.size))
+			moved = false;
+		else
+		{
+			s->phase = PO_SEARCH_NONE;
+			s->probe = s->n_points = 0;
+		}
 	}
 	if (s->phase == PO_SEARCH_NONE)
 	{

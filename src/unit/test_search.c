@@ -736,6 +736,26 @@ test_large_start(void)
 	CHECK_WITH(n <= 6 && search.phase == PO_SEARCH_SETTLED, "%d", n);
 }
 
+/* One that is opened by one more each time is not waited for until it has them all. */
+static void
+test_opens_one_by_one(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+	int			next = 40;
+
+	po_search_reset(&search);
+	for (int n = 40; n < 46; n++)
+	{
+		CHECK_WITH(next >= 40, "%d", next);
+		look(&workloads[0], n, 0, &seen);
+		next = po_search_step(&search, &seen);
+		if (next < 40)
+			break;
+	}
+	CHECK_WITH(next < 40 && search.n_points == 1, "%d, %d", next, search.n_points);
+}
+
 /*
  * Arrivals that do not depend on the pool: it has room, so queueing theory makes it tight,
  * and then clients wait now and then.  That alone starts no search, and none goes below
@@ -888,6 +908,7 @@ main(void)
 	test_busy_but_enough();
 	test_crowded_though_unhindered();
 	test_large_start();
+	test_opens_one_by_one();
 	test_open();
 	test_huge();
 	test_erratic();
