@@ -368,10 +368,6 @@ move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
 	out->stepped = !out->held && out->size != out->target;
 }
 
-/*
- * Grows with the number of transactions and the time; half at 200 of them, and
- * half at 30 s.
- */
 /* What was measured may be no more what is. */
 static double
 by_drift(double drift)
@@ -379,6 +375,10 @@ by_drift(double drift)
 	return 1 / (1 + fmax(fabs(drift) - STEADY, 0) / HALF_DRIFT);
 }
 
+/*
+ * Grows with the number of transactions and the time; half at 200 of them, and
+ * half at 30 s.
+ */
 static double
 confidence_of(const PoRecommendation *out, const Demand *d)
 {
