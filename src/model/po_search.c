@@ -48,6 +48,9 @@
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
+#define MORE_WAITING		2.0		/* times those of before */
+#define FEW_WAITING			2.0
+#define FEW_BESIDE			0.25	/* of those at work */
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SURE				2.0		/* standard errors */
 #define MOST_WEIGHT			1000000
@@ -116,12 +119,14 @@ po_search_knee(const PoSearchSeen *from)
  * Clients hardly wait.  What those of a closed system lose by it is the part of them that
  * waits (each of N does 1 / (think + wait + service), and by Little's law N of them is
  * rate x that: P. Denning and J. Buzen 1978, eq. 4.4); those of an open one lose nothing.
+ * Many may be connected and do nothing, so they are few beside those at work, too.
  */
 static bool
 hardly_wait(const PoSearchSeen *seen)
 {
 	return seen->queued >= 0 && seen->demand > 0 &&
 		seen->queued <= (1 - NEAR_BEST) * seen->demand &&
+		seen->queued <= fmax(FEW_WAITING, FEW_BESIDE * seen->busy) &&
 		seen->queued * PO_US_PER_S <= seen->target_us * seen->rate;
 }
 
@@ -254,6 +259,12 @@ note_noise(PoSearchNoise *n, const PoSearchPoint *p, double rate, double faster)
 	n->both += weight * more * off;
 }
 
+static bool
+has_room(const PoSearchSeen *seen)
+{
+	return !seen->saturated && seen->busy < SLACK * seen->size;
+}
+
 /* The oldest of many evaluations fade, so that a slow drift is followed. */
 static void
 add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
@@ -271,6 +282,9 @@ add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 		p->n++;
 	p->rate += (seen->rate - p->rate) / p->n;
 	p->faster += (speed - p->faster) / p->n;
+	p->queued += (fmax(seen->queued, 0) - p->queued) / p->n;
+	p->late = p->queued * PO_US_PER_S > seen->target_us * p->rate;
+	p->room = has_room(seen);
 	power = elasticity(&s->noise);
 	usual = mean_speed(s);
 	for (int i = 0; i < s->n_points; i++)
@@ -398,6 +412,17 @@ typedef struct Bracket
 	bool		flat;			/* the largest did not pay */
 } Bracket;
 
+static bool
+is_room_above(const PoSearch *s, int i)
+{
+	for (i++; i < s->n_points; i++)
+	{
+		if (s->point[i].room && !s->point[i].late)
+			return true;
+	}
+	return false;
+}
+
 static void
 read_points(const PoSearch *s, Bracket *b)
 {
@@ -418,6 +443,9 @@ read_points(const PoSearch *s, Bracket *b)
 	while (i > 0 && s->crowded > 0 && s->point[i - 1].size >= s->crowded &&
 		   s->point[i - 1].mean >= FULL_BEST * best)
 		i--;
+	/* Work that comes anyhow gets done, but late. */
+	while (s->point[i].late && is_room_above(s, i))
+		i++;
 	b->near = s->point[i].size;
 	b->failing = i > 0 ? s->point[i - 1].size : 0;
 	b->top = top->size;
@@ -552,7 +580,7 @@ has_hardly_failed(const PoSearch *s, const Bracket *b)
 	const PoSearchPoint *p = &s->point[0];
 	double		best = po_search_best(s);
 
-	return b->failing == p->size &&
+	return b->failing == p->size && !p->late &&
 		p->mean >= fmin(JUST_FAILED, NEAR_BEST - noise(s) / sqrt(p->n)) * best;
 }
 
@@ -588,9 +616,11 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	if (again_below(s, &b))
 		return b.failing;
 	s->phase = PO_SEARCH_SETTLED;
-	s->limit = largest_useful(s, seen);
+	s->limit = limit;
 	s->evaluations = 0;
 	s->again = false;
+	s->queue = 0;
+	s->queues = s->longer = 0;
 	return b.near;
 }
 
@@ -613,8 +643,8 @@ begin(PoSearch *s)
 static bool
 is_slack(const PoSearch *s, const PoSearchSeen *seen)
 {
-	return !seen->saturated && (seen->busy < SLACK * seen->size ||
-								(s->blind && s->n_points <= 1 && hardly_wait(seen)));
+	return has_room(seen) ||
+		(!seen->saturated && s->blind && s->n_points <= 1 && hardly_wait(seen));
 }
 
 /*
@@ -703,6 +733,29 @@ look_again(PoSearch *s, const PoSearchSeen *seen)
 }
 
 /*
+ * A pool that is full does no more however many come, so that its rate tells nothing of it;
+ * but more of them wait than when it had settled.
+ */
+static bool
+has_more_waiting(PoSearch *s, const PoSearchSeen *seen)
+{
+	if (seen->queued < 0 || seen->size != s->probe)
+		return false;
+	if (s->queues < IN_A_ROW)
+	{
+		s->queue = fmax(s->queue, seen->queued);
+		s->queues++;
+		return false;
+	}
+	if (seen->saturated && seen->queued > MORE_WAITING * s->queue +
+		fmax(FEW_WAITING, FEW_BESIDE * seen->busy))
+		s->longer++;
+	else
+		s->longer = 0;
+	return s->longer >= IN_A_ROW;
+}
+
+/*
  * Settled: goes on as long as the workload is the one that was measured, and goes up
  * again when it may have more than when it stopped.
  */
@@ -712,10 +765,16 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	PoSearchPoint *p;
 	int			odd;
 
-	if (s->probe >= s->limit && largest_useful(s, seen) >= s->limit * STEP)
+	if (s->probe >= s->limit && largest_useful(s, seen) >= s->limit * STEP &&
+		s->limited >= IN_A_ROW)
 	{
 		s->phase = PO_SEARCH_TRYING;
 		s->evaluations = 0;
+		return;
+	}
+	if (has_more_waiting(s, seen))
+	{
+		begin(s);
 		return;
 	}
 	if (seen->size != s->probe)
@@ -808,13 +867,14 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	if (is_looking_again(s, seen))
 		return;
 	/*
-	 * One that somebody else has set does not bring it to its end, and one that lasts for
-	 * a moment is none: a pooler on its way closes all and opens them again one by one.
+	 * One that lasts for a moment is none: a pooler on its way closes all and opens them again
+	 * one by one.  That nobody sets what was asked for does not bring it to its end; that it
+	 * became another one does, as with sessions besides the pool.
 	 */
-	if (s->probe == 0 || s->probe == seen->size)
-		s->evaluations++;
-	else if (s->stays < IN_A_ROW)
+	if (s->probe != 0 && s->probe != seen->size && s->stays < IN_A_ROW)
 		return;
+	if (s->probe == 0 || s->probe == seen->size || s->asked_at != seen->size)
+		s->evaluations++;
 	p = find_or_add(s, seen->size);
 	if (p == NULL)
 	{
@@ -824,11 +884,10 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	}
 	add_rate(s, p, seen);
 	note_cpu(s, seen);
-	/* Somebody else's size: it is known now, but another one is asked for. */
-	if (!is_sure(s, p) || is_surprising(s, seen, p))
-		s->probe = seen->size;
-	else
+	if (is_sure(s, p) && !is_surprising(s, seen, p))
 		s->probe = where_next(s, seen);
+	else if (s->probe == 0)
+		s->probe = seen->size;
 }
 
 /*
@@ -841,6 +900,9 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 	if (s->phase == PO_SEARCH_SETTLED && s->probe > seen->highest)
 		s->limit = seen->highest;
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
+	if (s->probe != s->asked)
+		s->asked_at = seen->size;
+	s->asked = s->probe;
 	return s->probe;
 }
 

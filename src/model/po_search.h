@@ -9,7 +9,8 @@
  * where the parts of the service time put the knee (asymptotic bounds of a closed
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
- * enough, and one that did not pay is taken back.  What the machine's changing speed did to
+ * enough, and one that did not pay is taken back.  Where a larger one has room for all that
+ * comes, one whose clients wait for longer than the target will not do.  What the machine's changing speed did to
  * what was measured is taken out where it is known.  Sessions that wait for a lock or a CPU
  * are left out at once, and a size that should do without them has to fail for longer.
  * With three sizes measured, one of which the Universal Scalability Law (po_usl.h) says
@@ -34,6 +35,9 @@ typedef struct PoSearchPoint
 	double		mean;			/* transactions/s, at the mean speed of the machine */
 	double		rate;			/* as measured */
 	double		faster;			/* logarithm of the machine's speed / reference, meanwhile */
+	double		queued;			/* mean number of clients that waited; 0 = none or unknown */
+	bool		late;			/* for longer than the target, on average */
+	bool		room;			/* much of it was not used: all that came got done */
 } PoSearchPoint;
 
 /* How evaluations of the same size differ from its mean: of logarithms (B. P. Welford 1962). */
@@ -56,6 +60,8 @@ typedef struct PoSearch
 {
 	PoSearchPhase phase;
 	int			probe;			/* size wanted now; 0 = none */
+	int			asked;			/* as the bounds of the last evaluation allowed it */
+	int			asked_at;		/* size that was there when that was asked for first */
 	int			seen_size;		/* at the last evaluation */
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
@@ -68,6 +74,9 @@ typedef struct PoSearch
 	int			crowded;		/* and by far more sessions than that takes */
 	int			demand;			/* most clients that wanted one at once, since it began */
 	int			limit;			/* largest useful size of the moment it settled */
+	double		queue;			/* most clients that waited then */
+	int			queues;			/* evaluations that says so, IN_A_ROW at most */
+	int			longer;			/* in a row in which many more wait */
 	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */
 	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */

@@ -580,7 +580,7 @@ test_unhindered(void)
 {
 	PoSearchSeen seen;
 
-	look(&workloads[2], 10, 0, &seen);
+	look(&workloads[2], 40, 0, &seen);
 	seen.target_us = 10000;
 	seen.rate = 1000;
 	seen.demand = 100;
@@ -623,6 +623,28 @@ test_unhindered(void)
 	CHECK(!po_search_is_unhindered(&seen));
 	seen.queued = INFINITY;
 	CHECK(!po_search_is_unhindered(&seen));
+}
+
+/* Clients that are connected and do nothing do not make up for those who wait. */
+static void
+test_idle_clients(void)
+{
+	PoSearchSeen seen;
+
+	look(&workloads[2], 20, 0, &seen);
+	seen.target_us = 10000;
+	seen.rate = 9090;
+	seen.demand = 1000;
+	seen.queued = 30;
+	CHECK(!po_search_is_unhindered(&seen));
+	CHECK(po_search_is_limited(&seen, 0.8));
+	seen.queued = 5;
+	CHECK(po_search_is_unhindered(&seen));
+	/* Two waiting are few, however small the pool. */
+	seen.size = 1;
+	seen.busy = 0.85;
+	seen.queued = 2;
+	CHECK(po_search_is_unhindered(&seen));
 }
 
 /* The longer the queue, the less it is unhindered, and the more it is the limit. */
@@ -754,6 +776,120 @@ test_opens_one_by_one(void)
 			break;
 	}
 	CHECK_WITH(next < 40 && search.n_points == 1, "%d, %d", next, search.n_points);
+}
+
+/* Sizes that whoever sets them makes of those asked for. */
+static int
+one_more(int size)
+{
+	return size + 1;
+}
+
+static int
+five_more(int size)
+{
+	return size + 5;
+}
+
+static int
+fours(int size)
+{
+	return (size + 3) / 4 * 4;
+}
+
+/*
+ * Sessions besides the pool, rounding: what is set is not what was asked for.  That does not go
+ * up and up, and ends all the same, but where the size asked for can never be had.
+ */
+static void
+test_others_sizes(void)
+{
+	static int	(*const made[]) (int) = {one_more, five_more, fours};
+
+	for (int m = 0; m < 3; m++)
+	{
+		for (int i = 0; i < N_WORKLOADS; i++)
+		{
+			const Workload *w = &workloads[i];
+			PoSearch	search;
+			PoSearchSeen seen;
+			double		best = 0;
+			double		settled = 0;
+			int			n = 20;
+
+			for (int k = 1; k <= 2 * w->clients; k++)
+				best = fmax(best, throughput(w, made[m] (k)));
+			po_search_reset(&search);
+			for (int e = 0; e < 200; e++)
+			{
+				int			next;
+
+				look(w, n, 0.01, &seen);
+				next = po_search_step(&search, &seen);
+				if (next > 0)
+					n = made[m] (next);
+				CHECK_WITH(n <= 2 * w->clients + 5, "%s: %d", w->name, n);
+				if (e >= 100)
+					settled += search.phase == PO_SEARCH_SETTLED;
+			}
+			CHECK_WITH(made[m] == fours || settled >= 80, "%s, map %d: settled in %.0f of 100",
+					   w->name, m, settled);
+			CHECK_WITH(made[m] != one_more || throughput(w, n) >= 0.9 * best,
+					   "%s, map %d: %d, %.3f", w->name, m, n, throughput(w, n) / best);
+		}
+	}
+}
+
+/* So many transactions a second arrive, whatever the pool. */
+static void
+look_open(const Workload *w, int n, double offered, PoSearchSeen *seen)
+{
+	double		part;
+
+	look(w, n, 0, seen);
+	part = offered / seen->rate;
+	seen->target_us = 10000;
+	seen->queued = part < 0.99 ? fmin(pow(part, n) / (1 - part), w->clients) : w->clients - n;
+	if (part < 1)
+	{
+		seen->rate *= part;
+		seen->transactions = seen->rate;
+		seen->busy *= part;
+	}
+	seen->waiting = (int) seen->queued;
+	seen->saturated = po_search_is_limited(seen, 0.8);
+}
+
+/*
+ * It was found when the pool just about did, as searches begin when a morning's load reaches
+ * that.  Then more come.
+ */
+static void
+test_load_grows(void)
+{
+	for (int percent = 70; percent <= 110; percent += 2)
+	{
+		const Workload *w = &workloads[3];
+		PoSearch	search;
+		PoSearchSeen seen;
+		int			n = 20;
+		int			moves = 0;
+
+		po_search_reset(&search);
+		for (int e = 0; e < 160; e++)
+		{
+			double		offered = throughput(w, 20) * (e < 60 ? percent / 100.0 : 2);
+			int			next;
+
+			look_open(w, n, offered, &seen);
+			next = po_search_step(&search, &seen);
+			moves += e >= 130 && next > 0 && next != n;
+			n = next > 0 ? next : seen.saturated ? n + 5 : n;
+		}
+		CHECK_WITH(seen.rate >= 0.95 * 2 * throughput(w, 20), "%d %%: %d, %.0f/s of %.0f", percent,
+				   n, seen.rate, 2 * throughput(w, 20));
+		CHECK_WITH(moves <= 1, "%d %%: %d moves", percent, moves);
+	}
 }
 
 /*
@@ -904,11 +1040,14 @@ main(void)
 	test_cut_by_policy();
 	test_waiting();
 	test_unhindered();
+	test_idle_clients();
 	test_unhindered_monotone();
 	test_busy_but_enough();
 	test_crowded_though_unhindered();
 	test_large_start();
 	test_opens_one_by_one();
+	test_others_sizes();
+	test_load_grows();
 	test_open();
 	test_huge();
 	test_erratic();
