@@ -60,6 +60,9 @@ put(const PoEvent *event)
 	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_EXCLUSIVE);
 	memcpy(&po_events[index * po_shared->n_events + ring->written % po_shared->n_events], event,
 		   sizeof(*event));
+	/* Those that nobody is to hear of are not lost, however many came since the last one. */
+	if (event->notify && ring->notified >= ring->to_notify)
+		ring->notified = ring->written;
 	ring->written++;
 	if (event->notify)
 		ring->to_notify = ring->written;

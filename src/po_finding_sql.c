@@ -75,7 +75,8 @@ find_table(PoFindingFacts *facts, const PoStatementPlan *plan, Oid database)
 
 	if (!OidIsValid(plan->scan_table))
 		return;
-	facts->database = get_database_name(database);
+	if ((name = get_database_name(database)) != NULL)
+		facts->database = po_view_printable(name);
 	if (database != MyDatabaseId || (name = get_rel_name(plan->scan_table)) == NULL)
 		return;
 	schema = get_namespace_name(get_rel_namespace(plan->scan_table));

@@ -823,7 +823,6 @@ tell_moved(void)
 		int			tenant = moved[i];
 
 		(void) touch_minute(tenant);
-		is_moved[tenant] = false;
 		/* The first one of a tenant sets what its durations are counted from. */
 		if (minute_base[tenant] == NULL)
 			(void) take_all(tenant);
@@ -832,6 +831,9 @@ tell_moved(void)
 	}
 	take_many(moved, n_moved);
 	note_unsure(PO_HISTORY_CLUSTER);
+	/* Only now: after an error on the way all of them are still in the list. */
+	for (int i = 0; i < n_moved; i++)
+		is_moved[moved[i]] = false;
 	n_moved = 0;
 }
 

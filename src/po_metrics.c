@@ -611,14 +611,14 @@ read_all(Reading *r)
 {
 	PoListingChange change;
 
-	/* Tenants that come meanwhile are left for the next time. */
-	r->n = po_view_tenant_count();
-	r->listed = palloc(PO_LISTED_MOST * sizeof(Told));
-	r->score = palloc(r->n * sizeof(double));
-	r->is_summed = palloc(r->n * sizeof(bool));
+	r->listed = palloc0(PO_LISTED_MOST * sizeof(Told));
+	r->score = palloc(po_shared->n_tenants * sizeof(double));
+	r->is_summed = palloc(po_shared->n_tenants * sizeof(bool));
 	for (int i = 0; i < MOST_TRIES; i++)
 	{
 		r->version = copy_listing(&r->listing);
+		/* After that: whoever has been listed by another reader is among them. */
+		r->n = po_view_tenant_count();
 		read_tenants(r);
 		po_listing_choose(&r->listing, r->score, r->n, po_guc_metrics_tenants,
 						  po_shmem_monotonic_us(), &change);

@@ -388,22 +388,29 @@ static void
 check_together(PoPolicy *policies, int n)
 {
 	int64		total = 0;
+	const PoPolicy **patterns = palloc(n * sizeof(PoPolicy *));
+	int			n_patterns = 0;
 
 	qsort(policies, n, sizeof(PoPolicy), po_policy_compare);
+	for (int i = 0; i < n; i++)
+	{
+		if (policies[i].scope == PO_SCOPE_TENANT && po_pattern_is(policies[i].name))
+			patterns[n_patterns++] = &policies[i];
+	}
 	for (int i = 0; i < n; i++)
 	{
 		PoPolicyFields fields;
 		PoPolicyError error;
 
+		CHECK_FOR_INTERRUPTS();
 		if (policies[i].scope != PO_SCOPE_TENANT || po_pattern_is(policies[i].name))
 			continue;
 		po_policy_defaults(&fields);
 		po_policy_inherit(&fields, &policies[i].fields);
-		for (int k = 0; k < n; k++)
+		for (int k = 0; k < n_patterns; k++)
 		{
-			if (policies[k].scope == PO_SCOPE_TENANT && po_pattern_is(policies[k].name) &&
-				po_pattern_matches(policies[k].name, policies[i].name))
-				po_policy_inherit(&fields, &policies[k].fields);
+			if (po_pattern_matches(patterns[k]->name, policies[i].name))
+				po_policy_inherit(&fields, &patterns[k]->fields);
 		}
 		if (!po_policy_check_resolved(&fields, &error))
 			report_bad_policy(&policies[i], &error);

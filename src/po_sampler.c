@@ -319,7 +319,9 @@ judge(int slot, int tenant, PoWatch *w, const PoSeen *seen)
 	{
 		pg_atomic_write_u32(&w->finding,
 							PO_FINDING(c->judgement.finding.class, PO_VERDICT_KEEP));
-		glances[slot].quiet_until = ticks + Max(c->judgement.finding.next_check_us, 0);
+		/* The largest number is never. */
+		glances[slot].quiet_until = ticks +
+			Min(Max(c->judgement.finding.next_check_us, 0), PG_INT64_MAX - ticks);
 		return;
 	}
 	n_candidates++;
@@ -415,12 +417,10 @@ step_collect(void)
 static void
 step_reclaim(void)
 {
-	bool		scan = rescan;
-
-	rescan = false;
 	if (n_candidates > 0)
 		po_reclaim_leaks(candidates, n_candidates);
-	po_reclaim_surplus(scan);
+	po_reclaim_surplus(rescan);
+	rescan = false;
 }
 
 /* Tenants that were busy and are not any more must not look busy. */

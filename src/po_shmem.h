@@ -484,7 +484,7 @@ typedef struct PoRing
 {
 	uint64		written;
 	uint64		to_notify;		/* number after the last that listeners are to hear of */
-	uint64		notified;		/* those before were; by the keeper */
+	uint64		notified;		/* those before were, or nobody is to hear of them */
 	uint64		lost;			/* overwritten before they were */
 } PoRing;
 

@@ -495,4 +495,38 @@ close_all($st1, $st2, $hears_it);
 stop_clean($standby);
 is(cluster_stat($node, 'worker_errors'), '0', 'no error was met on the way');
 stop_clean($node);
+
+# ---------- nothing is lost that nobody was to hear of ----------
+
+$node = new_node(
+	'pool_optimizer.notify_channel' => "'pool_optimizer'",
+	'pool_optimizer.notify_events' => "'tenant'",
+	'pool_optimizer.history_events' => 16);
+create_roles($node, 'first', 'second');
+
+my $listens = open_session($node, $super);
+my @names;
+
+$listens->query('LISTEN pool_optimizer');
+
+sub hears_of
+{
+	my ($role) = @_;
+	my $session = open_session($node, $role);
+
+	ok(wait_until(sub {
+				push @names, map { $json->decode($_)->{tenant} } $listens->notifications;
+				return grep { $_ eq "$role\@postgres" } @names;
+			}, $role), "$role is told");
+	$session->close_and_wait;
+	return;
+}
+
+hears_of('first');
+$listens->query("SELECT pool_set_quota('first\@postgres', max_connections => 10 + $_)") foreach 1 .. 40;
+hears_of('second');
+unlike(log_since($node, 0), qr/events are lost to them/,
+	'more policies than events are kept were no loss to those who hear of tenants');
+close_all($listens);
+stop_clean($node);
 done_testing();
