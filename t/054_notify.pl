@@ -523,10 +523,14 @@ sub hears_of
 }
 
 hears_of('first');
-$listens->query("SELECT pool_set_quota('first\@postgres', max_connections => 10 + $_)") foreach 1 .. 40;
+$listens->query(q{SELECT pool_set_quota('first@postgres', max_connections => 1)});
+
+my $only = open_session($node, 'first');
+
+is(refused_sqlstate($node, 'first'), '53300', 'refused') foreach 1 .. 40;
 hears_of('second');
 unlike(log_since($node, 0), qr/events are lost to them/,
-	'more policies than events are kept were no loss to those who hear of tenants');
-close_all($listens);
+	'more refusals than events are kept were no loss to those who hear of tenants');
+close_all($listens, $only);
 stop_clean($node);
 done_testing();
