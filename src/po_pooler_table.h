@@ -38,6 +38,7 @@ typedef struct PoPoolerDemand
 	int			clients;		/* that may want a server connection, idle ones too */
 	int			waiting;		/* that wait for one */
 	int			linked;			/* that have one */
+	int			others;			/* sessions that no pooler has opened; 0 = unknown, too */
 	double		queued;			/* mean number that waited of late; -1 = unknown */
 } PoPoolerDemand;
 

@@ -141,12 +141,14 @@ count_pools(const PoVisitedPooler *pooler, const char *database, const char *use
 	return n;
 }
 
-/* Among how many pools, of all poolers, a tenant's size is to be shared. */
+/* Among how many pools, of all poolers, a tenant's size is to be shared, and which of them
+ * this one is. */
 static int
-count_tenant(const Work *w, int tenant)
+count_tenant(const Work *w, const PoVisitedPool *one, int *index)
 {
 	int			n = 0;
 
+	*index = 0;
 	for (int i = 0; i < w->n_poolers; i++)
 	{
 		HASH_SEQ_STATUS status;
@@ -157,7 +159,9 @@ count_tenant(const Work *w, int tenant)
 		hash_seq_init(&status, w->poolers[i].pools);
 		while ((pool = hash_seq_search(&status)) != NULL)
 		{
-			if (pool->tenant == tenant && pool->is_ours && po_resize_is_used(pool))
+			if (pool == one)
+				*index = n;
+			if (pool->tenant == one->tenant && pool->is_ours && po_resize_is_used(pool))
 				n++;
 		}
 	}
@@ -262,6 +266,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	PoTenant	tenant;
 	static PoTenantStats stats;
 	const PoPolicyFields *policy = &tenant.fields;
+	int			index;
 	int			n;
 
 	if (!pool->is_ours || pool->tenant < 0 || !po_resize_is_used(pool) ||
@@ -278,10 +283,10 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	po_stats_copy(pool->tenant, &stats);
 	if (!is_sure(&stats) || stats.evaluated_at == pool->evaluation)
 		return false;
-	n = count_tenant(w, pool->tenant);
-	c->to = po_pooler_next_size(c->from, po_pooler_share(stats.recommendation.size, n),
+	n = count_tenant(w, pool, &index);
+	c->to = po_pooler_next_size(c->from, po_pooler_share(stats.recommendation.size, n, index),
 								policy->scale_up_step, policy->scale_down_step);
-	c->min = Min(po_pooler_share(stats.recommendation.min, n), c->to);
+	c->min = Min(po_pooler_share(stats.recommendation.min, n, index), c->to);
 	c->evaluation = stats.evaluated_at;
 	c->place = PLACE_NONE;
 	if (c->to != c->from)

@@ -15,6 +15,7 @@
 
 #include "utils/timestamp.h"
 
+#include "model/po_pooler_plan.h"
 #include "model/po_queueing.h"
 #include "po_compat.h"
 #include "po_guc.h"
@@ -442,7 +443,7 @@ search_input(const PoWindow *recent, double sampled_us, int sessions,
 		busy_us += recent->wait_us[i];
 	for (int i = 0; i < PO_N_WAITS && busy_us > 0; i++)
 		seen->share[i] = recent->wait_us[i] / busy_us;
-	seen->size = sessions;
+	seen->size = po_pooler_pooled(sessions, demand->others);
 	seen->busy = sampled_us > 0 ? busy_us / sampled_us : 0;
 	seen->transactions = recent->transactions;
 	if (recent->elapsed_us > 0)

@@ -8,9 +8,20 @@
 #include <string.h>
 
 int
-po_pooler_share(int size, int n)
+po_pooler_share(int size, int n, int index)
 {
-	return n <= 1 || size <= 1 ? size : (size - 1) / n + 1;
+	int			share;
+
+	if (n <= 1 || size <= 1)
+		return size;
+	share = size / n + (index < size % n);
+	return share > 1 ? share : 1;
+}
+
+int
+po_pooler_pooled(int sessions, int others)
+{
+	return others > 0 && others < sessions - others ? sessions - others : sessions;
 }
 
 int

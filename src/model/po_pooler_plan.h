@@ -7,8 +7,19 @@
 
 #include "model/po_types.h"
 
-/* The part of a recommended size that each of n pools of one tenant gets, rounded up. */
-extern int	po_pooler_share(int size, int n);
+/*
+ * The part of a recommended size that the pool of that index (0 .. n - 1) gets, of n of one
+ * tenant: together just that size, as another one would tell nothing of it (po_search.h), but
+ * at least 1 each.
+ */
+extern int	po_pooler_share(int size, int n, int index);
+
+/*
+ * How many of a tenant's sessions are those of its pools: sizes are tried by these.  others is
+ * how many were not, when a pooler was asked last; they are left out as long as they are the
+ * fewer, 0 else.
+ */
+extern int	po_pooler_pooled(int sessions, int others);
 
 /* The size to set now on the way to wanted; a step of 0 means at once.  At least 1: 0
  * means no limit to newer PgBouncers, and no connection at all to older ones. */

@@ -9,17 +9,37 @@
 static void
 test_share(void)
 {
-	CHECK_INT(po_pooler_share(10, 1), 10);
-	CHECK_INT(po_pooler_share(10, 2), 5);
-	CHECK_INT(po_pooler_share(11, 2), 6);
-	CHECK_INT(po_pooler_share(1, 3), 1);
-	CHECK_INT(po_pooler_share(INT_MAX, 2), INT_MAX / 2 + 1);
-	for (int size = 1; size < 50; size++)
+	CHECK_INT(po_pooler_share(10, 1, 0), 10);
+	CHECK_INT(po_pooler_share(10, 2, 1), 5);
+	CHECK_INT(po_pooler_share(11, 2, 0), 6);
+	CHECK_INT(po_pooler_share(11, 2, 1), 5);
+	CHECK_INT(po_pooler_share(1, 3, 2), 1);
+	CHECK_INT(po_pooler_share(INT_MAX, 2, 0), INT_MAX / 2 + 1);
+	for (int size = 1; size <= 50; size++)
 	{
-		for (int n = 1; n < 8; n++)
-			CHECK_WITH(po_pooler_share(size, n) * n >= size &&
-					   po_pooler_share(size, n) * n < size + n, "%d by %d", size, n);
+		for (int n = 1; n <= 12; n++)
+		{
+			int			sum = 0;
+
+			for (int i = 0; i < n; i++)
+				sum += po_pooler_share(size, n, i);
+			CHECK_WITH(sum == (size > n ? size : n), "%d by %d: %d", size, n, sum);
+		}
 	}
+}
+
+static void
+test_pooled(void)
+{
+	CHECK_INT(po_pooler_pooled(21, 0), 21);
+	CHECK_INT(po_pooler_pooled(21, 1), 20);
+	CHECK_INT(po_pooler_pooled(21, 10), 11);
+	/* Then the pools are what is besides. */
+	CHECK_INT(po_pooler_pooled(21, 11), 21);
+	CHECK_INT(po_pooler_pooled(1, 1), 1);
+	CHECK_INT(po_pooler_pooled(0, 5), 0);
+	CHECK_INT(po_pooler_pooled(3, INT_MAX), 3);
+	CHECK_INT(po_pooler_pooled(3, -1), 3);
 }
 
 static void
@@ -167,6 +187,7 @@ int
 main(void)
 {
 	test_share();
+	test_pooled();
 	test_next_size();
 	test_edit();
 	test_edit_users();
