@@ -268,6 +268,15 @@ sub events
 		WHERE kind = '" . ($kind // 'alert') . "' AND reason ~ '$pattern'");
 }
 
+sub method_is
+{
+	my ($tenant, $where, $what) = @_;
+
+	return ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pool_recommendations
+		WHERE tenant = '$tenant' AND $where"), $what)
+	  || diag($node->safe_psql('postgres', 'SELECT * FROM pool_recommendations'));
+}
+
 sub event_comes
 {
 	my ($pattern, $kind, $what) = @_;
@@ -388,6 +397,21 @@ poolers_are('pool_size = 6 AND sv_active = 6', 'it grows again');
 cmp_ok(config($A, 'min_pool_size'), '<=', 6, 'min_pool_size is not above it');
 is(events('not resized'), '0', 'nothing was in the way');
 
+# With a session of its own besides: sizes are tried by the connections of the pool.
+my $listens = open_session($node, 'r_shop');
+$listens->query('LISTEN something');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 2,
+	max_size => 12)});
+wait_sync($node);
+poolers_are('pool_size = 12 AND sv_active = 12', 'up to what may be');
+method_is('r_shop@postgres', q{method = 'throughput' AND recommended_size = 12
+	AND current_size = 13}, 'and there it settles');
+$listens->close_and_wait;
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6,
+	max_size => 6)});
+wait_sync($node);
+poolers_are('pool_size = 6 AND sv_active = 6', 'and back');
+
 # With a second pool SET would change that, too.
 my $batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
 poolers_are(q{tenant = 'r_batch@postgres'}, 'a second pool');
@@ -414,15 +438,6 @@ $other->stop('fast');
 # ---------------------------------------------------------------------------
 # Two clients that each find a connection at once: all of the pool is busy, and is enough
 # ---------------------------------------------------------------------------
-
-sub method_is
-{
-	my ($tenant, $where, $what) = @_;
-
-	return ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pool_recommendations
-		WHERE tenant = '$tenant' AND $where"), $what)
-	  || diag($node->safe_psql('postgres', 'SELECT * FROM pool_recommendations'));
-}
 
 my $pair = start_pooled_load($A, 'r_batch', 'second', 2, "$dir/long.sql");
 method_is('r_batch@second', q{current_size = 2 AND busy_p50 = 2 AND recommended_size = 2
