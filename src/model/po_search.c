@@ -39,6 +39,7 @@
 #define LEARN_SHARE			0.125
 #define IN_A_ROW			3
 #define FIRST_REST			120		/* evaluations */
+#define FIRST_REST_BELOW_ROOM	30
 #define MOST_REST			1920
 #define LEAST_FOLLOWED		3		/* sizes that somebody has set */
 #define MOST_SIZE			262143
@@ -282,13 +283,25 @@ add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 		p->n++;
 	p->rate += (seen->rate - p->rate) / p->n;
 	p->faster += (speed - p->faster) / p->n;
-	p->queued += (fmax(seen->queued, 0) - p->queued) / p->n;
-	p->late = p->queued * PO_US_PER_S > seen->target_us * p->rate;
 	p->room = has_room(seen);
 	power = elasticity(&s->noise);
 	usual = mean_speed(s);
 	for (int i = 0; i < s->n_points; i++)
 		s->point[i].mean = at_mean_speed(s->point[i].rate, power, usual - s->point[i].faster);
+}
+
+/* More is asked now than when these larger ones did no more than that. */
+static void
+forget_room(PoSearch *s, int size, double rate)
+{
+	while (s->n_points > 0)
+	{
+		const PoSearchPoint *top = &s->point[s->n_points - 1];
+
+		if (top->size <= size || !top->room || top->mean >= rate)
+			return;
+		s->n_points--;
+	}
 }
 
 double
@@ -412,17 +425,6 @@ typedef struct Bracket
 	bool		flat;			/* the largest did not pay */
 } Bracket;
 
-static bool
-is_room_above(const PoSearch *s, int i)
-{
-	for (i++; i < s->n_points; i++)
-	{
-		if (s->point[i].room && !s->point[i].late)
-			return true;
-	}
-	return false;
-}
-
 static void
 read_points(const PoSearch *s, Bracket *b)
 {
@@ -443,9 +445,6 @@ read_points(const PoSearch *s, Bracket *b)
 	while (i > 0 && s->crowded > 0 && s->point[i - 1].size >= s->crowded &&
 		   s->point[i - 1].mean >= FULL_BEST * best)
 		i--;
-	/* Work that comes anyhow gets done, but late. */
-	while (s->point[i].late && is_room_above(s, i))
-		i++;
 	b->near = s->point[i].size;
 	b->failing = i > 0 ? s->point[i - 1].size : 0;
 	b->top = top->size;
@@ -580,7 +579,7 @@ has_hardly_failed(const PoSearch *s, const Bracket *b)
 	const PoSearchPoint *p = &s->point[0];
 	double		best = po_search_best(s);
 
-	return b->failing == p->size && !p->late &&
+	return b->failing == p->size &&
 		p->mean >= fmin(JUST_FAILED, NEAR_BEST - noise(s) / sqrt(p->n)) * best;
 }
 
@@ -714,14 +713,29 @@ neighbour(const PoSearch *s, const PoSearchSeen *seen)
 		above = NULL;
 	if (below != NULL && below->size < seen->lowest)
 		below = NULL;
+	if (above != NULL && above->room)
+		return above;
 	return above == NULL || (below != NULL && below->n < above->n) ? below : above;
+}
+
+/*
+ * The next larger size tried did no more as no more was asked of it, so what it can do is not
+ * known; while that settled on, being full, would not show that more is asked.
+ */
+static bool
+is_below_room(const PoSearch *s, const PoSearchSeen *seen)
+{
+	const PoSearchPoint *p = neighbour(s, seen);
+
+	return s->limited >= IN_A_ROW && p != NULL && p->size > s->probe && p->room;
 }
 
 /* Rested for long enough: looks again, where sizes are set as it asks for. */
 static void
 look_again(PoSearch *s, const PoSearchSeen *seen)
 {
-	const PoSearchPoint *p = s->n_points >= LEAST_FOLLOWED ? neighbour(s, seen) : NULL;
+	const PoSearchPoint *p = s->n_points >= LEAST_FOLLOWED || is_below_room(s, seen) ?
+		neighbour(s, seen) : NULL;
 
 	s->evaluations = 0;
 	s->rest = s->rest < MOST_REST / 2 ? 2 * s->rest : MOST_REST;
@@ -770,6 +784,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	{
 		s->phase = PO_SEARCH_TRYING;
 		s->evaluations = 0;
+		forget_room(s, s->probe, INFINITY);
 		return;
 	}
 	if (has_more_waiting(s, seen))
@@ -799,7 +814,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	if (p != NULL)
 		add_rate(s, p, seen);
 	if (s->rest == 0)
-		s->rest = FIRST_REST;
+		s->rest = is_below_room(s, seen) ? FIRST_REST_BELOW_ROOM : FIRST_REST;
 	if (++s->evaluations >= s->rest)
 		look_again(s, seen);
 }
@@ -883,6 +898,7 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	}
 	add_rate(s, p, seen);
+	forget_room(s, p->size, (1 - ODD_RATE) * p->mean);
 	note_cpu(s, seen);
 	if (is_sure(s, p) && !is_surprising(s, seen, p))
 		s->probe = where_next(s, seen);

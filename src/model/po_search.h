@@ -9,8 +9,7 @@
  * where the parts of the service time put the knee (asymptotic bounds of a closed
  * network: R. Muntz and J. Wong 1974, in E. Lazowska et al., Quantitative System
  * Performance, 1984, eq. 5.1), each size tried is measured until its mean is sure
- * enough, and one that did not pay is taken back.  Where a larger one has room for all that
- * comes, one whose clients wait for longer than the target will not do.  What the machine's changing speed did to
+ * enough, and one that did not pay is taken back.  What the machine's changing speed did to
  * what was measured is taken out where it is known.  Sessions that wait for a lock or a CPU
  * are left out at once, and a size that should do without them has to fail for longer.
  * With three sizes measured, one of which the Universal Scalability Law (po_usl.h) says
@@ -35,8 +34,6 @@ typedef struct PoSearchPoint
 	double		mean;			/* transactions/s, at the mean speed of the machine */
 	double		rate;			/* as measured */
 	double		faster;			/* logarithm of the machine's speed / reference, meanwhile */
-	double		queued;			/* mean number of clients that waited; 0 = none or unknown */
-	bool		late;			/* for longer than the target, on average */
 	bool		room;			/* much of it was not used: all that came got done */
 } PoSearchPoint;
 
@@ -115,7 +112,8 @@ typedef struct PoSearchSeen
  * A failure that began or ended in the middle of a search makes what was measured before and
  * after it say that a size is bad which is not, and the one settled on goes on as ever.  So
  * after some rest, each time twice as long, the size next to it is tried again: for one
- * evaluation if that does as before, else all is measured anew.
+ * evaluation if that does as before, else all is measured anew.  Anew, too, when far more
+ * clients wait than when it had settled: being full, it does no more however many come.
  */
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 

@@ -876,19 +876,19 @@ test_load_grows(void)
 		int			moves = 0;
 
 		po_search_reset(&search);
-		for (int e = 0; e < 160; e++)
+		for (int e = 0; e < 240; e++)
 		{
 			double		offered = throughput(w, 20) * (e < 60 ? percent / 100.0 : 2);
 			int			next;
 
 			look_open(w, n, offered, &seen);
 			next = po_search_step(&search, &seen);
-			moves += e >= 130 && next > 0 && next != n;
+			moves += e >= 200 && next > 0 && next != n;
 			n = next > 0 ? next : seen.saturated ? n + 5 : n;
 		}
 		CHECK_WITH(seen.rate >= 0.95 * 2 * throughput(w, 20), "%d %%: %d, %.0f/s of %.0f", percent,
 				   n, seen.rate, 2 * throughput(w, 20));
-		CHECK_WITH(moves <= 1, "%d %%: %d moves", percent, moves);
+		CHECK_WITH(moves <= 2, "%d %%: %d moves", percent, moves);
 	}
 }
 
