@@ -23,7 +23,7 @@
 #define MOST_N_SETTLED		20
 #define LEAST_NOISE			0.01	/* relative, of one evaluation */
 #define MAX_BIAS			0.7
-#define MOST_BIAS			0.5		/* of a mean, whatever its error */
+#define MOST_BIAS			0.04	/* of a mean, whatever its error */
 #define MOST_FREEDOM		60		/* evaluations that tell how they differ */
 #define POWER_SPREAD		1.0		/* of elasticities, as far as one knows before */
 #define MOST_POWER			2.0
@@ -874,6 +874,20 @@ note_cpu(PoSearch *s, const PoSearchSeen *seen)
 		s->crowded = seen->size;
 }
 
+/*
+ * For a moment less was asked: much of it was not used, nobody waited, and less got done than
+ * by others.  That says nothing of the size; if it stays so, it is the workload.
+ */
+static bool
+is_pause(const PoSearch *s, const PoSearchSeen *seen)
+{
+	double		best = 0;
+
+	for (int i = 0; i < s->n_points; i++)
+		best = fmax(best, s->point[i].rate);
+	return has_room(seen) && s->slack <= IN_A_ROW && seen->rate < FULL_BEST * best;
+}
+
 static void
 try(PoSearch *s, const PoSearchSeen *seen)
 {
@@ -887,6 +901,8 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	 * became another one does, as with sessions besides the pool.
 	 */
 	if (s->probe != 0 && s->probe != seen->size && s->stays < IN_A_ROW)
+		return;
+	if (is_pause(s, seen))
 		return;
 	if (s->probe == 0 || s->probe == seen->size || s->asked_at != seen->size)
 		s->evaluations++;

@@ -778,6 +778,55 @@ test_opens_one_by_one(void)
 	CHECK_WITH(next < 40 && search.n_points == 1, "%d, %d", next, search.n_points);
 }
 
+/* In one evaluation of a search half of the load stays away. */
+static void
+test_pause_meanwhile(void)
+{
+	int			good = 0;
+	int			soon = 0;
+	int			runs = 0;
+
+	for (int i = 0; i < N_WORKLOADS; i++)
+	{
+		for (int at = 1; at <= 25; at++)
+		{
+			const Workload *w = &workloads[i];
+			PoSearch	search;
+			PoSearchSeen seen;
+			double		best;
+			int			least = least_good(w, &best);
+			int			n = 20;
+			int			settled = 0;
+
+			po_search_reset(&search);
+			for (int e = 1; e <= 60; e++)
+			{
+				int			next;
+
+				look(w, n, 0.01, &seen);
+				if (e == at)
+				{
+					seen.rate /= 2;
+					seen.transactions /= 2;
+					seen.busy /= 2;
+					seen.queued = 0;
+					seen.target_us = 10000;
+					seen.saturated = po_search_is_limited(&seen, 0.8);
+				}
+				next = po_search_step(&search, &seen);
+				n = next > 0 ? next : n;
+				if (settled == 0 && search.phase == PO_SEARCH_SETTLED)
+					settled = e;
+			}
+			runs++;
+			good += throughput(w, n) >= 0.95 * best && (n <= 1.5 * least || n <= least + 1);
+			soon += settled > 0 && settled <= 35;
+		}
+	}
+	CHECK_WITH(good >= 0.85 * runs && soon >= 0.95 * runs, "%d good and %d soon of %d", good, soon,
+			   runs);
+}
+
 /* Sizes that whoever sets them makes of those asked for. */
 static int
 one_more(int size)
@@ -1046,6 +1095,7 @@ main(void)
 	test_crowded_though_unhindered();
 	test_large_start();
 	test_opens_one_by_one();
+	test_pause_meanwhile();
 	test_others_sizes();
 	test_load_grows();
 	test_open();
