@@ -904,7 +904,8 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	if (is_pause(s, seen))
 		return;
-	if (s->probe == 0 || s->probe == seen->size || s->asked_at != seen->size)
+	if (s->probe == 0 || s->probe == seen->size ||
+		(s->asked_at != seen->size && s->n_points >= LEAST_FOLLOWED))
 		s->evaluations++;
 	p = find_or_add(s, seen->size);
 	if (p == NULL)

@@ -889,6 +889,26 @@ test_others_sizes(void)
 	}
 }
 
+/*
+ * One session more came just when the first size was asked for, and nobody ever sets any: that is
+ * no answer, so it does not settle for what is there.
+ */
+static void
+test_nobody_sets(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+
+	po_search_reset(&search);
+	for (int e = 0; e < 200; e++)
+	{
+		look(&workloads[3], e < 2 ? 11 : 12, 0.01, &seen);
+		(void) po_search_step(&search, &seen);
+		CHECK_INT(search.phase, PO_SEARCH_TRYING);
+	}
+	CHECK_WITH(search.probe > 12, "%d", search.probe);
+}
+
 /* So many transactions a second arrive, whatever the pool. */
 static void
 look_open(const Workload *w, int n, double offered, PoSearchSeen *seen)
@@ -1097,6 +1117,7 @@ main(void)
 	test_opens_one_by_one();
 	test_pause_meanwhile();
 	test_others_sizes();
+	test_nobody_sets();
 	test_load_grows();
 	test_open();
 	test_huge();
