@@ -905,7 +905,7 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	if (is_pause(s, seen))
 		return;
 	if (s->probe == 0 || s->probe == seen->size ||
-		(s->asked_at != seen->size && s->n_points >= LEAST_FOLLOWED))
+		(s->asked_at != seen->size && s->n_points > 1))
 		s->evaluations++;
 	p = find_or_add(s, seen->size);
 	if (p == NULL)
