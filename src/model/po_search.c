@@ -779,8 +779,9 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	PoSearchPoint *p;
 	int			odd;
 
-	if (s->probe >= s->limit && largest_useful(s, seen) >= s->limit * STEP &&
-		s->limited >= IN_A_ROW)
+	/* With one size known nothing was ever tried: it was a bad moment that decided. */
+	if (s->probe >= s->limit && s->limited >= IN_A_ROW &&
+		largest_useful(s, seen) >= (s->n_points > 1 ? s->limit * STEP : s->limit + 1))
 	{
 		s->phase = PO_SEARCH_TRYING;
 		s->evaluations = 0;
