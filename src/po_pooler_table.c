@@ -125,11 +125,14 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 			queued += seen->rates.queued;
 		last = seen;
 	}
-	known = known && last != NULL && all_answer(ticks);
-	if (known && servers < sessions)
-		demand->others = (int) (sessions - servers);
-	known = known && demand->others == 0;
-	demand->queued = known ? queued : -1;
+	demand->queued = -1;
+	if (known && last != NULL && all_answer(ticks))
+	{
+		if (servers < sessions)
+			demand->others = (int) (sessions - servers);
+		else
+			demand->queued = queued;
+	}
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 

@@ -5,8 +5,8 @@
  * The work is one half arithmetic with branches, in registers, and one half bytes through a pipe
  * of its own: what a virtual processor loses to its neighbours is often lost in entering the
  * kernel, on which a server lives, so it tells more of how throughput varies than arithmetic
- * alone.  The sampler has just woken up on some processor, so over some seconds all
- * of them are met.
+ * alone.  The sampler has just woken up on some processor, so over some seconds all of them are
+ * met.
  */
 #include "postgres.h"
 

@@ -116,6 +116,13 @@ po_search_knee(const PoSearchSeen *from)
 	return fmin((double) seen.size * seen.cores / fmax(on_cpu, 1e-6), MOST_SIZE);
 }
 
+/* So many may wait beside those at work. */
+static double
+few_waiting(const PoSearchSeen *seen)
+{
+	return fmax(FEW_WAITING, FEW_BESIDE * seen->busy);
+}
+
 /*
  * Clients hardly wait.  What those of a closed system lose by it is the part of them that
  * waits (each of N does 1 / (think + wait + service), and by Little's law N of them is
@@ -127,7 +134,7 @@ hardly_wait(const PoSearchSeen *seen)
 {
 	return seen->queued >= 0 && seen->demand > 0 &&
 		seen->queued <= (1 - NEAR_BEST) * seen->demand &&
-		seen->queued <= fmax(FEW_WAITING, FEW_BESIDE * seen->busy) &&
+		seen->queued <= few_waiting(seen) &&
 		seen->queued * PO_US_PER_S <= seen->target_us * seen->rate;
 }
 
@@ -723,10 +730,8 @@ neighbour(const PoSearch *s, const PoSearchSeen *seen)
  * known; while that settled on, being full, would not show that more is asked.
  */
 static bool
-is_below_room(const PoSearch *s, const PoSearchSeen *seen)
+is_below_room(const PoSearch *s, const PoSearchPoint *p)
 {
-	const PoSearchPoint *p = neighbour(s, seen);
-
 	return s->limited >= IN_A_ROW && p != NULL && p->size > s->probe && p->room;
 }
 
@@ -734,12 +739,11 @@ is_below_room(const PoSearch *s, const PoSearchSeen *seen)
 static void
 look_again(PoSearch *s, const PoSearchSeen *seen)
 {
-	const PoSearchPoint *p = s->n_points >= LEAST_FOLLOWED || is_below_room(s, seen) ?
-		neighbour(s, seen) : NULL;
+	const PoSearchPoint *p = neighbour(s, seen);
 
 	s->evaluations = 0;
 	s->rest = s->rest < MOST_REST / 2 ? 2 * s->rest : MOST_REST;
-	if (p == NULL)
+	if (p == NULL || (s->n_points < LEAST_FOLLOWED && !is_below_room(s, p)))
 		return;
 	s->phase = PO_SEARCH_TRYING;
 	s->again = true;
@@ -761,8 +765,7 @@ has_more_waiting(PoSearch *s, const PoSearchSeen *seen)
 		s->queues++;
 		return false;
 	}
-	if (seen->saturated && seen->queued > MORE_WAITING * s->queue +
-		fmax(FEW_WAITING, FEW_BESIDE * seen->busy))
+	if (seen->saturated && seen->queued > MORE_WAITING * s->queue + few_waiting(seen))
 		s->longer++;
 	else
 		s->longer = 0;
@@ -815,7 +818,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	if (p != NULL)
 		add_rate(s, p, seen);
 	if (s->rest == 0)
-		s->rest = is_below_room(s, seen) ? FIRST_REST_BELOW_ROOM : FIRST_REST;
+		s->rest = is_below_room(s, neighbour(s, seen)) ? FIRST_REST_BELOW_ROOM : FIRST_REST;
 	if (++s->evaluations >= s->rest)
 		look_again(s, seen);
 }
@@ -892,21 +895,20 @@ is_pause(const PoSearch *s, const PoSearchSeen *seen)
 static void
 try(PoSearch *s, const PoSearchSeen *seen)
 {
+	bool		asked;
 	PoSearchPoint *p;
 
 	if (is_looking_again(s, seen))
 		return;
+	asked = s->probe == 0 || s->probe == seen->size;
 	/*
 	 * One that lasts for a moment is none: a pooler on its way closes all and opens them again
 	 * one by one.  That nobody sets what was asked for does not bring it to its end; that it
 	 * became another one does, as with sessions besides the pool.
 	 */
-	if (s->probe != 0 && s->probe != seen->size && s->stays < IN_A_ROW)
+	if ((!asked && s->stays < IN_A_ROW) || is_pause(s, seen))
 		return;
-	if (is_pause(s, seen))
-		return;
-	if (s->probe == 0 || s->probe == seen->size ||
-		(s->asked_at != seen->size && s->n_points > 1))
+	if (asked || (s->asked_at != seen->size && s->n_points > 1))
 		s->evaluations++;
 	p = find_or_add(s, seen->size);
 	if (p == NULL)
@@ -920,8 +922,6 @@ try(PoSearch *s, const PoSearchSeen *seen)
 	note_cpu(s, seen);
 	if (is_sure(s, p) && !is_surprising(s, seen, p))
 		s->probe = where_next(s, seen);
-	else if (s->probe == 0)
-		s->probe = seen->size;
 }
 
 /*
