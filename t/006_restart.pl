@@ -52,6 +52,23 @@ $s->value("SELECT pg_sleep($_ / 1000.0)") for 1 .. 10;
 $s->query('ROLLBACK') if $s->query('BEGIN; SELECT 1');
 close_all($s);
 
+# ---------- the tests themselves, while a server is not there ----------
+
+# A psql that cannot connect may be gone before it has been given its statement.
+foreach my $method (qw(safe_psql poll_query_until))
+{
+	my $run = \&IPC::Run::run;
+	my $broken = 0;
+
+	no warnings 'redefine';
+	local *IPC::Run::run = sub {
+		die "ack Broken pipe: write( 13, 'SELECT' )" if $broken++ < 3;
+		goto &$run;
+	};
+	my $result = eval { $node->$method('postgres', 'SELECT true') } // "died: $@";
+	ok($result =~ /^[t1]$/ && $broken == 4, "$method tries again after a broken pipe: $result");
+}
+
 # ---------- a clean restart ----------
 
 my $before = stats();

@@ -88,21 +88,35 @@ sub new_tenant
 sub psql_as
 {
 	my ($node, $role, $sql, %opt) = @_;
-	my ($out, $err, $rc);
+	my ($out, $err) = ('', '');
+	my $rc = $node->psql($opt{dbname} // 'postgres', $sql, stdout => \$out, stderr => \$err,
+		extra_params => [ '-U', $role ]);
 
-	# A psql that is refused may end before it has been given its statement, which its
-	# caller dies of.
-	foreach my $try (1 .. 10)
-	{
-		($out, $err) = ('', '');
-		$rc = eval {
-			$node->psql($opt{dbname} // 'postgres', $sql, stdout => \$out, stderr => \$err,
-				extra_params => [ '-U', $role ]);
-		};
-		last if defined $rc;
-		die $@ if $@ !~ /Broken pipe/ || $try == 10;
-	}
 	return wantarray ? ($rc, $out, $err) : $out;
+}
+
+# A psql that is refused, or comes while the server restarts after a crash, may end before
+# it has been given its statement, and core's functions die of that ("Broken pipe").  The
+# statement has not run, so it is safe to try again.
+foreach my $name (qw(psql poll_query_until))
+{
+	my $core = PostgreSQL::Test::Cluster->can($name);
+
+	no strict 'refs';    ## no critic: a method of core is replaced by its name
+	no warnings 'redefine';
+	*{"PostgreSQL::Test::Cluster::$name"} = sub {
+		my @args = @_;
+		my $want_list = wantarray;
+
+		foreach my $try (1 .. 10)
+		{
+			my @result = eval { $want_list ? $core->(@args) : scalar $core->(@args) };
+
+			return $want_list ? @result : $result[0] if $@ eq '';
+			die $@ if $@ !~ /Broken pipe/ || $try == 10;
+			usleep(100_000);
+		}
+	};
 }
 
 # Logs in and waits until it is known whether that succeeded.  %opt: dbname, options,
