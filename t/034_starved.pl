@@ -163,6 +163,10 @@ close_all(@others, $locker, values %was);
 my %ordered = map { $_ => open_session($node, 'r_idle') } qw(speaks keeps_silent);
 
 $_->value('SELECT 1') foreach values %ordered;
+# One that was stopped on its way from its answer to the next read would decline.
+ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity
+	WHERE usename = 'r_idle' AND wait_event = 'ClientRead'}) eq 't' }, 'sessions that wait'),
+	'both wait for their clients');
 stop_process($_->pid) foreach values %ordered;
 ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) = 2 FROM pool_stats_session
 	WHERE usename = 'r_idle' AND verdict = 'terminate'}) eq 't' }, 'two orders'),
