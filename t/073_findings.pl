@@ -70,14 +70,14 @@ start_load($node, 'f_clean', 2, <<'SQL');
 SELECT n FROM item WHERE id = :id;
 SQL
 
-# What a transaction does between two statements, as when it calls another service.
+# What a transaction does between two statements, as when it calls another service.  The last
+# two are one message: where CPU is short, pgbench would take its time between them, too.
 start_load($node, 'f_wait', 3, <<'SQL');
 \set id random(1, 1000)
 BEGIN;
 UPDATE item SET n = n + 1 WHERE id = :id;
 \sleep 60 ms
-SELECT n FROM item WHERE id = :id;
-COMMIT;
+SELECT n FROM item WHERE id = :id\;COMMIT;
 SQL
 
 # An application in another part of the world.
