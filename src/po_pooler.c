@@ -264,6 +264,7 @@ take_stats(const PoPoolerRecord *record, void *arg)
 		return;
 	po_pooler_rates(d->stats_at == 0 ? NULL : &d->stats, &record->stats,
 					taker->ticks - d->stats_at, d->stuck, &d->rates);
+	po_pooler_queue_pass(&d->queue, d->rates.queued, taker->ticks - d->stats_at);
 	d->stats = record->stats;
 	d->stats_at = taker->ticks;
 }
@@ -559,6 +560,7 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 	seen->reserve_pool_size = (int) Min(d->now.reserve_pool_size, PG_INT32_MAX);
 	if (d->stats_at != 0)
 		seen->rates = d->rates;
+	seen->queue = d->queue;
 	/* There may be pools that nobody knows of. */
 	if (p->n_left_out > 0)
 		seen->rates.queued = -1;

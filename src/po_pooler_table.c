@@ -122,7 +122,10 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 		known = known && seen->rates.queued >= 0;
 		/* The pools of a database follow each other, and have the same waits. */
 		if (last == NULL || !same_database(last, seen))
+		{
 			queued += seen->rates.queued;
+			po_pooler_queue_add(&demand->queue, &seen->queue);
+		}
 		last = seen;
 	}
 	demand->queued = -1;

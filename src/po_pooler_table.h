@@ -40,6 +40,7 @@ typedef struct PoPoolerDemand
 	int			linked;			/* that have one */
 	int			others;			/* sessions that no pooler has opened; 0 = unknown, too */
 	double		queued;			/* mean number that waited of late; -1 = unknown */
+	PoPoolerQueue queue;		/* sums for the mean of any other time */
 } PoPoolerDemand;
 
 /*

@@ -46,6 +46,7 @@ typedef struct PoVisitedDatabase
 	int64		stats_at;		/* monotonic us; 0 = never */
 	int64		stuck;			/* clients that have waited since before that, in this visit */
 	PoPoolerRates rates;
+	PoPoolerQueue queue;
 } PoVisitedDatabase;
 
 /* Only those with a size of their own. */

@@ -378,13 +378,15 @@ typedef struct PoTenantStats
 	PoLevels	busy;
 	TimestampTz busy_at;		/* up to when levels are complete; 0 = never */
 	PoWindow	window;
-	PoWindow	recent;			/* the same since the last evaluation */
+	PoWindow	recent;			/* the same since then */
+	PoPoolerQueue queue;		/* of its poolers, when that began */
 	double		drift;			/* of the load, see po_stats.c */
 	PoWarmup	warmup;
 	PoSearch	search;
 	TimestampTz observed_since;
 	TimestampTz evaluated_at;
-	int64		evaluated_ticks;	/* the same, monotonic us */
+	TimestampTz recent_since;	/* the same, or when the size asked for was there; 0 = never */
+	int64		recent_ticks;	/* the same, monotonic us */
 	TimestampTz computed_at;	/* the same by the wall clock */
 	PoRecommendation recommendation;
 	PoSizingInput input;		/* that it rests on */
@@ -581,6 +583,7 @@ typedef struct PoPoolSeen
 	int			n_servers;		/* its connections, those that are no sessions of ours, too */
 	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */
+	PoPoolerQueue queue;		/* the same */
 } PoPoolSeen;
 
 /* PO_LOCK_POOLERS */

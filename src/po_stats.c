@@ -39,6 +39,9 @@
 /* How often to look as long as too little is known. */
 #define FIRST_LOOKS_US		(5 * PO_US_PER_S)
 
+/* Looks in an evaluation while a size asked for is on its way. */
+#define ARRIVAL_LOOKS		20
+
 static inline void
 lock_stats(void)
 {
@@ -394,12 +397,33 @@ complete_window(PoTenantStats *t)
 {
 	int64		ticks = po_shmem_monotonic_us();
 
-	if (t->evaluated_ticks == 0)
+	if (t->recent_ticks == 0)
 		t->recent.elapsed_us = t->busy.total;
-	else if (ticks > t->evaluated_ticks)
-		t->recent.elapsed_us = (double) (ticks - t->evaluated_ticks);
+	else if (ticks > t->recent_ticks)
+		t->recent.elapsed_us = (double) (ticks - t->recent_ticks);
 	t->window.elapsed_us += t->recent.elapsed_us;
-	t->evaluated_ticks = ticks;
+	t->recent_ticks = ticks;
+}
+
+/* What comes from now on is of the next evaluation. */
+static void
+begin_recent(PoTenantStats *t, const PoPoolerDemand *demand, TimestampTz now)
+{
+	memset(&t->recent, 0, sizeof(t->recent));
+	t->recent_since = now;
+	t->queue = demand->queue;
+}
+
+/* The size that the search asked for has just come: what was done before was done by others. */
+static bool
+notice_arrival(PoTenantStats *t, int sessions, const PoPoolerDemand *demand, TimestampTz now)
+{
+	if (!po_search_arrives(&t->search, po_pooler_pooled(sessions, demand->others)))
+		return false;
+	complete_levels(t, now);
+	complete_window(t);
+	begin_recent(t, demand, now);
+	return true;
 }
 
 /* By how much the load since the last evaluation is off what is remembered of it. */
@@ -433,9 +457,10 @@ usable_cores(void)
 
 /* What the search for a size is told of the time since the last evaluation. */
 static void
-search_input(const PoWindow *recent, double sampled_us, int sessions,
+search_input(const PoTenantStats *t, double sampled_us, int sessions,
 			 const PoPolicyFields *policy, const PoPoolerDemand *demand, PoSearchSeen *seen)
 {
+	const PoWindow *recent = &t->recent;
 	double		busy_us = 0;
 
 	memset(seen, 0, sizeof(*seen));
@@ -451,19 +476,26 @@ search_input(const PoWindow *recent, double sampled_us, int sessions,
 	seen->cores = usable_cores();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
-	seen->queued = demand->queued;
+	seen->queued = po_pooler_queue_mean(&t->queue, &demand->queue, demand->queued);
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
 
-/* Soon as long as too little is known, then less and less often. */
+/* Until it is to be evaluated: soon as long as too little is known, then less and less often. */
 static int64
-next_look(const PoTenantStats *t, int64 interval, TimestampTz now)
+evaluation_wait(const PoTenantStats *t, int64 interval, TimestampTz now)
 {
 	if (t->recommendation.method > PO_METHOD_TOO_LITTLE_DATA)
 		return interval;
 	return Min(interval, Max(FIRST_LOOKS_US, (now - t->observed_since) / 2));
+}
+
+/* Until one has to look at it again, of what is left until it is to be evaluated. */
+static int64
+next_look(const PoTenantStats *t, int64 left, int64 interval)
+{
+	return t->search.awaited > 0 ? Min(left, interval / ARRIVAL_LOOKS) : left;
 }
 
 int64
@@ -475,33 +507,38 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
 	int64		wait;
+	bool		has_arrived;
 	bool		due;
 
 	lock_stats();
-	wait = next_look(t, interval, now);
-	elapsed = now - t->evaluated_at;
+	has_arrived = notice_arrival(t, sessions, demand, now);
+	wait = evaluation_wait(t, interval, now);
+	elapsed = now - t->recent_since;
 	due = elapsed >= wait || elapsed < 0;
 	if (due)
 	{
 		complete_levels(t, now);
 		complete_window(t);
-		search_input(&t->recent, (double) elapsed, sessions, policy, demand, &e.seen);
+		search_input(t, (double) elapsed, sessions, policy, demand, &e.seen);
 		note_drift(t, (double) elapsed);
-		memset(&t->recent, 0, sizeof(t->recent));
+		begin_recent(t, demand, now);
 		e.search = t->search;
-		if (t->evaluated_at != 0 && elapsed > 0)
-			forget(t, exp(-(double) elapsed / (MEMORY_INTERVALS * (double) interval)));
+		if (t->evaluated_at != 0 && now > t->evaluated_at)
+			forget(t, exp(-(double) (now - t->evaluated_at) /
+						  (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
 		sizing_input(t, sessions, now, &e.in);
 		e.in.least = least_size(t, t->computed_at);
 		e.seen.lowest = Max(e.seen.lowest, Min(e.in.least, e.seen.highest));
 	}
+	wait = next_look(t, wait - elapsed, interval);
 	unlock_stats();
+	if (has_arrived || due)
+		e.seen.speed = po_speed_since(tenant);
 	if (!due)
-		return wait - elapsed;
+		return wait;
 
-	e.seen.speed = po_speed_since(tenant);
 	e.policy = policy;
 	e.in.cores = e.seen.cores;
 	/* A pooler gives back what is more than recommended; what others opened stays. */
@@ -512,7 +549,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	t->search = e.search;
 	t->recommendation = e.r;
 	t->input = e.in;
-	wait = next_look(t, interval, now);
+	wait = next_look(t, evaluation_wait(t, interval, now), interval);
 	unlock_stats();
 	if (sessions > 0 || (e.r.method > PO_METHOD_IDLE && e.in.transactions > 0))
 		return wait;
@@ -768,9 +805,10 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 	/* The clock may have been set back since it was written. */
 	t->observed_since = Min(t->observed_since, now);
 	t->evaluated_at = Min(t->evaluated_at, now);
+	t->recent_since = Min(t->recent_since, now);
 	/* The server was down in between. */
-	if (t->evaluated_ticks != 0)
-		t->evaluated_ticks = po_shmem_monotonic_us();
+	if (t->recent_ticks != 0)
+		t->recent_ticks = po_shmem_monotonic_us();
 	memset(&t->breaker, 0, sizeof(t->breaker));
 	po_warmup_restart(&t->warmup);
 	unlock_stats();

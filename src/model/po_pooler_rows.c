@@ -358,3 +358,32 @@ po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now, int64_t e
 	if (rates->queued >= 0 && (double) stuck > rates->queued)
 		rates->queued = (double) stuck;
 }
+
+void
+po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us)
+{
+	queue->n = 1;
+	if (queued < 0 || elapsed_us <= 0)
+		return;
+	queue->waited_us += queued * (double) elapsed_us;
+	queue->known_us += (double) elapsed_us;
+}
+
+void
+po_pooler_queue_add(PoPoolerQueue *sum, const PoPoolerQueue *queue)
+{
+	sum->waited_us += queue->waited_us;
+	sum->known_us += queue->known_us;
+	sum->n += queue->n;
+}
+
+double
+po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now, double latest)
+{
+	double		waited_us = now->waited_us - before->waited_us;
+	double		known_us = now->known_us - before->known_us;
+
+	if (latest < 0 || now->n != before->n || !(waited_us >= 0) || !(known_us > 0))
+		return latest;
+	return waited_us / known_us * now->n;
+}

@@ -150,4 +150,24 @@ typedef struct PoPoolerRates
 extern void po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now,
 							int64_t elapsed_us, int64_t stuck, PoPoolerRates *rates);
 
+/* Sums since a pooler was first asked, of one database or more. */
+typedef struct PoPoolerQueue
+{
+	double		waited_us;		/* clients x time they waited */
+	double		known_us;		/* time that is known of, of each */
+	int			n;				/* databases */
+} PoPoolerQueue;
+
+/* Takes in what was seen of one database in elapsed_us. */
+extern void po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us);
+extern void po_pooler_queue_add(PoPoolerQueue *sum, const PoPoolerQueue *queue);
+
+/*
+ * The mean number of clients that waited between before and now; latest, that of the last
+ * answer, while that is not known (-1) or there was none in between, and when the databases
+ * are others than before.
+ */
+extern double po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now,
+								   double latest);
+
 #endif							/* PO_POOLER_ROWS_H */

@@ -935,7 +935,10 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 		s->limit = seen->highest;
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
 	if (s->probe != s->asked)
+	{
 		s->asked_at = seen->size;
+		s->awaited = seen->size != s->probe ? IN_A_ROW : 0;
+	}
 	s->asked = s->probe;
 	return s->probe;
 }
@@ -962,6 +965,17 @@ takes_in_more(PoSearch *s, int size)
 	return true;
 }
 
+bool
+po_search_arrives(PoSearch *s, int size)
+{
+	if (s->awaited <= 0 || size != s->asked)
+		return false;
+	s->awaited = 0;
+	s->seen_size = size;
+	s->stays = 0;
+	return true;
+}
+
 int
 po_search_step(PoSearch *s, const PoSearchSeen *from)
 {
@@ -969,6 +983,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	bool		moved;
 
 	read_seen(from, &seen);
+	if (s->awaited > 0)
+		s->awaited--;
 	if (seen.size == 0)
 		return s->phase == PO_SEARCH_NONE ? 0 : asked_for(s, &seen);
 	moved = seen.size != s->seen_size;

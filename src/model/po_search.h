@@ -59,6 +59,7 @@ typedef struct PoSearch
 	int			probe;			/* size wanted now; 0 = none */
 	int			asked;			/* as the bounds of the last evaluation allowed it */
 	int			asked_at;		/* size that was there when that was asked for first */
+	int			awaited;		/* evaluations that it may still take, see po_search_arrives */
 	int			seen_size;		/* at the last evaluation */
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
@@ -116,6 +117,14 @@ typedef struct PoSearchSeen
  * clients wait than when it had settled: being full, it does no more however many come.
  */
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
+
+/*
+ * Between two evaluations: the pool has so many sessions now.  True, once, if that is what was
+ * asked for, not long ago, and was not there then.  The evaluation has to begin anew at this
+ * moment, as what was done before was done by others; the next one then counts, which it would
+ * not have otherwise.
+ */
+extern bool po_search_arrives(PoSearch *search, int size);
 
 /*
  * Is the pool what limits its clients, or so large that they are in each other's way?

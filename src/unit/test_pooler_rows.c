@@ -213,6 +213,47 @@ test_rates(void)
 	CHECK(r.queued == -1);
 }
 
+/* The mean of an evaluation, not of the last answer in it. */
+static void
+test_queue(void)
+{
+	PoPoolerQueue none = {0, 0, 0};
+	PoPoolerQueue before = none;
+	PoPoolerQueue now;
+	PoPoolerQueue two = none;
+
+	po_pooler_queue_pass(&before, -1, 1000);
+	CHECK(before.n == 1 && before.known_us <= 0);
+	po_pooler_queue_pass(&before, 8, 2000000);
+	now = before;
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 8), 8, 0);
+	po_pooler_queue_pass(&now, 2, 3000000);
+	po_pooler_queue_pass(&now, -1, 5000000);
+	po_pooler_queue_pass(&now, 3, 0);
+	po_pooler_queue_pass(&now, 6, 1000000);
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 6), 3, 1e-9);
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now, -1), -1, 0);
+	/* Another pooler, or one that has begun anew. */
+	CHECK_NEAR(po_pooler_queue_mean(&none, &now, 6), 6, 0);
+	CHECK_NEAR(po_pooler_queue_mean(&now, &before, 6), 6, 0);
+	before.waited_us = NAN;
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 6), 6, 0);
+
+	/* Two databases, 3 and 5 waiting. */
+	before = none;
+	po_pooler_queue_pass(&before, -1, 0);
+	po_pooler_queue_add(&two, &before);
+	po_pooler_queue_add(&two, &before);
+	po_pooler_queue_pass(&before, 3, 2000000);
+	now = none;
+	po_pooler_queue_add(&now, &before);
+	before = none;
+	po_pooler_queue_pass(&before, 5, 2000000);
+	po_pooler_queue_add(&now, &before);
+	CHECK_INT(now.n, 2);
+	CHECK_NEAR(po_pooler_queue_mean(&two, &now, 1), 8, 1e-9);
+}
+
 /* How many wait: what has ended counts, and whoever waits all the time. */
 static void
 test_queued(void)
@@ -255,6 +296,7 @@ main(void)
 	test_split();
 	test_words();
 	test_rates();
+	test_queue();
 	test_queued();
 	return check_end("test_pooler_rows");
 }

@@ -778,6 +778,38 @@ test_opens_one_by_one(void)
 	CHECK_WITH(next < 40 && search.n_points == 1, "%d, %d", next, search.n_points);
 }
 
+/* A size that has come before the evaluation that takes it in counts at once. */
+static void
+test_arrival(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+	int			next;
+
+	po_search_reset(&search);
+	CHECK(!po_search_arrives(&search, 0) && !po_search_arrives(&search, 20));
+	for (int e = 0; e < 10; e++)
+	{
+		look(&workloads[0], 20, 0, &seen);
+		next = po_search_step(&search, &seen);
+		CHECK(!po_search_arrives(&search, 20));
+		if (next != 20)
+			break;
+	}
+	CHECK(next != 20 && !po_search_arrives(&search, next + 1));
+	CHECK(po_search_arrives(&search, next) && !po_search_arrives(&search, next));
+	look(&workloads[0], next, 0, &seen);
+	po_search_step(&search, &seen);
+	CHECK_INT(search.n_points, 2);
+
+	/* Nobody sets it: it is not waited for any more. */
+	look(&workloads[0], 20, 0, &seen);
+	po_search_reset(&search);
+	for (int e = 0; e < 10; e++)
+		next = po_search_step(&search, &seen);
+	CHECK(next != 20 && search.asked == next && !po_search_arrives(&search, next));
+}
+
 /* In one evaluation of a search half of the load stays away. */
 static void
 test_pause_meanwhile(void)
@@ -1119,6 +1151,7 @@ main(void)
 	test_crowded_though_unhindered();
 	test_large_start();
 	test_opens_one_by_one();
+	test_arrival();
 	test_pause_meanwhile();
 	test_others_sizes();
 	test_bad_moment();
