@@ -48,6 +48,7 @@ OBJS = \
 	src/model/po_capacity.o \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
+	src/model/po_cpu_time.o \
 	src/model/po_plot.o \
 	src/model/po_repeats.o \
 	src/po_guc.o \

@@ -10,33 +10,37 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "storage/fd.h"
 
+#include "model/po_cpu_time.h"
 #include "po_shmem.h"
 #include "po_speed.h"
 #include "po_worker.h"
 
-#define EVERY_US	(100 * PO_US_PER_MS)
+#define EVERY_US	(100 * PO_US_PER_MS)	/* this, and at most the counters of CPU time */
 #define BURSTS		3			/* of which the middle one counts */
 #define ROUNDS		2000		/* of arithmetic in a burst */
 #define BYTES		15			/* through the pipe */
 #define SMOOTHED	50			/* what is published is a mean of about so many */
 
-/* Of logarithms of speeds. */
+/* Of logarithms of speeds, and CPU time. */
 typedef struct SpeedSum
 {
 	double		sum;
 	int64		n;
+	PoCpuTime	time;
 } SpeedSum;
 
 static SpeedSum all;
 static SpeedSum *asked;			/* all, when a tenant asked last */
 static int	n_asked;
 static int64 due = 0;
+static int64 read_at = 0;		/* the counters of CPU time */
 static double usual;			/* smoothed logarithm, and the most that was */
 static double best;
 
@@ -61,12 +65,37 @@ open_pipe(void)
 	ends[0] = ends[1] = -1;
 }
 
+/* The kernel makes all of the file's text for whoever reads its first line, so not too often. */
+static void
+read_cpu_time(int64 ticks)
+{
+	char		text[256];
+	ssize_t		n;
+	int			fd;
+
+	if (read_at != 0 && ticks - read_at < EVERY_US)
+		return;
+	read_at = ticks;
+	fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	(void) po_cpu_time_read(text, &all.time);
+}
+
 void
 po_speed_attach(int n_tenants)
 {
 	open_pipe();
 	asked = po_worker_allocate(n_tenants, sizeof(SpeedSum));
 	n_asked = n_tenants;
+	read_cpu_time(po_shmem_monotonic_us());
+	for (int i = 0; i < n_tenants; i++)
+		asked[i].time = all.time;
 	pg_atomic_write_u64(&po_shared->cpu_speed_ppm, 0);
 }
 
@@ -149,7 +178,11 @@ po_speed_since(int tenant)
 
 	if (tenant < 0 || tenant >= n_asked)
 		return 0;
+	read_cpu_time(po_shmem_monotonic_us());
 	before = asked[tenant];
 	asked[tenant] = all;
-	return all.n > before.n ? exp((all.sum - before.sum) / (all.n - before.n)) : 0;
+	if (all.n <= before.n)
+		return 0;
+	return exp((all.sum - before.sum) / (all.n - before.n)) *
+		po_cpu_time_granted(&before.time, &all.time);
 }

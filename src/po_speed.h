@@ -2,9 +2,10 @@
  * po_speed.h
  *		How much a processor gets done at the moment.
  *
- * A virtual processor gets less done while others use the machine that it shares, and no
- * counter tells.  What was measured at one time can then not be compared to what was measured
- * at another one; with this, the search for a size (po_search.h) takes it out.
+ * A virtual processor gets less done while others use the machine that it shares; how long it
+ * waits for them is counted, where the host tells, but not how slow it is.  What was measured
+ * at one time can then not be compared to what was measured at another one; with this, the
+ * search for a size (po_search.h) takes it out.
  *
  * All of it is memory of the sampler alone, but for po_shared->cpu_speed_ppm.
  */
@@ -24,8 +25,9 @@ extern void po_speed_attach(int n_tenants);
 extern void po_speed_measure(int64 ticks);
 
 /*
- * Mean speed (geometric) since the tenant's call before: work for each us of CPU time, which
- * says something only beside another one of this.  0 = unknown.
+ * Mean speed (geometric) since the tenant's call before: work for each us of CPU time, times the
+ * share that was granted of what was wanted (po_cpu_time.h), which says something only beside
+ * another one of this.  0 = unknown.
  */
 extern double po_speed_since(int tenant);
 

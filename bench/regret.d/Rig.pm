@@ -284,7 +284,8 @@ sub start_gauge
 	return;
 }
 
-# What a round of speed.c took during each measurement: the geometric mean, microseconds of CPU.
+# What a round of speed.c took during each measurement: the geometric mean, microseconds of CPU
+# time, of what was granted of it.
 sub add_speed
 {
 	my (@measured) = @_;
@@ -296,7 +297,7 @@ sub add_speed
 		  grep { $_->[0] >= $m->{from} && $_->[0] <= $m->{to} && $_->[1] > 0 } @rounds;
 
 		die "$NAME: speed says nothing\n" . tail("$work/speed.out") unless @took;
-		$m->{round_us} = exp(sum(@took) / @took);
+		$m->{round_us} = exp(sum(@took) / @took) / $m->{granted};
 	}
 	return;
 }
@@ -508,6 +509,7 @@ sub cpu_use
 	return {
 		all => sum(@all[ 0 .. 7 ]),
 		used => sum(@all[ 0, 2, 5 .. 7 ]),
+		stolen => $all[7],
 		ours => sum0(map { $jiffies{$_} // 0 } keys %ours) };
 }
 
@@ -528,6 +530,15 @@ sub share_of_others
 	my $others = ($to->{used} - $from->{used}) - ($to->{ours} - $from->{ours});
 
 	return max(0, $others / ($to->{all} - $from->{all}));
+}
+
+# Of the time that our processors were wanted for, the share that the machine's host granted.
+sub share_granted
+{
+	my ($from, $to) = @_;
+
+	return 1 unless $from && $to && $to->{used} > $from->{used};
+	return 1 - min(0.99, max(0, $to->{stolen} - $from->{stolen}) / ($to->{used} - $from->{used}));
 }
 
 sub share_of_us
@@ -584,9 +595,11 @@ sub measure_once
 	# Half a second more, so that as many of pgbench's lines are wholly inside.
 	usleep(($seconds + 0.5) * 1e6);
 	my $to = counters($load);
+	my $cpu_then = cpu_use();
 
 	return {
-		others => share_of_others($cpu, cpu_use()),
+		others => share_of_others($cpu, $cpu_then),
+		granted => share_granted($cpu, $cpu_then),
 		sizes => [@new], from => $from->{at}, to => $to->{at},
 		pooler_tps => [ map {
 			($to->{transactions}[$_] - $from->{transactions}[$_]) / ($to->{at} - $from->{at})

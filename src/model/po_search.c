@@ -664,15 +664,19 @@ stop(PoSearch *s)
 	s->was_slack = true;
 }
 
-/* Far from what its size was measured to do; not where that is unknown. */
+/*
+ * Far from what its size was measured to do, whatever the machine's speed does to it: as long as
+ * that was the same all the time, nobody knows.  Not where it was not measured.
+ */
 static bool
 is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 {
 	double		expected = po_search_rate(s, seen->size);
-	double		rate = at_mean_speed(seen->rate, elasticity(&s->noise),
-									 mean_speed(s) - speed_of(s, seen));
+	double		one = seen->rate;
+	double		other = at_mean_speed(one, MOST_POWER, mean_speed(s) - speed_of(s, seen));
 
-	return expected > 0 && fabs(rate / expected - 1) > ODD_RATE;
+	return expected > 0 && (fmax(one, other) < (1 - ODD_RATE) * expected ||
+							fmin(one, other) > (1 + ODD_RATE) * expected);
 }
 
 /*

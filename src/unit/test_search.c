@@ -414,6 +414,46 @@ test_machine_speed(void)
 			   nonsense);
 }
 
+/*
+ * Settled while the machine was as fast all the time, so nobody knows what its speed does; then
+ * neighbours come and stay, which is no other workload.  One that does half as much without is.
+ */
+static void
+test_neighbours(void)
+{
+	for (int i = 0; i < 3 * N_WORKLOADS; i++)
+	{
+		const Workload *w = &workloads[i / 3];
+		double		power = i % 3 * 0.75;
+		PoSearch	search;
+		PoSearchSeen seen;
+		bool		noticed = false;
+		int			settled = 0;
+		int			n = 20;
+
+		po_search_reset(&search);
+		for (int e = 0; e < 160; e++)
+		{
+			double		slower = e < 60 || e >= 120 ? 1 : 0.7;
+			int			next;
+
+			look(w, n, 0.01, &seen);
+			seen.speed = 5 * slower;
+			seen.rate *= pow(slower, power) * (e < 120 ? 1 : 0.5);
+			next = po_search_step(&search, &seen);
+			n = next > 0 ? next : n;
+			if (e == 59)
+				settled = search.phase == PO_SEARCH_SETTLED ? n : 0;
+			CHECK_WITH(settled == 0 || e >= 120 || (search.phase == PO_SEARCH_SETTLED && n == settled),
+					   "%s: as the speed to the power of %g, %d, not %d, at %d", w->name, power, n,
+					   settled, e);
+			if (e >= 120 && search.phase != PO_SEARCH_SETTLED)
+				noticed = true;
+		}
+		CHECK_WITH(settled > 0 && noticed, "%s, %g: settled for %d", w->name, power, settled);
+	}
+}
+
 /* A speed that does not change, whatever its unit, or is not told now and then, changes nothing. */
 static void
 test_steady_machine(void)
@@ -1138,6 +1178,7 @@ main(void)
 	test_cut_by_others();
 	test_cut_twice();
 	test_machine_speed();
+	test_neighbours();
 	test_steady_machine();
 	test_failure_meanwhile();
 	test_looks_again();
