@@ -11,7 +11,7 @@
 
 #include "libpq-fe.h"
 #include "miscadmin.h"
-#include "tcop/tcopprot.h"
+#include "tcop/pquery.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -164,10 +164,17 @@ conninfo_list_problem(const char *list, int *at)
 #define CONNINFO		"pool_optimizer.pgbouncer_conninfo"
 #define CONNINFO_HINT	"Passwords belong in a file: see passfile= and service= of libpq."
 
+/* It runs as a statement of its own or fails, so the portal is its. */
+static bool
+is_alter_system(void)
+{
+	return ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_ALTER_SYSTEM;
+}
+
 /*
  * Core's own message would quote the value, and the log the statement, ALTER SYSTEM, which
- * only an error of our own can hide.  No other process than a client backend may get
- * one: a walsender, say, reads settings again while it is at its command.
+ * only an error of our own can hide.  Nobody else may get one: pg_file_settings would fail, and
+ * a walsender reads settings again while it is at its command.
  */
 static bool
 check_conninfo(char **newval, void **extra, GucSource source)
@@ -179,7 +186,7 @@ check_conninfo(char **newval, void **extra, GucSource source)
 	(void) source;
 	if (problem == NULL)
 		return true;
-	if (debug_query_string != NULL && MyBackendType == B_BACKEND)
+	if (is_alter_system())
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for parameter \"%s\"", CONNINFO),

@@ -264,7 +264,7 @@ take_stats(const PoPoolerRecord *record, void *arg)
 		return;
 	po_pooler_rates(d->stats_at == 0 ? NULL : &d->stats, &record->stats,
 					taker->ticks - d->stats_at, d->stuck, &d->rates);
-	po_pooler_queue_pass(&d->queue, d->rates.queued, taker->ticks - d->stats_at);
+	po_pooler_queue_pass(&d->queue, d->rates.queued, taker->ticks - d->stats_at, taker->ticks);
 	d->stats = record->stats;
 	d->stats_at = taker->ticks;
 }

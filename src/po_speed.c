@@ -23,6 +23,7 @@
 #include "po_worker.h"
 
 #define EVERY_US	(100 * PO_US_PER_MS)	/* this, and at most the counters of CPU time */
+#define READ_SHARE	100			/* of the time, these at most one in so many */
 #define BURSTS		3			/* of which the middle one counts */
 #define ROUNDS		2000		/* of arithmetic in a burst */
 #define BYTES		15			/* through the pipe */
@@ -40,7 +41,7 @@ static SpeedSum all;
 static SpeedSum *asked;			/* all, when a tenant asked last */
 static int	n_asked;
 static int64 due = 0;
-static int64 read_at = 0;		/* the counters of CPU time */
+static int64 read_due = 0;		/* the counters of CPU time */
 static double usual;			/* smoothed logarithm, and the most that was */
 static double best;
 
@@ -65,26 +66,33 @@ open_pipe(void)
 	ends[0] = ends[1] = -1;
 }
 
-/* The kernel makes all of the file's text for whoever reads its first line, so not too often. */
-static void
-read_cpu_time(int64 ticks)
+/* The first bytes of a file; false when it cannot be read. */
+static bool
+read_begin(const char *name, char *text, size_t room)
 {
-	char		text[256];
+	int			fd = open(name, O_RDONLY | O_CLOEXEC);
 	ssize_t		n;
-	int			fd;
 
-	if (read_at != 0 && ticks - read_at < EVERY_US)
-		return;
-	read_at = ticks;
-	fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return;
-	n = read(fd, text, sizeof(text) - 1);
+		return false;
+	n = read(fd, text, room - 1);
 	close(fd);
-	if (n <= 0)
+	text[Max(n, 0)] = '\0';
+	return n > 0;
+}
+
+/* With many processors the kernel takes its time to write all that for whoever reads a line. */
+static void
+read_cpu_time(void)
+{
+	int64		ticks = po_shmem_monotonic_us();
+	char		text[256];
+
+	if (ticks < read_due)
 		return;
-	text[n] = '\0';
-	(void) po_cpu_time_read(text, &all.time);
+	if (read_begin("/proc/stat", text, sizeof(text)))
+		(void) po_cpu_time_read(text, &all.time);
+	read_due = ticks + Max(EVERY_US, READ_SHARE * (po_shmem_monotonic_us() - ticks));
 }
 
 void
@@ -93,7 +101,7 @@ po_speed_attach(int n_tenants)
 	open_pipe();
 	asked = po_worker_allocate(n_tenants, sizeof(SpeedSum));
 	n_asked = n_tenants;
-	read_cpu_time(po_shmem_monotonic_us());
+	read_cpu_time();
 	for (int i = 0; i < n_tenants; i++)
 		asked[i].time = all.time;
 	pg_atomic_write_u64(&po_shared->cpu_speed_ppm, 0);
@@ -178,7 +186,7 @@ po_speed_since(int tenant)
 
 	if (tenant < 0 || tenant >= n_asked)
 		return 0;
-	read_cpu_time(po_shmem_monotonic_us());
+	read_cpu_time();
 	before = asked[tenant];
 	asked[tenant] = all;
 	if (all.n <= before.n)

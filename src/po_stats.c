@@ -40,7 +40,7 @@
 #define FIRST_LOOKS_US		(5 * PO_US_PER_S)
 
 /* Looks in an evaluation while a size asked for is on its way. */
-#define ARRIVAL_LOOKS		20
+#define ARRIVAL_LOOKS		10
 
 static inline void
 lock_stats(void)
@@ -455,6 +455,21 @@ usable_cores(void)
 	return (int) sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/*
+ * How many clients waited in the evaluation.  That of the visit before it does as well, if there
+ * was none in it and the pool has had its size since; long waits count when they end, so there
+ * may seem to have been more than there are.
+ */
+static double
+mean_queue(const PoTenantStats *t, const PoPoolerDemand *demand)
+{
+	if (demand->queued < 0)
+		return -1;
+	if (po_pooler_queue_has_grown(&t->queue, &demand->queue))
+		return Min(po_pooler_queue_mean(&t->queue, &demand->queue), (double) demand->clients);
+	return t->recent_since > t->evaluated_at ? -1 : demand->queued;
+}
+
 /* What the search for a size is told of the time since the last evaluation. */
 static void
 search_input(const PoTenantStats *t, double sampled_us, int sessions,
@@ -476,7 +491,7 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->cores = usable_cores();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
-	seen->queued = po_pooler_queue_mean(&t->queue, &demand->queue, demand->queued);
+	seen->queued = mean_queue(t, demand);
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
@@ -788,6 +803,20 @@ po_stats_copy_gaps(int tenant, PoHistogram *gaps)
 	unlock_stats();
 }
 
+static void
+leave_out_recent(PoTenantStats *t)
+{
+	PoWindow   *w = &t->window;
+
+	w->transactions = Max(w->transactions - t->recent.transactions, 0);
+	w->service_us = Max(w->service_us - t->recent.service_us, 0);
+	w->service_sq = Max(w->service_sq - t->recent.service_sq, 0);
+	for (int i = 0; i < PO_N_WAITS; i++)
+		w->wait_us[i] = Max(w->wait_us[i] - t->recent.wait_us[i], 0);
+	memset(&t->recent, 0, sizeof(t->recent));
+	memset(&t->queue, 0, sizeof(t->queue));
+}
+
 void
 po_stats_restore(int tenant, const PoTenantStats *saved)
 {
@@ -805,8 +834,9 @@ po_stats_restore(int tenant, const PoTenantStats *saved)
 	/* The clock may have been set back since it was written. */
 	t->observed_since = Min(t->observed_since, now);
 	t->evaluated_at = Min(t->evaluated_at, now);
-	t->recent_since = Min(t->recent_since, now);
-	/* The server was down in between. */
+	/* The server was down in between: nobody knows how long what was counted took. */
+	leave_out_recent(t);
+	t->recent_since = now;
 	if (t->recent_ticks != 0)
 		t->recent_ticks = po_shmem_monotonic_us();
 	memset(&t->breaker, 0, sizeof(t->breaker));

@@ -323,6 +323,11 @@ ok(wait_until(sub { log_since($node, $start_of_log) =~ /invalid value for parame
 		'the log'), 'refused in the file, too');
 unlike(log_since($node, $start_of_log), qr/\Q$WRONG/, 'no password in the log');
 is($node->safe_psql('postgres', 'SHOW pool_optimizer.pgbouncer_conninfo'), '', 'nothing is set');
+my ($rc, $told, $stderr) = $node->psql('postgres', q{SELECT applied, error FROM pg_file_settings
+	WHERE name = 'pool_optimizer.pgbouncer_conninfo'});
+
+is("$rc: $told", '0: f|invalid value for parameter "pool_optimizer.pgbouncer_conninfo"',
+	'pg_file_settings tells what is wrong with the file') or diag($stderr);
 
 my (undef, undef, $relative) = $node->psql('postgres',
 	"ALTER SYSTEM SET pool_optimizer.pgbouncer_include = 'databases.ini'");

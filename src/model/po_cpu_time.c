@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* 1 % of it: less is rather that somebody set the counters back. */
-#define LEAST_GRANTED	0.01
+#define LEAST_GRANTED	0.03	/* less is not to be believed */
 
 bool
 po_cpu_time_read(const char *text, PoCpuTime *time)
@@ -41,5 +40,5 @@ po_cpu_time_granted(const PoCpuTime *before, const PoCpuTime *now)
 		return 1;
 	ran = (double) (now->ran - before->ran);
 	stolen = (double) (now->stolen - before->stolen);
-	return ran / (ran + stolen) > LEAST_GRANTED ? ran / (ran + stolen) : LEAST_GRANTED;
+	return ran >= LEAST_GRANTED * (ran + stolen) ? ran / (ran + stolen) : 1;
 }

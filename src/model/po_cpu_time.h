@@ -20,7 +20,10 @@ typedef struct PoCpuTime
 /* Reads the beginning of /proc/stat, NUL-terminated; false if it is not that, or tells no steal. */
 extern bool po_cpu_time_read(const char *text, PoCpuTime *time);
 
-/* The share (0..1) of the time wanted between the two that there was; 1 when nothing is known. */
+/*
+ * The share (0..1) of the time wanted between the two that there was; 1 when nothing is known, as
+ * when the counters were set back, or leaped when the machine was moved to another host.
+ */
 extern double po_cpu_time_granted(const PoCpuTime *before, const PoCpuTime *now);
 
 #endif							/* PO_CPU_TIME_H */

@@ -360,8 +360,10 @@ po_pooler_rates(const PoPoolerStats *before, const PoPoolerStats *now, int64_t e
 }
 
 void
-po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us)
+po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us, int64_t now)
 {
+	if (queue->n == 0)
+		queue->since = now;
 	queue->n = 1;
 	if (queued < 0 || elapsed_us <= 0)
 		return;
@@ -374,16 +376,19 @@ po_pooler_queue_add(PoPoolerQueue *sum, const PoPoolerQueue *queue)
 {
 	sum->waited_us += queue->waited_us;
 	sum->known_us += queue->known_us;
+	sum->since = (int64_t) ((uint64_t) sum->since + (uint64_t) queue->since);
 	sum->n += queue->n;
 }
 
-double
-po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now, double latest)
+bool
+po_pooler_queue_has_grown(const PoPoolerQueue *before, const PoPoolerQueue *now)
 {
-	double		waited_us = now->waited_us - before->waited_us;
-	double		known_us = now->known_us - before->known_us;
+	return now->n == before->n && now->since == before->since &&
+		now->waited_us >= before->waited_us && now->known_us > before->known_us;
+}
 
-	if (latest < 0 || now->n != before->n || !(waited_us >= 0) || !(known_us > 0))
-		return latest;
-	return waited_us / known_us * now->n;
+double
+po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now)
+{
+	return (now->waited_us - before->waited_us) / (now->known_us - before->known_us) * now->n;
 }

@@ -155,19 +155,19 @@ typedef struct PoPoolerQueue
 {
 	double		waited_us;		/* clients x time they waited */
 	double		known_us;		/* time that is known of, of each */
+	int64_t		since;			/* sum of when each began, so that others are told from them */
 	int			n;				/* databases */
 } PoPoolerQueue;
 
-/* Takes in what was seen of one database in elapsed_us. */
-extern void po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us);
+/* Takes in what was seen of one database in elapsed_us, until now (us of any clock). */
+extern void po_pooler_queue_pass(PoPoolerQueue *queue, double queued, int64_t elapsed_us,
+								 int64_t now);
 extern void po_pooler_queue_add(PoPoolerQueue *sum, const PoPoolerQueue *queue);
 
-/*
- * The mean number of clients that waited between before and now; latest, that of the last
- * answer, while that is not known (-1) or there was none in between, and when the databases
- * are others than before.
- */
-extern double po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now,
-								   double latest);
+/* Have they answered between before and now, and are they the same? */
+extern bool po_pooler_queue_has_grown(const PoPoolerQueue *before, const PoPoolerQueue *now);
+
+/* The mean number of clients that waited in between, if they have. */
+extern double po_pooler_queue_mean(const PoPoolerQueue *before, const PoPoolerQueue *now);
 
 #endif							/* PO_POOLER_ROWS_H */

@@ -27,8 +27,8 @@
 #define MOST_FREEDOM		60		/* evaluations that tell how they differ */
 #define POWER_SPREAD		1.0		/* of elasticities, as far as one knows before */
 #define MOST_POWER			2.0
-#define MOST_FASTER			1.0		/* a logarithm; more is no speed, but a fault */
-#define MOST_MORE			1.0		/* a logarithm, too; more is another workload */
+#define MOST_FASTER			2.0		/* a logarithm; more is no speed, but a fault */
+#define MOST_MORE			2.0		/* a logarithm, too; more is another workload */
 #define LEAST_RATE			1e-9	/* less is none: its square is to be a number */
 #define MOST_HIDDEN			1.05	/* a peak between points, at most */
 #define LEAST_TRANSACTIONS	20.0	/* in an evaluation that tells anything */
@@ -671,12 +671,16 @@ stop(PoSearch *s)
 static bool
 is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 {
-	double		expected = po_search_rate(s, seen->size);
+	int			i = place_of(s, seen->size);
+	const PoSearchPoint *p = &s->point[i];
 	double		one = seen->rate;
-	double		other = at_mean_speed(one, MOST_POWER, mean_speed(s) - speed_of(s, seen));
+	double		other;
 
-	return expected > 0 && (fmax(one, other) < (1 - ODD_RATE) * expected ||
-							fmin(one, other) > (1 + ODD_RATE) * expected);
+	if (i >= s->n_points || p->size != seen->size || p->rate <= 0)
+		return false;
+	other = at_mean_speed(one, MOST_POWER, p->faster - speed_of(s, seen));
+	return fmax(one, other) < (1 - ODD_RATE) * p->rate ||
+		fmin(one, other) > (1 + ODD_RATE) * p->rate;
 }
 
 /*
@@ -942,6 +946,7 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 	{
 		s->asked_at = seen->size;
 		s->awaited = seen->size != s->probe ? IN_A_ROW : 0;
+		s->arrivals = 0;
 	}
 	s->asked = s->probe;
 	return s->probe;
@@ -972,12 +977,19 @@ takes_in_more(PoSearch *s, int size)
 bool
 po_search_arrives(PoSearch *s, int size)
 {
-	if (s->awaited <= 0 || size != s->asked)
+	if (s->awaited <= 0 || size <= 0 || size == s->seen_size)
 		return false;
-	s->awaited = 0;
-	s->seen_size = size;
-	s->stays = 0;
-	return true;
+	if (size == s->asked && s->arrivals < IN_A_ROW)
+	{
+		s->arrivals++;
+		s->seen_size = size;
+		s->stays = 0;
+		return true;
+	}
+	/* It only passed by, as when sessions besides the pool come and go. */
+	if (s->seen_size == s->asked)
+		s->seen_size = size;
+	return false;
 }
 
 int

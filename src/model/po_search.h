@@ -60,6 +60,7 @@ typedef struct PoSearch
 	int			asked;			/* as the bounds of the last evaluation allowed it */
 	int			asked_at;		/* size that was there when that was asked for first */
 	int			awaited;		/* evaluations that it may still take, see po_search_arrives */
+	int			arrivals;		/* how often it came since then */
 	int			seen_size;		/* at the last evaluation */
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
@@ -119,10 +120,10 @@ typedef struct PoSearchSeen
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 
 /*
- * Between two evaluations: the pool has so many sessions now.  True, once, if that is what was
- * asked for, not long ago, and was not there then.  The evaluation has to begin anew at this
- * moment, as what was done before was done by others; the next one then counts, which it would
- * not have otherwise.
+ * Between two evaluations, and for as long as there is an awaited: the pool has so many sessions
+ * now.  True when it has come to what was asked for: then the evaluation has to begin anew, as
+ * what was done before was done by others, and the next one counts, which it would not have
+ * otherwise.  It does not when the pool has left that size again; true a few times at most.
  */
 extern bool po_search_arrives(PoSearch *search, int size);
 

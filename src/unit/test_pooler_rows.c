@@ -215,43 +215,54 @@ test_rates(void)
 
 /* The mean of an evaluation, not of the last answer in it. */
 static void
-test_queue(void)
+test_queue_mean(void)
 {
-	PoPoolerQueue none = {0, 0, 0};
+	PoPoolerQueue none = {0, 0, 0, 0};
 	PoPoolerQueue before = none;
 	PoPoolerQueue now;
-	PoPoolerQueue two = none;
 
-	po_pooler_queue_pass(&before, -1, 1000);
+	po_pooler_queue_pass(&before, -1, 1000, 7);
 	CHECK(before.n == 1 && before.known_us <= 0);
-	po_pooler_queue_pass(&before, 8, 2000000);
+	po_pooler_queue_pass(&before, 8, 2000000, 2000007);
 	now = before;
-	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 8), 8, 0);
-	po_pooler_queue_pass(&now, 2, 3000000);
-	po_pooler_queue_pass(&now, -1, 5000000);
-	po_pooler_queue_pass(&now, 3, 0);
-	po_pooler_queue_pass(&now, 6, 1000000);
-	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 6), 3, 1e-9);
-	CHECK_NEAR(po_pooler_queue_mean(&before, &now, -1), -1, 0);
-	/* Another pooler, or one that has begun anew. */
-	CHECK_NEAR(po_pooler_queue_mean(&none, &now, 6), 6, 0);
-	CHECK_NEAR(po_pooler_queue_mean(&now, &before, 6), 6, 0);
-	before.waited_us = NAN;
-	CHECK_NEAR(po_pooler_queue_mean(&before, &now, 6), 6, 0);
+	CHECK(!po_pooler_queue_has_grown(&before, &now));
+	po_pooler_queue_pass(&now, -1, 5000000, 7000007);
+	CHECK(!po_pooler_queue_has_grown(&before, &now));
+	po_pooler_queue_pass(&now, 2, 3000000, 10000007);
+	po_pooler_queue_pass(&now, 3, 0, 10000007);
+	po_pooler_queue_pass(&now, 6, 1000000, 11000007);
+	CHECK(po_pooler_queue_has_grown(&before, &now));
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now), 3, 1e-9);
+	CHECK(!po_pooler_queue_has_grown(&none, &now) && !po_pooler_queue_has_grown(&now, &before));
+	/* Another pooler that has waited for longer in more time. */
+	now.since++;
+	CHECK(!po_pooler_queue_has_grown(&before, &now));
+	now = before;
+	now.known_us = before.waited_us = NAN;
+	CHECK(!po_pooler_queue_has_grown(&before, &now));
+}
 
-	/* Two databases, 3 and 5 waiting. */
-	before = none;
-	po_pooler_queue_pass(&before, -1, 0);
-	po_pooler_queue_add(&two, &before);
-	po_pooler_queue_add(&two, &before);
-	po_pooler_queue_pass(&before, 3, 2000000);
-	now = none;
-	po_pooler_queue_add(&now, &before);
-	before = none;
-	po_pooler_queue_pass(&before, 5, 2000000);
-	po_pooler_queue_add(&now, &before);
+/* Two databases, 3 and 5 waiting. */
+static void
+test_queue_sum(void)
+{
+	PoPoolerQueue one = {0, 0, 0, 0};
+	PoPoolerQueue other = {0, 0, 0, 0};
+	PoPoolerQueue before = {0, 0, 0, 0};
+	PoPoolerQueue now = {0, 0, 0, 0};
+
+	po_pooler_queue_pass(&one, -1, 0, 10);
+	po_pooler_queue_pass(&other, -1, 0, INT64_MAX);
+	po_pooler_queue_add(&before, &one);
+	po_pooler_queue_add(&before, &other);
+	po_pooler_queue_pass(&one, 3, 2000000, 2000010);
+	po_pooler_queue_pass(&other, 5, 2000000, INT64_MAX);
+	po_pooler_queue_add(&now, &one);
+	po_pooler_queue_add(&now, &other);
 	CHECK_INT(now.n, 2);
-	CHECK_NEAR(po_pooler_queue_mean(&two, &now, 1), 8, 1e-9);
+	CHECK(po_pooler_queue_has_grown(&before, &now));
+	CHECK_NEAR(po_pooler_queue_mean(&before, &now), 8, 1e-9);
+	CHECK(!po_pooler_queue_has_grown(&one, &now));
 }
 
 /* How many wait: what has ended counts, and whoever waits all the time. */
@@ -296,7 +307,8 @@ main(void)
 	test_split();
 	test_words();
 	test_rates();
-	test_queue();
+	test_queue_mean();
+	test_queue_sum();
 	test_queued();
 	return check_end("test_pooler_rows");
 }

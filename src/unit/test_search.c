@@ -842,6 +842,24 @@ test_arrival(void)
 	po_search_step(&search, &seen);
 	CHECK_INT(search.n_points, 2);
 
+	/* It only passes by, again and again: what the evaluation then sees does not count. */
+	po_search_reset(&search);
+	for (int e = 0; e < 6; e++)
+	{
+		look(&workloads[0], 20, 0, &seen);
+		next = po_search_step(&search, &seen);
+		if (next != 20)
+			break;
+	}
+	for (int i = 0; i < 5; i++)
+	{
+		CHECK_INT(po_search_arrives(&search, next), i < 3);
+		CHECK(!po_search_arrives(&search, 0) && !po_search_arrives(&search, 20));
+	}
+	look(&workloads[0], next, 0, &seen);
+	po_search_step(&search, &seen);
+	CHECK_INT(search.n_points, 1);
+
 	/* Nobody sets it: it is not waited for any more. */
 	look(&workloads[0], 20, 0, &seen);
 	po_search_reset(&search);
