@@ -6,6 +6,53 @@
 
 #include "po_pooler_table.h"
 
+static int
+add_up(int sum, int64 n)
+{
+	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
+}
+
+static bool
+same_database(const PoPoolSeen *a, const PoPoolSeen *b)
+{
+	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
+}
+
+/* The pool in that place of the table. */
+static void
+add_to_sum(int place)
+{
+	const PoPoolSeen *seen = &po_pools[place];
+	const PoPoolerPool *p = &seen->pool;
+	PoPoolSum  *sum;
+
+	if (seen->tenant < 0 || seen->tenant >= po_shared->n_tenants)
+		return;
+	sum = &po_pool_sums[seen->tenant];
+	sum->clients = add_up(add_up(sum->clients, p->cl_active), p->cl_waiting);
+	sum->waiting = add_up(sum->waiting, p->cl_waiting);
+	sum->linked = add_up(sum->linked, p->sv_active);
+	sum->n_servers += seen->n_servers;
+	sum->n_sessions = Max(sum->n_sessions, seen->n_sessions);
+	sum->knows_queue = (sum->last == 0 || sum->knows_queue) && seen->rates.queued >= 0;
+	/* The pools of a database follow each other, and have the same waits. */
+	if (sum->last == 0 || !same_database(&po_pools[sum->last - 1], seen))
+	{
+		sum->queued += seen->rates.queued;
+		po_pooler_queue_add(&sum->queue, &seen->queue);
+	}
+	sum->last = place + 1;
+}
+
+static void
+clear_sum(int place)
+{
+	int			tenant = po_pools[place].tenant;
+
+	if (tenant >= 0 && tenant < po_shared->n_tenants)
+		memset(&po_pool_sums[tenant], 0, sizeof(PoPoolSum));
+}
+
 void
 po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 						const PoPoolSeen *pools, int n_pools)
@@ -17,9 +64,13 @@ po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 	table->n_poolers = n_poolers;
 	if (n_poolers > 0)
 		memcpy(table->pooler, poolers, n_poolers * sizeof(PoPoolerSeen));
+	for (int i = 0; i < table->n_seen; i++)
+		clear_sum(i);
 	table->n_seen = n_pools;
 	if (n_pools > 0)
 		memcpy(po_pools, pools, n_pools * sizeof(PoPoolSeen));
+	for (int i = 0; i < n_pools; i++)
+		add_to_sum(i);
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
@@ -69,12 +120,6 @@ po_pooler_table_waits(PoPoolWait *to, int max)
 	return n;
 }
 
-static int
-add_up(int sum, int64 n)
-{
-	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
-}
-
 /* Have all poolers answered when they should have? */
 static bool
 all_answer(int64 ticks)
@@ -89,52 +134,28 @@ all_answer(int64 ticks)
 	return true;
 }
 
-static bool
-same_database(const PoPoolSeen *a, const PoPoolSeen *b)
-{
-	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
-}
-
 void
 po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
 	int64		ticks = po_shmem_monotonic_us();
-	const PoPoolSeen *last = NULL;
-	double		queued = 0;
-	bool		known = true;
-	int64		servers = 0;
-	int			sessions = 0;
+	const PoPoolSum *sum;
 
 	memset(demand, 0, sizeof(*demand));
-	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
-	for (int i = 0; i < po_shared->poolers.n_seen; i++)
-	{
-		const PoPoolSeen *seen = &po_pools[i];
-		const PoPoolerPool *p = &seen->pool;
-
-		if (seen->tenant != tenant)
-			continue;
-		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
-		demand->waiting = add_up(demand->waiting, p->cl_waiting);
-		demand->linked = add_up(demand->linked, p->sv_active);
-		servers += seen->n_servers;
-		sessions = Max(sessions, seen->n_sessions);
-		known = known && seen->rates.queued >= 0;
-		/* The pools of a database follow each other, and have the same waits. */
-		if (last == NULL || !same_database(last, seen))
-		{
-			queued += seen->rates.queued;
-			po_pooler_queue_add(&demand->queue, &seen->queue);
-		}
-		last = seen;
-	}
 	demand->queued = -1;
-	if (known && last != NULL && all_answer(ticks))
+	if (tenant < 0 || tenant >= po_shared->n_tenants)
+		return;
+	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	sum = &po_pool_sums[tenant];
+	demand->clients = sum->clients;
+	demand->waiting = sum->waiting;
+	demand->linked = sum->linked;
+	demand->queue = sum->queue;
+	if (sum->knows_queue && all_answer(ticks))
 	{
-		if (servers < sessions)
-			demand->others = (int) (sessions - servers);
+		if (sum->n_servers < sum->n_sessions)
+			demand->others = (int) (sum->n_sessions - sum->n_servers);
 		else
-			demand->queued = queued;
+			demand->queued = sum->queued;
 	}
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
