@@ -6,51 +6,38 @@
 
 #include "po_pooler_table.h"
 
-static int
-add_up(int sum, int64 n)
+/* The tenant's place in po_tenant_pools; NULL = the pool is nobody's. */
+static int *
+first_of(int tenant)
 {
-	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
+	return tenant >= 0 && tenant < po_shared->n_tenants ? &po_tenant_pools[tenant] : NULL;
 }
 
-static bool
-same_database(const PoPoolSeen *a, const PoPoolSeen *b)
-{
-	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
-}
-
-/* The pool in that place of the table. */
+/* So that an evaluation reads the pools of its tenant alone. */
 static void
-add_to_sum(int place)
+link_pools(int n_pools)
 {
-	const PoPoolSeen *seen = &po_pools[place];
-	const PoPoolerPool *p = &seen->pool;
-	PoPoolSum  *sum;
-
-	if (seen->tenant < 0 || seen->tenant >= po_shared->n_tenants)
-		return;
-	sum = &po_pool_sums[seen->tenant];
-	sum->clients = add_up(add_up(sum->clients, p->cl_active), p->cl_waiting);
-	sum->waiting = add_up(sum->waiting, p->cl_waiting);
-	sum->linked = add_up(sum->linked, p->sv_active);
-	sum->n_servers += seen->n_servers;
-	sum->n_sessions = Max(sum->n_sessions, seen->n_sessions);
-	sum->knows_queue = (sum->last == 0 || sum->knows_queue) && seen->rates.queued >= 0;
-	/* The pools of a database follow each other, and have the same waits. */
-	if (sum->last == 0 || !same_database(&po_pools[sum->last - 1], seen))
+	for (int i = n_pools - 1; i >= 0; i--)
 	{
-		sum->queued += seen->rates.queued;
-		po_pooler_queue_add(&sum->queue, &seen->queue);
+		int		   *first = first_of(po_pools[i].tenant);
+
+		if (first == NULL)
+			continue;
+		po_pools[i].next = *first;
+		*first = i + 1;
 	}
-	sum->last = place + 1;
 }
 
 static void
-clear_sum(int place)
+unlink_pools(int n_pools)
 {
-	int			tenant = po_pools[place].tenant;
+	for (int i = 0; i < n_pools; i++)
+	{
+		int		   *first = first_of(po_pools[i].tenant);
 
-	if (tenant >= 0 && tenant < po_shared->n_tenants)
-		memset(&po_pool_sums[tenant], 0, sizeof(PoPoolSum));
+		if (first != NULL)
+			*first = 0;
+	}
 }
 
 void
@@ -64,13 +51,11 @@ po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 	table->n_poolers = n_poolers;
 	if (n_poolers > 0)
 		memcpy(table->pooler, poolers, n_poolers * sizeof(PoPoolerSeen));
-	for (int i = 0; i < table->n_seen; i++)
-		clear_sum(i);
+	unlink_pools(table->n_seen);
 	table->n_seen = n_pools;
 	if (n_pools > 0)
 		memcpy(po_pools, pools, n_pools * sizeof(PoPoolSeen));
-	for (int i = 0; i < n_pools; i++)
-		add_to_sum(i);
+	link_pools(n_pools);
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
@@ -134,28 +119,59 @@ all_answer(int64 ticks)
 	return true;
 }
 
+static int
+add_up(int sum, int64 n)
+{
+	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
+}
+
+static bool
+same_database(const PoPoolSeen *a, const PoPoolSeen *b)
+{
+	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
+}
+
 void
 po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
 	int64		ticks = po_shmem_monotonic_us();
-	const PoPoolSum *sum;
+	const int  *first = first_of(tenant);
+	const PoPoolSeen *last = NULL;
+	double		queued = 0;
+	bool		known = true;
+	int64		servers = 0;
+	int			sessions = 0;
 
 	memset(demand, 0, sizeof(*demand));
 	demand->queued = -1;
-	if (tenant < 0 || tenant >= po_shared->n_tenants)
+	if (first == NULL)
 		return;
 	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
-	sum = &po_pool_sums[tenant];
-	demand->clients = sum->clients;
-	demand->waiting = sum->waiting;
-	demand->linked = sum->linked;
-	demand->queue = sum->queue;
-	if (sum->knows_queue && all_answer(ticks))
+	for (int i = *first; i > 0; i = po_pools[i - 1].next)
 	{
-		if (sum->n_servers < sum->n_sessions)
-			demand->others = (int) (sum->n_sessions - sum->n_servers);
+		const PoPoolSeen *seen = &po_pools[i - 1];
+		const PoPoolerPool *p = &seen->pool;
+
+		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
+		demand->waiting = add_up(demand->waiting, p->cl_waiting);
+		demand->linked = add_up(demand->linked, p->sv_active);
+		servers += seen->n_servers;
+		sessions = Max(sessions, seen->n_sessions);
+		known = known && seen->rates.queued >= 0;
+		/* The pools of a database follow each other, and have the same waits. */
+		if (last == NULL || !same_database(last, seen))
+		{
+			queued += seen->rates.queued;
+			po_pooler_queue_add(&demand->queue, &seen->queue);
+		}
+		last = seen;
+	}
+	if (known && last != NULL && all_answer(ticks))
+	{
+		if (servers < sessions)
+			demand->others = (int) (sessions - servers);
 		else
-			demand->queued = sum->queued;
+			demand->queued = queued;
 	}
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }

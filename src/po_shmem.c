@@ -39,7 +39,7 @@ int		   *po_counter_buckets = NULL;
 PoPolicySet *po_policy_set = NULL;
 PoEvent    *po_events = NULL;
 PoPoolSeen *po_pools = NULL;
-PoPoolSum  *po_pool_sums = NULL;
+int		   *po_tenant_pools = NULL;
 PoMetricsState *po_metrics_state = NULL;
 bool	   *po_metrics_summed = NULL;
 PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];
@@ -153,7 +153,7 @@ lay_out(const PoShared *s, char *base)
 	TAKE(po_events, mul_size(mul_size(PO_N_RINGS, s->n_events), sizeof(PoEvent)));
 	TAKE(po_policy_set, policy_set_size(s));
 	TAKE(po_pools, mul_size(s->n_pools, sizeof(PoPoolSeen)));
-	TAKE(po_pool_sums, mul_size(s->n_tenants, sizeof(PoPoolSum)));
+	TAKE(po_tenant_pools, mul_size(s->n_tenants, sizeof(int)));
 	TAKE(po_metrics_state, sizeof(PoMetricsState));
 	TAKE(po_metrics_summed, mul_size(s->n_tenants, sizeof(bool)));
 	for (int i = 0; i < PO_HISTORY_LEVELS; i++)

@@ -584,21 +584,8 @@ typedef struct PoPoolSeen
 	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */
 	PoPoolerQueue queue;		/* the same */
+	int			next;			/* place of the tenant's next pool + 1; 0 = it has no more */
 } PoPoolSeen;
-
-/* All pools of a tenant.  PO_LOCK_POOLERS, by the same */
-typedef struct PoPoolSum
-{
-	int			last;			/* place of the last of them + 1; 0 = it has none */
-	int			clients;
-	int			waiting;		/* of these */
-	int			linked;			/* and with a server connection */
-	int			n_sessions;		/* of the tenant, the most that any pooler knew of */
-	int64		n_servers;
-	bool		knows_queue;	/* each pooler has told how many waited */
-	double		queued;
-	PoPoolerQueue queue;
-} PoPoolSum;
 
 /* PO_LOCK_POOLERS */
 typedef struct PoPoolers
@@ -1018,7 +1005,7 @@ extern int *po_counter_buckets;
 extern PoPolicySet *po_policy_set;
 extern PoEvent *po_events;
 extern PoPoolSeen *po_pools;
-extern PoPoolSum *po_pool_sums; /* by tenant */
+extern int *po_tenant_pools;	/* places of the first + 1, by tenant; 0 = it has none */
 extern PoMetricsState *po_metrics_state;
 extern bool *po_metrics_summed; /* per tenant: is_summed of po_listing.h.  PO_LOCK_METRICS */
 extern PoHistoryRow *po_history_rows[PO_HISTORY_LEVELS];

@@ -54,7 +54,6 @@
 #define FEW_BESIDE			0.25	/* of those at work */
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SURE				2.0		/* standard errors */
-#define MOST_WEIGHT			1000000
 
 void
 po_search_reset(PoSearch *search)
@@ -416,7 +415,7 @@ po_search_sample(const PoSearch *s, PoUslSample *sample)
 			continue;
 		sample->size[sample->n] = p->size;
 		sample->time_us[sample->n] = p->size * PO_US_PER_S / p->mean;
-		sample->weight[sample->n] = p->n < MOST_WEIGHT ? p->n : MOST_WEIGHT;
+		sample->weight[sample->n] = p->n;
 		sample->n++;
 	}
 }

@@ -30,11 +30,11 @@
 typedef struct PoSearchPoint
 {
 	int			size;
-	int			n;				/* evaluations it rests on */
+	int16_t		n;				/* evaluations it rests on */
+	bool		room;			/* much of it was not used: all that came got done */
 	double		mean;			/* transactions/s, at the mean speed of the machine */
 	double		rate;			/* as measured */
 	double		faster;			/* logarithm of the machine's speed / reference, meanwhile */
-	bool		room;			/* much of it was not used: all that came got done */
 } PoSearchPoint;
 
 /* How evaluations of the same size differ from its mean: of logarithms (B. P. Welford 1962). */
