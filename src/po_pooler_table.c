@@ -105,6 +105,12 @@ po_pooler_table_waits(PoPoolWait *to, int max)
 	return n;
 }
 
+static int
+add_up(int sum, int64 n)
+{
+	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
+}
+
 /* Have all poolers answered when they should have? */
 static bool
 all_answer(int64 ticks)
@@ -117,12 +123,6 @@ all_answer(int64 ticks)
 			return false;
 	}
 	return true;
-}
-
-static int
-add_up(int sum, int64 n)
-{
-	return (int) Min((int64) sum + Max(n, 0), (int64) PG_INT32_MAX);
 }
 
 static bool

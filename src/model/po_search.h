@@ -120,10 +120,10 @@ typedef struct PoSearchSeen
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);
 
 /*
- * Between two evaluations, and for as long as there is an awaited: the pool has so many sessions
- * now.  True when it has come to what was asked for: then the evaluation has to begin anew, as
- * what was done before was done by others, and the next one counts, which it would not have
- * otherwise.  It does not when the pool has left that size again; true a few times at most.
+ * Between two evaluations, while awaited is not 0: the pool has so many sessions now.  True when
+ * it has come to what was asked for: then the evaluation has to begin anew, as what was done
+ * before was done by others, and the next one counts, which it would not have otherwise.  It
+ * does not when the pool has left that size again; true a few times at most.
  */
 extern bool po_search_arrives(PoSearch *search, int size);
 

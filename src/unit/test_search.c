@@ -818,6 +818,25 @@ test_opens_one_by_one(void)
 	CHECK_WITH(next < 40 && search.n_points == 1, "%d, %d", next, search.n_points);
 }
 
+/* Looks at a pool of 20 until the search asks for another size, and says which. */
+static int
+ask_for_another(PoSearch *search)
+{
+	int			next = 20;
+
+	po_search_reset(search);
+	for (int e = 0; e < 10 && next == 20; e++)
+	{
+		PoSearchSeen seen;
+
+		look(&workloads[0], 20, 0, &seen);
+		next = po_search_step(search, &seen);
+		CHECK(!po_search_arrives(search, 20));
+	}
+	CHECK(next != 20);
+	return next;
+}
+
 /* A size that has come before the evaluation that takes it in counts at once. */
 static void
 test_arrival(void)
@@ -828,29 +847,15 @@ test_arrival(void)
 
 	po_search_reset(&search);
 	CHECK(!po_search_arrives(&search, 0) && !po_search_arrives(&search, 20));
-	for (int e = 0; e < 10; e++)
-	{
-		look(&workloads[0], 20, 0, &seen);
-		next = po_search_step(&search, &seen);
-		CHECK(!po_search_arrives(&search, 20));
-		if (next != 20)
-			break;
-	}
-	CHECK(next != 20 && !po_search_arrives(&search, next + 1));
+	next = ask_for_another(&search);
+	CHECK(!po_search_arrives(&search, next + 1));
 	CHECK(po_search_arrives(&search, next) && !po_search_arrives(&search, next));
 	look(&workloads[0], next, 0, &seen);
 	po_search_step(&search, &seen);
 	CHECK_INT(search.n_points, 2);
 
 	/* It only passes by, again and again: what the evaluation then sees does not count. */
-	po_search_reset(&search);
-	for (int e = 0; e < 6; e++)
-	{
-		look(&workloads[0], 20, 0, &seen);
-		next = po_search_step(&search, &seen);
-		if (next != 20)
-			break;
-	}
+	next = ask_for_another(&search);
 	for (int i = 0; i < 5; i++)
 	{
 		CHECK_INT(po_search_arrives(&search, next), i < 3);
