@@ -546,8 +546,6 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 	memset(seen, 0, sizeof(*seen));
 	seen->pool = pool->now;
 	seen->tenant = pool->tenant;
-	if (pool->tenant >= 0)
-		strlcpy(seen->tenant_name, pool->tenant_name, sizeof(seen->tenant_name));
 	seen->pool_size = po_resize_pool_size(p, pool);
 	seen->min_pool_size = seen->reserve_pool_size = -1;
 	seen->n_servers = pool->n_servers;

@@ -1012,10 +1012,11 @@ static void
 put_pool(Row *row, const PoPoolSeen *seen)
 {
 	const PoPoolerPool *p = &seen->pool;
+	PoTenant	tenant;
 
 	add_text(row, p->database);
 	add_text(row, p->user);
-	add_text(row, seen->tenant >= 0 ? seen->tenant_name : NULL);
+	add_text(row, po_registry_copy_tenant(seen->tenant, &tenant) ? tenant.name : NULL);
 	add_text(row, p->pool_mode[0] == '\0' ? NULL : p->pool_mode);
 	add_known_int(row, seen->pool_size);
 	add_known_int(row, seen->min_pool_size);

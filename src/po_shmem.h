@@ -575,7 +575,6 @@ typedef struct PoPoolSeen
 {
 	int			pooler;
 	int			tenant;			/* -1 = none of ours */
-	char		tenant_name[PO_NAME_LEN];
 	PoPoolerPool pool;
 	int			pool_size;		/* of this and the next two, -1 = unknown */
 	int			min_pool_size;
