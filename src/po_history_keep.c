@@ -115,7 +115,7 @@ write_bucket(PoHistoryTableKind kind, int64 start)
 	int64		length = po_history_table_length(kind);
 	MemoryContext memory = AllocSetContextCreate(TopMemoryContext, "pool_optimizer bucket",
 												 ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before;
+	MemoryContext before = CurrentMemoryContext;	/* a transaction's would go with it */
 	PoHistoryQuery query;
 	Bucket		bucket = {0, 256, NULL};
 	bool		is_written;
@@ -131,7 +131,7 @@ write_bucket(PoHistoryTableKind kind, int64 start)
 		query.table = kind - 1;
 		StartTransactionCommand();
 	}
-	before = MemoryContextSwitchTo(memory);
+	MemoryContextSwitchTo(memory);
 	bucket.row = palloc(bucket.room * sizeof(PoHistoryBucket));
 	po_history_read(&query, collect, &bucket);
 	if (kind != PO_HISTORY_TABLE)
