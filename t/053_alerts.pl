@@ -252,7 +252,7 @@ ok(fill_up(0.8), '80 % are taken');
 ok(wait_until(sub { raised('cluster_utilization') =~ /^warning/ }), 'connections get scarce');
 my $n_other = @other;
 
-like($admin->value(q{SELECT message FROM pool_alerts WHERE tenant IS NULL}),
+like($admin->value(q{SELECT message FROM pool_alerts WHERE alert = 'cluster_utilization'}),
 	qr/^\d+ of $usable connections are taken; most by "r_other\@postgres" \($n_other\)/,
 	'it says who has them');
 ok(fill_up(0.9), '90 % are');

@@ -223,7 +223,7 @@ my $late = time() + 1.5;
 kill 'STOP', $sampler;
 ok(wait_until(sub { time() > $late }), 'the sampler is stopped for a while');
 kill 'CONT', $sampler;
-raises('sampler_late', undef, qr/^warning: the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken$/,
+raises('sampler_late', undef, qr/^(?:warning|critical): the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken$/,
 	'which it tells when it runs again');
 
 # ---------- a PgBouncer that is not there ----------
