@@ -991,6 +991,42 @@ po_search_arrives(PoSearch *s, int size)
 	return false;
 }
 
+/*
+ * Has seen enough transactions to tell anything, or has by now, with those of the evaluations
+ * just before it: then it becomes all of these.  Only while sessions are at work: that nobody
+ * comes at night says nothing of what the pool does in the morning.
+ */
+static bool
+has_enough(PoSearch *s, PoSearchSeen *seen)
+{
+	PoSearchFew *few = &s->few;
+
+	if (seen->transactions >= LEAST_TRANSACTIONS || seen->busy < 1)
+	{
+		memset(few, 0, sizeof(*few));
+		return seen->transactions >= LEAST_TRANSACTIONS;
+	}
+	/* One of unknown speed makes all of them so. */
+	few->speed = seen->speed > 0 && (few->n == 0 || few->speed > 0) ?
+		few->speed + seen->speed : 0;
+	few->n++;
+	few->transactions += seen->transactions;
+	few->rate += seen->rate;
+	few->busy += seen->busy;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		few->share[i] += seen->busy * seen->share[i];
+	if (few->transactions < LEAST_TRANSACTIONS)
+		return false;
+	seen->transactions = few->transactions;
+	seen->rate = few->rate / few->n;
+	seen->speed = few->speed / few->n;
+	seen->busy = few->busy / few->n;
+	for (int i = 0; i < PO_N_WAITS; i++)
+		seen->share[i] = few->share[i] / few->busy;
+	memset(few, 0, sizeof(*few));
+	return true;
+}
+
 int
 po_search_step(PoSearch *s, const PoSearchSeen *from)
 {
@@ -1033,7 +1069,12 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 		s->demand = seen.demand;
 	/* In part the work of the size before, or too little of it; or it was but a bad moment that
 	 * the search began in. */
-	if (moved || seen.transactions < LEAST_TRANSACTIONS || (has_only_begun(s) && s->slack > 0))
+	if (moved || (has_only_begun(s) && s->slack > 0))
+	{
+		memset(&s->few, 0, sizeof(s->few));
+		return asked_for(s, &seen);
+	}
+	if (!has_enough(s, &seen))
 		return asked_for(s, &seen);
 	if (s->phase == PO_SEARCH_SETTLED)
 		watch(s, &seen);

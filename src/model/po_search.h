@@ -46,6 +46,17 @@ typedef struct PoSearchNoise
 	double		both;
 } PoSearchNoise;
 
+/* Sums of evaluations in a row that had too few transactions each to tell anything. */
+typedef struct PoSearchFew
+{
+	int			n;
+	double		transactions;
+	double		rate;
+	double		speed;
+	double		busy;
+	double		share[PO_N_WAITS];	/* each times busy */
+} PoSearchFew;
+
 typedef enum PoSearchPhase
 {
 	PO_SEARCH_NONE,				/* the pool is not the limit */
@@ -80,6 +91,7 @@ typedef struct PoSearch
 	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
 	double		reference;		/* the first speed seen; 0 = none yet */
+	PoSearchFew few;
 	PoSearchNoise noise;
 	int			n_points;
 	PoSearchPoint point[PO_SEARCH_POINTS];	/* by size, ascending */
@@ -110,6 +122,9 @@ typedef struct PoSearchSeen
  *
  * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
  * of the size that is there.
+ *
+ * Where transactions take so long that an evaluation has too few of them to tell anything,
+ * several in a row are one.
  *
  * A failure that began or ended in the middle of a search makes what was measured before and
  * after it say that a size is bad which is not, and the one settled on goes on as ever.  So

@@ -837,6 +837,46 @@ ask_for_another(PoSearch *search)
 	return next;
 }
 
+/* Reports that take half a minute: a few in each evaluation, but their pool grows, too. */
+static void
+test_few_transactions(void)
+{
+	const Workload reports = {"reports", 500, 29500, 0, 0, 40};
+	PoSearch	search;
+	PoSearchSeen seen;
+	int			next = 4;
+	int			evaluations = 0;
+
+	po_search_reset(&search);
+	for (; search.phase != PO_SEARCH_SETTLED && evaluations < 120; evaluations++)
+	{
+		look(&reports, next, 0, &seen);
+		seen.transactions = seen.rate * 60;
+		CHECK(evaluations > 0 || seen.transactions < 10);
+		next = po_search_step(&search, &seen);
+		CHECK(next > 0);
+	}
+	CHECK(search.phase == PO_SEARCH_SETTLED && evaluations < 60);
+	CHECK(throughput(&reports, next) >= 0.95 * throughput(&reports, 40));
+
+	/* A night in which one session does next to nothing is not what the size does. */
+	seen.rate = seen.transactions = seen.busy = 0;
+	seen.saturated = false;
+	for (int e = 0; e < 2; e++)
+		CHECK_INT(po_search_step(&search, &seen), next);
+	CHECK_INT(search.few.n, 0);
+	look(&reports, next, 0, &seen);
+	for (int e = 0; e < 30; e++)
+		CHECK_INT(po_search_step(&search, &seen), next);
+
+	/* Never any at all: nothing is asked for but the size that is there. */
+	po_search_reset(&search);
+	look(&reports, 4, 0, &seen);
+	seen.rate = seen.transactions = 0;
+	for (int e = 0; e < 100; e++)
+		CHECK_INT(po_search_step(&search, &seen), 4);
+}
+
 /* A size that has come before the evaluation that takes it in counts at once. */
 static void
 test_arrival(void)
@@ -1216,6 +1256,7 @@ main(void)
 	test_large_start();
 	test_opens_one_by_one();
 	test_arrival();
+	test_few_transactions();
 	test_pause_meanwhile();
 	test_others_sizes();
 	test_bad_moment();
