@@ -18,7 +18,6 @@
 #include "po_worker.h"
 
 static PoCapacity capacity;
-static double guarantee_scale = 1;
 
 void
 po_sharing_attach(void)
@@ -47,7 +46,6 @@ po_sharing_begin(void)
 	if (cluster->max_connections >= 0 &&
 		po_mode_lower((PoMode) po_guc_mode, cluster->quota_mode) != PO_MODE_OFF)
 		connections = Min(connections, cluster->max_connections);
-	guarantee_scale = totals.guarantee_scale;
 	po_capacity_set(&capacity, connections, totals.guaranteed_total,
 					(int) sysconf(_SC_NPROCESSORS_ONLN));
 }
@@ -55,8 +53,8 @@ po_sharing_begin(void)
 void
 po_sharing_evaluate(int tenant, PoEvaluation *e)
 {
-	e->guaranteed = e->policy->quota_mode == PO_MODE_OFF ? 0 :
-		(int) (e->policy->guaranteed * guarantee_scale);
+	/* As it is in force: po_registry_copy_tenant has scaled it. */
+	e->guaranteed = e->policy->quota_mode == PO_MODE_OFF ? 0 : e->policy->guaranteed;
 	po_capacity_evaluate(&capacity, tenant, po_shmem_monotonic_us(), e);
 }
 

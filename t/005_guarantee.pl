@@ -167,6 +167,7 @@ close_all($root);
 # ---------- a stored sum that no longer fits ----------
 
 $node->safe_psql('postgres', "SELECT pool_set_quota('$B', guaranteed => 9)");
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('*', evaluation_interval => '1s')});
 wait_sync($node);
 $node->append_conf('postgresql.conf', "max_connections = 14\nautovacuum_max_workers = 1\n"
 	. "max_wal_senders = 0\npool_optimizer.critical_threshold = 100");
@@ -184,6 +185,13 @@ is($node->safe_psql('postgres', 'SELECT sum(guaranteed) FROM pool_policies'), '1
 my ($b2) = open_until_refused('regress_pool_b', 20);
 my ($a2) = open_until_refused('regress_pool_a', 4);
 is(scalar @$a2, 4, 'what is left of a guarantee holds');
+
+# Pools are sized by the same guarantees.
+$_->query('BEGIN') foreach @$a2, @$b2;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 AND min(fair_share) >= 4
+		FROM pool_recommendations WHERE tenant ~ '^regress_pool_[ab]@'}),
+	'fair shares are at least what is guaranteed')
+  or diag($node->safe_psql('postgres', 'SELECT tenant, fair_share, reason FROM pool_recommendations'));
 close_all(@$a2, @$b2);
 
 done_testing();
