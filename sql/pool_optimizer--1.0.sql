@@ -625,7 +625,7 @@ COMMENT ON COLUMN pool_recommendations_client.most_sessions IS 'the most that on
 COMMENT ON COLUMN pool_recommendations_client.addresses IS 'different addresses they have';
 COMMENT ON COLUMN pool_recommendations_client.busy_mean IS 'their sessions that are busy, on average';
 COMMENT ON COLUMN pool_recommendations_client.told_by IS 'how they are told apart: process (its id), name (application_name), address';
-COMMENT ON COLUMN pool_recommendations_client.limited_by IS 'what bounds size_per_instance: load, recommended_size, present, quota, database_quota, role_quota, cluster_quota, database_limit, role_limit, server, one_each';
+COMMENT ON COLUMN pool_recommendations_client.limited_by IS 'what bounds size_per_instance: load, min_size, recommended_size, present, quota, database_quota, role_quota, cluster_quota, database_limit, role_limit, server, one_each';
 COMMENT ON COLUMN pool_recommendations_client.confidence IS 'how sure that is (0..1)';
 COMMENT ON COLUMN pool_recommendations_client.reason IS 'the reason in a sentence';
 COMMENT ON COLUMN pool_recommendations_client.peak_at IS 'when peak_overlap was reached first';

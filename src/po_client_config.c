@@ -148,8 +148,11 @@ comment_head(Text *t, const char *what)
 			t->s->in.size, t->s->in.min, t->s->in.max, t->s->in.confidence);
 	comment(t, "Why: %s", t->s->reason);
 	if (po_client_is_pooler(t->s->in.client))
-		comment(t, "Each pooler: %d. %d of them: %d. No more of them are expected while one is "
-				"replaced.", p->each, p->instances, p->each * p->instances);
+		comment(t, "Each pooler: %d%s. %d of them: %d. No more of them are expected while one is "
+				"replaced.", p->each,
+				p->each_reserve == 0 ? "" :
+				psprintf(", and %d in reserve for when clients wait", p->each_reserve),
+				p->instances, p->each * p->instances);
 	else
 		comment(t, "Each process: %d. %d of them: %d. While a deploy runs, with a quarter more, "
 				"rounded up, %d: %d.", p->each, p->instances, p->each * p->instances, p->peak,
@@ -351,15 +354,16 @@ write_pgbouncer(Text *t)
 
 	t->comment = "; ";
 	comment_head(t, "PgBouncer");
-	comment(t, "pool_size holds for each role that uses the entry. For one role only, from 1.23 "
-			"on: pool_size in [users].");
+	comment(t, "pool_size holds for each role that uses the entry. For one role only, from 1.26 "
+			"on: pool_size in [users] (older ones may give it to other roles, too).");
 	key = pgbouncer_key(t);
 	line(t, "[databases]");
 	line(t, "%s = host=<host> port=%d dbname=%s pool_mode=transaction pool_size=%d "
 		 "min_pool_size=%d reserve_pool=%d", key, t->s->port,
 		 doubled(database(t), '\''), p->each, p->each_min, p->each_reserve);
 	blank(t);
-	comment(t, "These hold for all pools of this PgBouncer.");
+	comment(t, "These hold for all pools of this PgBouncer: with several tenants, take the longest "
+			"of what their texts say.");
 	line(t, "[pgbouncer]");
 	line(t, "query_wait_timeout = %d", in_s(p->acquire_us));
 	line(t, "reserve_pool_timeout = %d", Max(in_s(p->acquire_us) / 5, 1));
@@ -432,7 +436,8 @@ write_pgdog(Text *t)
 
 	comment_head(t, "PgDog");
 	file(t, "# ", "pgdog.toml");
-	comment(t, "What is in [general] holds for all pools; in milliseconds.");
+	comment(t, "What is in [general], which may be there once, holds for all pools; in "
+			"milliseconds.");
 	line(t, "[general]");
 	line(t, "connect_timeout = " INT64_FORMAT, in_ms(p->connect_us));
 	comment(t, "A login that is refused is tried again; without, the pool is banned for "
@@ -442,7 +447,8 @@ write_pgdog(Text *t)
 	line(t, "checkout_timeout = " INT64_FORMAT, in_ms(p->acquire_us));
 	line(t, "idle_timeout = " INT64_FORMAT, in_ms(p->idle_us));
 	line(t, "server_lifetime = " INT64_FORMAT, in_ms(p->lifetime_us));
-	line(t, "server_lifetime_jitter = " INT64_FORMAT, in_ms(p->jitter_us));
+	comment(t, "Older ones do not know this, and refuse a file with what they do not know:");
+	line(t, "#server_lifetime_jitter = " INT64_FORMAT, in_ms(p->jitter_us));
 	if (p->idle_in_transaction_us > 0)
 		line(t, "client_idle_in_transaction_timeout = " INT64_FORMAT,
 			 in_ms(p->idle_in_transaction_us));
@@ -552,7 +558,9 @@ write_hikaricp(Text *t)
 	if (p->idle_in_transaction_us >= 2 * PO_US_PER_S)
 	{
 		comment(t, "Warns of a connection that is not given back so long.");
-		line(t, "leakDetectionThreshold=" INT64_FORMAT, in_ms(p->idle_in_transaction_us));
+		/* One beyond maxLifetime switches it off. */
+		line(t, "leakDetectionThreshold=" INT64_FORMAT,
+			 in_ms(Min(p->idle_in_transaction_us, p->lifetime_us)));
 	}
 }
 

@@ -1685,6 +1685,9 @@ fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 		in->size = r->size;
 		in->min = r->min;
 		in->max = r->max;
+		in->tried = r->method == PO_METHOD_THROUGHPUT || r->method == PO_METHOD_TRYING;
+		in->service_us = s->input.service_us;
+		in->wait_us = r->predicted_wait_us;
 		in->confidence = r->confidence;
 	}
 	in->guaranteed = f->guaranteed;

@@ -291,7 +291,7 @@ PYTHON
 	is_values(values_of($out),
 		{ connect_timeout => 12000, checkout_timeout => 12000, connect_attempts => 5,
 			connect_attempt_delay => 1000, idle_timeout => 239000, server_lifetime => 800000,
-			server_lifetime_jitter => 80000, client_idle_in_transaction_timeout => 40000,
+			client_idle_in_transaction_timeout => 40000,
 			db_name => $db, db_host => '127.0.0.1', db_port => $pgport, name => $role,
 			database => $db, pool_size => $plan{each}, min_pool_size => 0,
 			pooler_mode => 'transaction' }, 'PgDog: the files');

@@ -5,6 +5,7 @@
 #include "model/po_client_size.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,8 @@
 #define ACQUIRE_TARGETS	100
 #define ACQUIRE_LEAST	(5 * PO_US_PER_S)
 #define ACQUIRE_MOST	(60 * PO_US_PER_S)
+#define ACQUIRE_TRIPS	4		/* times as long as a transaction takes with its wait */
+#define ACQUIRE_LONGEST (600 * PO_US_PER_S)
 
 #define LOW_CONFIDENCE	0.5
 
@@ -129,6 +132,8 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 	for (int i = 0; i < PO_N_CEILINGS; i++)
 		in->ceiling[i] = within(in->ceiling[i], PO_UNLIMITED, MAX_COUNT);
 	in->guaranteed = within(in->guaranteed, 0, MAX_COUNT);
+	in->service_us = in->service_us > 0 ? fmin(in->service_us, MAX_US) : 0;
+	in->wait_us = in->wait_us > 0 ? fmin(in->wait_us, MAX_US) : 0;
 	in->confidence = share(in->confidence);
 	in->leak_probability = share(in->leak_probability);
 	in->wait_timeout_us = within_us(in->wait_timeout_us, 0, MAX_US);
@@ -180,7 +185,7 @@ divide(const PoClientInput *in, PoClientPlan *plan)
 	most = plan->ceiling < 0 ? MAX_COUNT : plan->ceiling / plan->peak;
 	plan->each = within(part, 1, most > 1 ? most : 1);
 	plan->each_min = within(in->min / in->instances, 0, plan->each);
-	if (facts_of(in->client)->has_reserve)
+	if (facts_of(in->client)->has_reserve && !in->tried)
 		plan->each_reserve = within((in->max - in->size) / in->instances, 0,
 									most > plan->each ? most - plan->each : 0);
 }
@@ -234,6 +239,7 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 {
 	const ClientFacts *f = facts_of(in->client);
 	int64_t		target_us = within_us(in->target_wait_us, 0, ACQUIRE_MOST) * ACQUIRE_TARGETS;
+	int64_t		trips_us;
 	int64_t		queued_us = 0;
 
 	if (in->on_full != PO_ON_FULL_REJECT)
@@ -245,7 +251,10 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 			 in->wait_timeout_us >= in->authentication_timeout_us);
 	}
 	plan->connect_us = round_up(queued_us, PO_US_PER_S) + CONNECT_US;
-	plan->acquire_us = round_up(within_us(target_us, ACQUIRE_LEAST, ACQUIRE_MOST), PO_US_PER_S);
+	target_us = within_us(target_us, ACQUIRE_LEAST, ACQUIRE_MOST);
+	/* Who only waits his turn behind long transactions is not to be turned away. */
+	trips_us = (int64_t) fmin(ACQUIRE_TRIPS * (in->service_us + in->wait_us), ACQUIRE_LONGEST);
+	plan->acquire_us = round_up(target_us > trips_us ? target_us : trips_us, PO_US_PER_S);
 	if (plan->acquire_us < plan->connect_us)
 		plan->acquire_us = plan->connect_us;
 	note(plan, PO_REMARK_CONNECT, f->connect_us > 0 && queued_us >= f->connect_us);

@@ -50,6 +50,9 @@ typedef struct PoClientInput
 	int			size;			/* recommended, for all of them */
 	int			min;
 	int			max;
+	bool		tried;			/* larger ones were, and did no more */
+	double		service_us;		/* mean of a transaction, and of its wait for a connection; */
+	double		wait_us;		/* 0 = unknown */
 	double		confidence;
 	int			ceiling[PO_N_CEILINGS]; /* PO_UNLIMITED = none */
 	int			guaranteed;
@@ -121,7 +124,11 @@ typedef struct PoClientPlan
  *	   (idle, never_used) allow, less the time between two looks; none is kept open
  *	   without work when there is such a rule;
  *	4. a connection lives 4/5 of what the rule lifetime allows;
- *	5. a login is given up 5 s after the server would have ended its wait.
+ *	5. a login is given up 5 s after the server would have ended its wait, and a request to
+ *	   the pool after 100 x target_wait (5 s to a minute), or four times what transactions
+ *	   take with their waits now, if that is more (up to ten minutes);
+ *	6. a pooler that has such a thing may go up to max when its clients wait, unless it was
+ *	   tried what more would do.
  * Input out of range is brought into it.
  */
 extern void po_client_plan(const PoClientInput *in, PoClientPlan *plan);

@@ -114,6 +114,11 @@ test_reserve(void)
 	po_client_plan(&in, &plan);
 	CHECK_INT(plan.each, 10);
 	CHECK_INT(plan.each_reserve, 3);
+	/* More was tried, and did no more. */
+	in.tried = true;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 10);
+	CHECK_INT(plan.each_reserve, 0);
 }
 
 static void
@@ -190,6 +195,19 @@ test_logins(void)
 	in.target_wait_us = S(600);
 	po_client_plan(&in, &plan);
 	CHECK_INT(plan.acquire_us, S(60));
+
+	/* Reports of 20 s that wait for each other. */
+	in.target_wait_us = 10 * PO_US_PER_MS;
+	in.service_us = S(20);
+	in.wait_us = 20.1 * PO_US_PER_S;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.acquire_us, S(161));
+	in.wait_us = INFINITY;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.acquire_us, S(600));
+	in.service_us = in.wait_us = NAN;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.acquire_us, S(5));
 }
 
 static void
@@ -272,6 +290,9 @@ any_input(void)
 	in.size = random_odd_int();
 	in.min = random_odd_int();
 	in.max = random_odd_int();
+	in.tried = random_below(2) != 0;
+	in.service_us = random_odd_double();
+	in.wait_us = random_odd_double();
 	in.confidence = random_odd_double();
 	in.leak_probability = random_odd_double();
 	for (int i = 0; i < PO_N_CEILINGS; i++)
