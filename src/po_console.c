@@ -266,20 +266,25 @@ typedef struct Reading
 	void	   *arg;
 	int			n_rows;
 	int			n_bad;
-	bool		bound;
+	int			n_columns;		/* of all rows; 0 = none has come */
+	bool		complete;		/* there is but one set of rows in an answer */
 	PoPoolerBinding binding;
 } Reading;
 
+/* With the first row; all others are to be like that. */
 static bool
 bind_columns(Reading *r, const PGresult *result)
 {
 	const char *names[PO_POOLER_MOST_COLUMNS];
 	int			n = PQnfields(result);
 
-	if (n > PO_POOLER_MOST_COLUMNS)
+	if (r->n_columns > 0)
+		return n == r->n_columns;
+	if (n < 1 || n > PO_POOLER_MOST_COLUMNS)
 		return false;
 	for (int i = 0; i < n; i++)
 		names[i] = PQfname(result, i);
+	r->n_columns = n;
 	return po_pooler_bind(r->command, names, n, &r->binding);
 }
 
@@ -292,7 +297,7 @@ read_rows(Reading *r, const PGresult *result)
 	for (int row = 0; row < PQntuples(result); row++)
 	{
 		r->n_rows++;
-		for (int i = 0; i < PQnfields(result); i++)
+		for (int i = 0; i < r->n_columns; i++)
 			values[i] = PQgetisnull(result, row, i) ? NULL : PQgetvalue(result, row, i);
 		if (po_pooler_read(&r->binding, values, &record))
 			r->take(&record, r->arg);
@@ -311,9 +316,9 @@ take_result(PoConsole *c, const PGresult *result, Reading *r)
 		case PGRES_TUPLES_OK:
 			if (r->take == NULL)
 				return PO_ANSWER_OK;
-			if (!r->bound && !bind_columns(r, result))
+			if (r->complete || !bind_columns(r, result))
 				return PO_ANSWER_OTHER_COLUMNS;
-			r->bound = true;
+			r->complete = PQresultStatus(result) == PGRES_TUPLES_OK;
 			read_rows(r, result);
 			return PO_ANSWER_OK;
 		case PGRES_COMMAND_OK:

@@ -204,9 +204,14 @@ check_include(char **newval, void **extra, GucSource source)
 {
 	(void) extra;
 	(void) source;
-	if (**newval == '\0' || is_absolute_path(*newval))
+	if (**newval == '\0')
 		return true;
-	GUC_check_errdetail("An absolute path is needed.");
+	if (!is_absolute_path(*newval))
+		GUC_check_errdetail("An absolute path is needed.");
+	else if (strlen(*newval) > PO_INCLUDE_MOST)
+		GUC_check_errdetail("The path is longer than %d bytes.", PO_INCLUDE_MOST);
+	else
+		return true;
 	return false;
 }
 

@@ -47,6 +47,8 @@ extern int64 po_guc_slow_us;
 extern uint64 po_guc_wide_rows;
 
 extern char *po_guc_pgbouncer_conninfo;
+/* Bytes of that path at most: a name beside it has to fit in MAXPGPATH. */
+#define PO_INCLUDE_MOST		(MAXPGPATH - 32)
 extern char *po_guc_pgbouncer_include;
 extern char *po_guc_notify_channel; /* "" = none */
 extern int	po_guc_notify_rate; /* of a kind in a minute */

@@ -230,10 +230,28 @@ pool_set_timeouts_1_0(PG_FUNCTION_ARGS)
 	return run_setter(fcinfo, &timeouts_setter, PO_SCOPE_TENANT);
 }
 
+/* What keeps "auto" from doing anything at all. */
+static void
+tell_idle_auto(void)
+{
+	if (po_guc_pgbouncer_conninfo[0] == '\0')
+		ereport(NOTICE,
+				(errmsg("auto resizes no pool, as no PgBouncer is known"),
+				 errhint("Set pool_optimizer.pgbouncer_conninfo.")));
+	else if (po_guc_mode != PO_MODE_ENFORCE)
+		ereport(NOTICE,
+				(errmsg("auto resizes no pool, as pool_optimizer.mode is not enforce"),
+				 errhint("In mode observe pool_events tells what would be done.")));
+}
+
 Datum
 pool_set_sizing_1_0(PG_FUNCTION_ARGS)
 {
-	return run_setter(fcinfo, &sizing_setter, PO_SCOPE_TENANT);
+	Datum		policy = run_setter(fcinfo, &sizing_setter, PO_SCOPE_TENANT);
+
+	if (!PG_ARGISNULL(9) && PG_GETARG_BOOL(9))
+		tell_idle_auto();
+	return policy;
 }
 
 /* ---------- taking away ---------- */

@@ -246,10 +246,10 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	if (pool == NULL)
 		return;
 	if (pool->visit == 0)
-		pool->tenant = -1;
+		pool->tenant = -1;			/* new */
 	pool->now = record->pool;
 	pool->visit = p->visit;
-	pool->n_servers = 0;
+	pool->n_servers = pool->n_matched = 0;
 	count_stuck(&record->pool, arg);
 }
 
@@ -329,10 +329,9 @@ take_server(const PoPoolerRecord *record, void *arg)
 	if (pool == NULL || database == NULL || record->server.remote_pid <= 0 ||
 		record->server.remote_pid > PG_INT32_MAX)
 		return;
-	/* The first one decides, unless a later one is found to be ours. */
-	if (pool->n_servers++ == 0)
-		pool->is_ours = false;
-	if (pool->is_ours)
+	pool->n_servers++;
+	/* One is enough for a pool that was ours, see match_pools. */
+	if (pool->is_ours && pool->n_matched > 0)
 		return;
 	wanted.pid = (int) record->server.remote_pid;
 	found = bsearch(&wanted, taker->pids, taker->n_pids, sizeof(SessionPid), compare_pids);
@@ -341,7 +340,9 @@ take_server(const PoPoolerRecord *record, void *arg)
 		strcmp(who.role, server_role(pool, database)) != 0 ||
 		!po_registry_copy_tenant(who.tenant, &tenant))
 		return;
-	pool->is_ours = true;
+	/* The first of them decides whose it is. */
+	if (pool->n_matched++ > 0)
+		return;
 	pool->tenant = who.tenant;
 	strlcpy(pool->tenant_name, tenant.name, sizeof(pool->tenant_name));
 }
@@ -363,7 +364,11 @@ match_by_name(const PoVisitedPooler *p, PoVisitedPool *pool)
 	pool->is_ours = false;
 }
 
-/* Forgets what is not there any more, and tenants that have gone. */
+/*
+ * Forgets what is not there any more, and tenants that have gone.  A session of another server,
+ * say a standby with the same roles and databases, may happen to have the pid of one of ours:
+ * a pool is ours when that is so of most of its connections.
+ */
 static void
 match_pools(PoVisitedPooler *p, const Taker *taker)
 {
@@ -379,6 +384,8 @@ match_pools(PoVisitedPooler *p, const Taker *taker)
 			(void) hash_search(p->pools, &pool->key, HASH_REMOVE, NULL);
 			continue;
 		}
+		if (pool->n_servers > 0)
+			pool->is_ours = pool->n_matched > (pool->is_ours ? 0 : pool->n_servers / 2);
 		if (pool->n_servers > 0 && !pool->is_ours)
 			pool->tenant = -1;
 		if (pool->tenant >= 0 && (!po_registry_copy_tenant(pool->tenant, &tenant) ||
@@ -481,6 +488,10 @@ ask_all(PoVisitedPooler *p)
 	return true;
 }
 
+/*
+ * It may be another one when it is back.  What was done to its pools holds all the same: when
+ * they were changed, what was told, and which connections are to be let go.
+ */
 static void
 forget_pools(PoVisitedPooler *p)
 {
@@ -488,10 +499,13 @@ forget_pools(PoVisitedPooler *p)
 	PoVisitedDatabase *d;
 	PoVisitedPool *pool;
 
-	/* It may be another one when it is back. */
 	hash_seq_init(&status, p->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
-		(void) hash_search(p->pools, &pool->key, HASH_REMOVE, NULL);
+	{
+		pool->tenant = -1;
+		pool->is_ours = false;
+		pool->n_servers = pool->n_over = pool->set_to = 0;
+	}
 	hash_seq_init(&status, p->databases);
 	while ((d = hash_seq_search(&status)) != NULL)
 		(void) hash_search(p->databases, d->name, HASH_REMOVE, NULL);
@@ -593,6 +607,8 @@ publish(void)
 		const PoVisitedPool *pool;
 
 		seen[i] = poolers[i].seen;
+		if (seen[i].state != PO_POOLER_OK)
+			continue;
 		hash_seq_init(&status, poolers[i].pools);
 		while ((pool = hash_seq_search(&status)) != NULL)
 		{
@@ -608,6 +624,7 @@ publish(void)
 		pools[i].rates.queued = -1;
 	qsort(pools, n, sizeof(PoPoolSeen), compare_pools);
 	po_pooler_table_publish(seen, n_poolers, pools, n);
+	pfree(pools);
 }
 
 /* ---------- the worker ---------- */

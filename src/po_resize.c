@@ -31,6 +31,7 @@
 #define MOST_INCLUDE_BYTES	(4 * 1024 * 1024)
 #define ROOM_FOR_VALUES		256
 #define VISITS_OVER			2
+#define DEAF_US				(3600 * PO_US_PER_S)
 #define LEAST_MAJOR_FOR_USERS	1
 #define LEAST_MINOR_FOR_USERS	26
 
@@ -55,9 +56,11 @@ typedef struct Change
 	PoVisitedPool *pool;
 	PoMode		mode;
 	int			from;
-	int			to;
+	int			to;				/* the same when only the next is to change */
 	int			min;			/* least size to keep warm */
+	int			min_from;		/* -1 = not known */
 	Place		place;
+	bool		written;		/* the text of the include file was changed for it */
 	TimestampTz evaluation;		/* that it rests on */
 } Change;
 
@@ -78,7 +81,8 @@ typedef struct Work
 	int			n_poolers;
 	PoVisitedPooler *pooler;
 	int64		ticks;			/* monotonic us */
-	int			default_pool_size;	/* -1 = not asked yet */
+	int			default_pool_size;	/* in its configuration; -1 = not asked yet */
+	int			default_min_pool_size;
 	Include		include;
 	Change	   *changes;		/* through the include file */
 	int			n_changes;
@@ -141,31 +145,61 @@ count_pools(const PoVisitedPooler *pooler, const char *database, const char *use
 	return n;
 }
 
-/* Among how many pools, of all poolers, a tenant's size is to be shared, and which of them
- * this one is. */
-static int
-count_tenant(const Work *w, const PoVisitedPool *one, int *index)
+/* The pools, of all poolers, among which a tenant's size is to be shared. */
+typedef struct Shares
 {
-	int			n = 0;
+	int			n;
+	int			index;			/* of the one that is asked about */
+	int			n_poolers;		/* that have such pools */
+	int			n_silent;		/* poolers that do not answer, and may have more */
+	int64		n_servers;		/* connections of these pools */
+} Shares;
 
-	*index = 0;
+static void
+count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
+{
+	memset(shares, 0, sizeof(*shares));
 	for (int i = 0; i < w->n_poolers; i++)
 	{
 		HASH_SEQ_STATUS status;
 		const PoVisitedPool *pool;
+		int			n_before = shares->n;
 
 		if (w->poolers[i].seen.state != PO_POOLER_OK)
+		{
+			shares->n_silent++;
 			continue;
+		}
 		hash_seq_init(&status, w->poolers[i].pools);
 		while ((pool = hash_seq_search(&status)) != NULL)
 		{
 			if (pool == one)
-				*index = n;
-			if (pool->tenant == one->tenant && pool->is_ours && po_resize_is_used(pool))
-				n++;
+				shares->index = shares->n;
+			if (pool->tenant != one->tenant || !pool->is_ours || !po_resize_is_used(pool))
+				continue;
+			shares->n++;
+			shares->n_servers += pool->n_servers;
 		}
+		shares->n_poolers += shares->n > n_before;
 	}
-	return n;
+	/* They may all read the same include file, so none can have one more than the others. */
+	if (shares->n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0')
+		shares->index = shares->n - 1;
+}
+
+/* What a pool is to have of the tenant's size. */
+static int
+part_of(const Shares *shares, int size, int from, const PoTenant *tenant)
+{
+	int			part = po_pooler_share(size, shares->n, shares->index);
+	int64		unseen = (int64) tenant->used + tenant->exempt - shares->n_servers;
+
+	if (shares->n_silent == 0 || part <= from || unseen <= 0)
+		return part;
+	/* A pooler that does not tell us may serve its clients all the same: no pool grows by the
+	 * connections that it may have. */
+	part = po_pooler_share((int) Max(size - unseen, 1), shares->n, shares->index);
+	return Max(part, from);
 }
 
 /* ---------- telling ---------- */
@@ -198,11 +232,19 @@ tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
 
-	snprintf(reason, sizeof(reason), "PgBouncer %s: %s %d -> %d (%s)", w->pooler->seen.name,
-			 kind == PO_EVENT_RESIZE ? "pool resized" : "pool would be resized", c->from, c->to,
-			 how);
+	if (c->from == c->to)
+		snprintf(reason, sizeof(reason), "PgBouncer %s: min_pool_size %s %d -> %d (%s)",
+				 w->pooler->seen.name, kind == PO_EVENT_RESIZE ? "set" : "would be set",
+				 c->min_from, c->min, how);
+	else
+		snprintf(reason, sizeof(reason), "PgBouncer %s: %s %d -> %d (%s)", w->pooler->seen.name,
+				 kind == PO_EVENT_RESIZE ? "pool resized" : "pool would be resized", c->from,
+				 c->to, how);
 	describe(w, c->pool, &detail);
-	appendStringInfo(&detail, ", \"from\": %d, \"to\": %d", c->from, c->to);
+	if (c->from == c->to)
+		appendStringInfo(&detail, ", \"min_from\": %d, \"min_to\": %d", c->min_from, c->min);
+	else
+		appendStringInfo(&detail, ", \"from\": %d, \"to\": %d", c->from, c->to);
 	po_events_json_string(&detail, "how", how);
 	tell(c->pool, kind, reason, &detail);
 }
@@ -240,10 +282,12 @@ note_done(const Work *w, const Change *c)
 
 	note_tried(w, c);
 	pool->set_to = c->to;
-	pool->may_reconnect = c->to < c->from;
+	pool->set_by_default = c->place == PLACE_DEFAULT;
+	pool->may_reconnect = pool->may_reconnect || c->to < c->from;
 	pool->n_over = 0;
-	pool->told_problem[0] = '\0';
-	tell_change(w, c, PO_EVENT_RESIZE, place_names[c->place]);
+	/* What the file says already was told when it was written. */
+	if (c->place == PLACE_DEFAULT || c->written)
+		tell_change(w, c, PO_EVENT_RESIZE, place_names[c->place]);
 }
 
 /* ---------- deciding ---------- */
@@ -259,6 +303,19 @@ is_sure(const PoTenantStats *stats)
 		r->method != PO_METHOD_TOO_LITTLE_DATA && r->method != PO_METHOD_IDLE;
 }
 
+/* Do policies say that this pool is to be resized?  What is summed up as "(other)" is of many
+ * tenants, of which nobody knows what each one needs. */
+static bool
+is_automatic(const PoVisitedPool *pool, PoTenant *tenant, PoMode *mode)
+{
+	if (!pool->is_ours || pool->tenant < 0 || pool->tenant == PO_TENANT_OTHER ||
+		!po_registry_copy_tenant(pool->tenant, tenant) || !tenant->fields.auto_apply ||
+		tenant->fields.drain_started_us != 0)
+		return false;
+	*mode = Min((PoMode) po_guc_mode, tenant->fields.quota_mode);
+	return true;
+}
+
 /* Fills a change with all but its place; false when there is none to be made. */
 static bool
 decide(const Work *w, PoVisitedPool *pool, Change *c)
@@ -266,15 +323,13 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	PoTenant	tenant;
 	static PoTenantStats stats;
 	const PoPolicyFields *policy = &tenant.fields;
-	int			index;
-	int			n;
+	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
+	Shares		shares;
 
-	if (!pool->is_ours || pool->tenant < 0 || !po_resize_is_used(pool) ||
-		!po_registry_copy_tenant(pool->tenant, &tenant) || !policy->auto_apply ||
-		policy->drain_started_us != 0)
+	memset(c, 0, sizeof(*c));
+	if (!po_resize_is_used(pool) || !is_automatic(pool, &tenant, &c->mode))
 		return false;
 	c->pool = pool;
-	c->mode = Min((PoMode) po_guc_mode, policy->quota_mode);
 	c->from = po_resize_pool_size(w->pooler, pool);
 	if (c->mode == PO_MODE_OFF || c->from < 0)
 		return false;
@@ -283,17 +338,20 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	po_stats_copy(pool->tenant, &stats);
 	if (!is_sure(&stats) || stats.evaluated_at == pool->evaluation)
 		return false;
-	n = count_tenant(w, pool, &index);
-	c->to = po_pooler_next_size(c->from, po_pooler_share(stats.recommendation.size, n, index),
+	count_tenant(w, pool, &shares);
+	c->to = po_pooler_next_size(c->from, part_of(&shares, stats.recommendation.size, c->from,
+												 &tenant),
 								policy->scale_up_step, policy->scale_down_step);
-	c->min = Min(po_pooler_share(stats.recommendation.min, n, index), c->to);
+	c->min = Min(po_pooler_share(stats.recommendation.min, shares.n, shares.index), c->to);
+	c->min_from = database == NULL || database->min_pool_size < 0 ? -1 :
+		(int) Min(database->min_pool_size, PG_INT32_MAX);
 	c->evaluation = stats.evaluated_at;
 	c->place = PLACE_NONE;
 	if (c->to != c->from)
 		return true;
 	pool->told_to = 0;
 	pool->told_problem[0] = '\0';
-	return false;
+	return po_pooler_min_differs(c->min_from, c->min);
 }
 
 /* ---------- the include file ---------- */
@@ -301,7 +359,9 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 static const char *
 read_include(Include *file)
 {
-	int			fd = OpenTransientFile(po_guc_pgbouncer_include, O_RDONLY | PG_BINARY);
+	/* To open a pipe would wait for whoever writes into it. */
+	int			fd = OpenTransientFile(po_guc_pgbouncer_include,
+									   O_RDONLY | O_NONBLOCK | PG_BINARY);
 	ssize_t		n;
 	const char *problem = NULL;
 
@@ -326,7 +386,7 @@ read_include(Include *file)
 
 /* Makes one change to the text. */
 static PoIniResult
-edit_include(Include *file, PoIniSection section, const char *name, const Change *c)
+edit_include(Include *file, PoIniSection section, const char *name, Change *c)
 {
 	Size		room = file->length + ROOM_FOR_VALUES;
 	char	   *text = palloc(room);
@@ -340,8 +400,8 @@ edit_include(Include *file, PoIniSection section, const char *name, const Change
 		pfree(text);
 		return result;
 	}
-	file->changed = file->changed || length != file->length ||
-		memcmp(text, file->text, length) != 0;
+	c->written = length != file->length || memcmp(text, file->text, length) != 0;
+	file->changed = file->changed || c->written;
 	pfree(file->text);
 	file->text = text;
 	file->length = length;
@@ -435,7 +495,9 @@ place_in_include(Work *w, Change *c)
 
 	if (problem != NULL)
 		return problem;
-	if (may_size_users(w->pooler) && count_pools(w->pooler, NULL, key->user) == 1)
+	/* Users have no min_pool_size. */
+	if (c->from != c->to && may_size_users(w->pooler) &&
+		count_pools(w->pooler, NULL, key->user) == 1)
 		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
 	if (result == PO_INI_OK)
 		c->place = PLACE_USER;
@@ -451,8 +513,23 @@ place_in_include(Work *w, Change *c)
 static void
 take_config(const PoPoolerRecord *record, void *arg)
 {
+	Work	   *w = arg;
+
 	if (strcmp(record->config.key, "default_pool_size") == 0)
-		*(int *) arg = atoi(record->config.value);
+		w->default_pool_size = atoi(record->config.value);
+	else if (strcmp(record->config.key, "min_pool_size") == 0)
+		w->default_min_pool_size = atoi(record->config.value);
+}
+
+static void
+ask_config(Work *w)
+{
+	int			n_bad = 0;
+
+	if (w->default_pool_size >= 0)
+		return;
+	w->default_pool_size = w->default_min_pool_size = 0;
+	(void) po_console_show(&w->pooler->console, PO_POOLER_CONFIG, take_config, w, &n_bad);
 }
 
 static bool
@@ -461,49 +538,60 @@ console_is_lost(const Work *w)
 	return w->pooler->console.conn == NULL;
 }
 
-/* SET, when that decides about this pool and no other. */
+/* Had SET no effect on it lately? */
+static bool
+is_deaf(const Work *w, const PoVisitedPool *pool)
+{
+	return pool->deaf_at != 0 && w->ticks - pool->deaf_at < DEAF_US;
+}
+
+/* SET, when that decides about this pool and no other that is in use. */
 static const char *
 place_in_default(Work *w, Change *c)
 {
-	int			n_bad = 0;
+	PoVisitedDefault *set = &w->pooler->default_set;
 
 	if (count_pools(w->pooler, NULL, NULL) != 1)
 		return "there are others, and SET would change them all: put its entry between "
 			"the marks of a file pool_optimizer.pgbouncer_include";
-	if (w->default_pool_size < 0)
-	{
-		w->default_pool_size = 0;
-		(void) po_console_show(&w->pooler->console, PO_POOLER_CONFIG, take_config,
-							   &w->default_pool_size, &n_bad);
-	}
-	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0)
+	ask_config(w);
+	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
+		is_deaf(w, c->pool))
 		return "it has a pool_size of its own: put its entry between the marks of a file "
 			"pool_optimizer.pgbouncer_include";
+	if (set->size != w->default_pool_size)
+	{
+		set->was = w->default_pool_size;
+		set->min_was = w->default_min_pool_size;
+	}
 	c->place = PLACE_DEFAULT;
 	return NULL;
 }
 
 /* ---------- doing ---------- */
 
-/* SET; what is refused is told.  min_pool_size must never be above the size. */
+/* Answers as po_console_do.  min_pool_size must never be above the size. */
 static bool
-set_default(Work *w, Change *c)
+set_default(Work *w, int to, int to_min)
 {
-	const PoPoolerDatabase *database = po_resize_database(w->pooler, c->pool->key.database);
 	char		size[64];
 	char		min[64];
-	bool		min_first = database != NULL && database->min_pool_size > c->to;
+	bool		min_first = w->default_min_pool_size > to;
 	PoAnswer	answer = PO_ANSWER_OK;
 
-	snprintf(size, sizeof(size), "SET default_pool_size = %d", c->to);
-	snprintf(min, sizeof(min), "SET min_pool_size = %d", c->min);
+	snprintf(size, sizeof(size), "SET default_pool_size = %d", to);
+	snprintf(min, sizeof(min), "SET min_pool_size = %d", to_min);
 	if (min_first)
 		answer = po_console_do(&w->pooler->console, min);
 	if (answer == PO_ANSWER_OK)
 		answer = po_console_do(&w->pooler->console, size);
 	if (answer == PO_ANSWER_OK && !min_first)
 		answer = po_console_do(&w->pooler->console, min);
-	return answer == PO_ANSWER_OK;
+	if (answer != PO_ANSWER_OK)
+		return false;
+	w->default_pool_size = to;
+	w->default_min_pool_size = to_min;
+	return true;
 }
 
 static void
@@ -520,8 +608,14 @@ tell_refused(Work *w, const Change *c)
 static void
 apply_default(Work *w, Change *c)
 {
-	if (set_default(w, c))
+	PoVisitedDefault *set = &w->pooler->default_set;
+
+	if (set_default(w, c->to, c->min))
+	{
+		set->size = c->to;
+		set->pool = c->pool->key;
 		note_done(w, c);
+	}
 	else
 		tell_refused(w, c);
 }
@@ -557,23 +651,35 @@ find_place(Work *w, Change *c)
 	const char *problem = NULL;
 	bool		has_include = po_guc_pgbouncer_include[0] != '\0';
 
-	if (has_include)
+	/* There a connection is a client's until it leaves, however little that does. */
+	if (strcmp(c->pool->now.pool_mode, "session") == 0)
+		problem = "its pool_mode is session, and sizes are recommended for transaction mode";
+	else if (has_include)
 		problem = place_in_include(w, c);
 	if (problem == NULL && c->place == PLACE_NONE)
 		problem = place_in_default(w, c);
 	if (problem == NULL || console_is_lost(w))
 		return;
-	tell_problem(w, c->pool, problem);
+	/* Without a place for min_pool_size, the size is all that can be set. */
+	if (c->from != c->to)
+		tell_problem(w, c->pool, problem);
 	note_tried(w, c);
 }
 
 /* In mode observe nothing is touched; each size is told once. */
+static bool
+is_told(const Change *c)
+{
+	return c->from == c->to ? c->pool->told_min == c->min + 1 : c->pool->told_to == c->to;
+}
+
 static void
 tell_dry_run(Work *w, Change *c)
 {
-	if (c->pool->told_to == c->to)
-		return;
-	c->pool->told_to = c->to;
+	if (c->from == c->to)
+		c->pool->told_min = c->min + 1;
+	else
+		c->pool->told_to = c->to;
 	tell_change(w, c, PO_EVENT_WOULD_RESIZE, place_names[c->place]);
 }
 
@@ -585,7 +691,7 @@ resize_pool(Work *w, PoVisitedPool *pool)
 
 	if (!decide(w, pool, &c))
 		return;
-	if (c.mode == PO_MODE_OBSERVE && pool->told_to == c.to)
+	if (c.mode == PO_MODE_OBSERVE && is_told(&c))
 		return;
 	before = w->include;
 	if (c.mode == PO_MODE_OBSERVE && before.read)
@@ -606,16 +712,54 @@ resize_pool(Work *w, PoVisitedPool *pool)
 
 /* ---------- afterwards ---------- */
 
+/*
+ * SET again what was there before.  Not when it is not what we have set any more: then its
+ * configuration was read again, or somebody else has set it.
+ */
+static void
+give_back_default(Work *w)
+{
+	PoVisitedDefault *set = &w->pooler->default_set;
+	Change		c = {.from = set->size, .to = set->was};
+
+	ask_config(w);
+	if (console_is_lost(w))
+		return;
+	if (w->default_pool_size == set->size && set_default(w, set->was, set->min_was))
+	{
+		c.pool = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
+		if (c.pool != NULL && c.pool->tenant >= 0)
+			tell_change(w, &c, PO_EVENT_RESIZE, "SET default_pool_size back");
+	}
+	memset(set, 0, sizeof(*set));
+}
+
+/* Others than the pool for which the default was changed are in use now. */
+static void
+spare_others(Work *w)
+{
+	if (w->pooler->default_set.size > 0 && count_pools(w->pooler, NULL, NULL) > 1)
+		give_back_default(w);
+}
+
 /* Has it become what we set? */
 static void
-check_effect(const Work *w, PoVisitedPool *pool)
+check_effect(Work *w, PoVisitedPool *pool)
 {
 	int			size = po_resize_pool_size(w->pooler, pool);
 	char	   *problem;
 
 	if (pool->set_to == 0)
 		return;
-	if (size != pool->set_to)
+	if (size == pool->set_to)
+		pool->told_problem[0] = '\0';
+	else if (pool->set_by_default)
+	{
+		pool->deaf_at = w->ticks;
+		tell_problem(w, pool, "SET default_pool_size had no effect on it");
+		give_back_default(w);
+	}
+	else
 	{
 		problem = psprintf("its size is %d although %d was set: does PgBouncer %%include "
 						   "pool_optimizer.pgbouncer_include, after all other entries?",
@@ -624,6 +768,25 @@ check_effect(const Work *w, PoVisitedPool *pool)
 		pfree(problem);
 	}
 	pool->set_to = 0;
+}
+
+/* Is a connection of any of the database's pools logging in? */
+static bool
+any_logs_in(const PoVisitedPooler *pooler, const char *database)
+{
+	HASH_SEQ_STATUS status;
+	const PoVisitedPool *pool;
+
+	hash_seq_init(&status, pooler->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		if (pool->now.sv_login > 0 && strcmp(pool->key.database, database) == 0)
+		{
+			hash_seq_term(&status);
+			return true;
+		}
+	}
+	return false;
 }
 
 /*
@@ -640,12 +803,16 @@ let_go_surplus(const Work *w, PoVisitedPool *pool)
 	int			size = po_resize_pool_size(w->pooler, pool);
 	StringInfoData command;
 	Change		c = {.pool = pool, .from = (int) Min(open, PG_INT32_MAX), .to = size};
+	PoTenant	tenant;
+	PoMode		mode;
 
 	if (!pool->may_reconnect || database == NULL || strcmp(p->pool_mode, "session") == 0)
 		return;
+	if (!is_automatic(pool, &tenant, &mode) || mode != PO_MODE_ENFORCE)
+		return;
 	/* One that is logging in would be closed as failed, and clients turned away for
 	 * server_login_retry. */
-	if (p->sv_login > 0)
+	if (any_logs_in(w->pooler, pool->key.database))
 		return;
 	if (size <= 0 || open <= size + database->reserve_pool_size)
 	{
@@ -667,6 +834,18 @@ let_go_surplus(const Work *w, PoVisitedPool *pool)
 	pfree(command.data);
 }
 
+/* As long as some were never asked, nobody knows how many pools a tenant has. */
+static bool
+all_were_asked(const PoVisitedPooler *poolers, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (poolers[i].seen.state == PO_POOLER_NEW)
+			return false;
+	}
+	return true;
+}
+
 bool
 po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 {
@@ -676,6 +855,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 
 	w.ticks = po_shmem_monotonic_us();
 	w.default_pool_size = -1;
+	spare_others(&w);
 	w.changes = palloc((hash_get_num_entries(w.pooler->pools) + 1) * sizeof(Change));
 	hash_seq_init(&status, w.pooler->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
@@ -687,7 +867,8 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 			continue;
 		check_effect(&w, pool);
 		let_go_surplus(&w, pool);
-		resize_pool(&w, pool);
+		if (all_were_asked(poolers, n))
+			resize_pool(&w, pool);
 	}
 	if (w.n_changes > 0 && !console_is_lost(&w))
 		apply_include(&w);

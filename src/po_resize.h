@@ -24,14 +24,19 @@ typedef struct PoVisitedPool
 	/* Whose it is. */
 	int			tenant;			/* -1 = nobody's, or of another server */
 	char		tenant_name[PO_NAME_LEN];
-	bool		is_ours;		/* one of its connections is a session of ours */
+	bool		is_ours;		/* its connections are sessions of ours */
 	int			n_servers;		/* in this visit */
+	int			n_matched;		/* of these, sessions of ours; no more than one is looked for in a
+								 * pool that was ours */
 	int			n_sessions;		/* of its tenant, then */
 	/* What was done. */
 	int64		changed_at;		/* monotonic us; 0 = never */
 	TimestampTz evaluation;		/* that it rested on */
 	int			set_to;			/* to be seen at the next visit, 0 = nothing */
+	bool		set_by_default; /* with SET */
+	int64		deaf_at;		/* SET had no effect; monotonic us, 0 = never */
 	int			told_to;		/* dry run: what was told last */
+	int			told_min;		/* and of min_pool_size, plus 1 */
 	char		told_problem[PO_REASON_LEN];
 	bool		may_reconnect;	/* was made smaller */
 	int			n_over;			/* visits that saw more connections than it may have */
@@ -57,6 +62,15 @@ typedef struct PoVisitedUser
 	int			pool_size;
 } PoVisitedUser;
 
+/* What SET has made of default_pool_size, for one pool. */
+typedef struct PoVisitedDefault
+{
+	int			size;			/* 0 = nothing */
+	int			was;
+	int			min_was;
+	PoPoolKey	pool;
+} PoVisitedDefault;
+
 typedef struct PoVisitedPooler
 {
 	char	   *conninfo;
@@ -69,6 +83,7 @@ typedef struct PoVisitedPooler
 	HTAB	   *pools;
 	HTAB	   *databases;
 	HTAB	   *users;
+	PoVisitedDefault default_set;
 	bool		has_user_sizes; /* from 1.23 on */
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;

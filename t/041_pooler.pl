@@ -235,6 +235,35 @@ sub start_talker
 		});
 }
 
+# Lets anybody in, and answers as a console: { command => [ [ column, ... ], [ value, ... ], ... ] }.
+sub start_console
+{
+	my ($answers) = @_;
+
+	# One client, until it goes.
+	return start_listener(
+		sub {
+			my ($client) = @_;
+
+			sysread($client, my $startup, 8192);
+			syswrite($client, message('R', pack('N', 0)) . message('S', "server_version\0001.18.0\0") .
+				  message('Z', 'I'));
+			while (sysread($client, my $query, 8192))
+			{
+				my ($columns, @rows) = @{ $answers->{ substr($query, 5) =~ s/\0.*//sr } // [] };
+				my $answer = message('E', "SERROR\0C42601\0Mwhat?\0\0");
+
+				$answer = message('T', pack('n', scalar @$columns) . join '',
+					map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) } @$columns) .
+				  join('', map { message('D', pack('n', scalar @$_) . join '',
+					map { pack('N', length $_) . $_ } @$_) } @rows) . message('C', "SHOW\0")
+				  if $columns;
+				syswrite($client, $answer . message('Z', 'I'));
+			}
+			return 0;
+		});
+}
+
 # ---------------------------------------------------------------------------
 # What the test looks at
 # ---------------------------------------------------------------------------
@@ -332,6 +361,15 @@ is("$rc: $told", '0: f|setting could not be applied',
 my (undef, undef, $relative) = $node->psql('postgres',
 	"ALTER SYSTEM SET pool_optimizer.pgbouncer_include = 'databases.ini'");
 like($relative, qr/An absolute path is needed/, 'the include file needs an absolute path');
+my (undef, undef, $long) = $node->psql('postgres',
+	"ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '/" . 'x' x 1022 . q{'});
+like($long, qr/The path is longer than/, 'with room for the name of another file beside it');
+
+# Who switches on what cannot work is told.
+my (undef, undef, $idle) = $node->psql('postgres',
+	q{SELECT pool_set_sizing('r_shop@postgres', auto => true)});
+like($idle, qr/NOTICE:  auto resizes no pool, as no PgBouncer is known\nHINT:/, 'auto without PgBouncer');
+$node->safe_psql('postgres', q{SELECT pool_drop_policy('r_shop@postgres')});
 
 # ---------------------------------------------------------------------------
 # Reading
@@ -371,8 +409,10 @@ is(() = slurp_file("$dir/a.log") =~ /login attempt: db=pgbouncer user=console/g,
 # ---------------------------------------------------------------------------
 
 # Wherever the recommendation would like to be, it must go down.
-$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', max_size => 3,
-	scale_down_step => 4, auto => true)});
+my (undef, undef, $paper) = $node->psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres',
+	max_size => 3, scale_down_step => 4, auto => true)});
+like($paper, qr/NOTICE:  auto resizes no pool, as pool_optimizer.mode is not enforce/,
+	'that it is on paper only is told');
 wait_sync($node);
 event_comes('pool would be resized 8 -> [1-7]', 'would_resize', 'mode observe: it is told');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 'would_resize'
@@ -402,6 +442,12 @@ poolers_are('pool_size = 6 AND sv_active = 6', 'it grows again');
 cmp_ok(config($A, 'min_pool_size'), '<=', 6, 'min_pool_size is not above it');
 is(events('not resized'), '0', 'nothing was in the way');
 
+# What is to be kept open follows, too, when the size stays.
+console($A, 'SET min_pool_size = 0');
+event_comes('min_pool_size set 0 -> [1-6] .SET default_pool_size', 'resize',
+	'min_pool_size alone is set');
+poolers_are('pool_size = 6 AND min_pool_size BETWEEN 1 AND 6', 'and is in force');
+
 # With a session of its own besides: sizes are tried by the connections of the pool, and no
 # size is asked for because it was seen.
 my $listens = open_session($node, 'r_shop');
@@ -427,14 +473,16 @@ $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_siz
 wait_sync($node);
 poolers_are('pool_size = 6 AND sv_active = 6', 'and back');
 
-# With a second pool SET would change that, too.
+# With a second pool SET would change that, too; what was set is taken back.
 my $batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
-poolers_are(q{tenant = 'r_batch@postgres'}, 'a second pool');
+poolers_are(q{tenant = 'r_batch@postgres' AND pool_size = 8}, 'a second pool has what was configured');
+event_comes('pool resized 6 -> 8 .SET default_pool_size back', 'resize', 'which is told');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 4,
 	max_size => 4)});
 wait_sync($node);
 event_comes('not resized: there are others', 'alert', 'two pools: SET is not used');
-is(config($A, 'default_pool_size'), '6', 'the size stays');
+is(config($A, 'default_pool_size'), '8', 'the size stays');
+is(config($A, 'min_pool_size'), '0', 'that of connections kept open, too');
 end_process($batch, 'TERM');
 
 # A pool whose names are ours, but whose connections are another server's, is nobody's.
@@ -507,6 +555,14 @@ my $row = message('T', pack('n', 1) . "x\0" . pack('NnNnNn', 0, 0, 25, -1 & 0xFF
 my $columns = start_talker($row . message('C', "SHOW\0") . message('Z', 'I'));
 my $names = join '', map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) }
   qw(name database pool_size);
+# A second answer that has more columns than anybody has room for, or fewer than the first.
+my $five = message('T', pack('n', 3) . $names) . message('C', "SHOW\0");
+my $many = join '', map { "c$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) } 1 .. 1500;
+my $more = start_talker($five . message('T', pack('n', 1500) . $many) .
+	  message('D', pack('n', 1500) . (pack('N', 1) . 'x') x 1500) . message('C', "SHOW\0") .
+	  message('Z', 'I'));
+my $fewer = start_talker($five . $row . message('D', pack('n', 1) . pack('N', 1) . 'x') .
+	  message('C', "SHOW\0") . message('Z', 'I'));
 my $endless = start_talker(message('T', pack('n', 3) . $names) .
 	  message('D', pack('n', 3) . (pack('N', 1) . 'x') x 2 . pack('N', 1) . '1') x 500, 1);
 # A message of a gigabyte, of which nothing more comes.
@@ -516,7 +572,7 @@ write_text($passfile, "127.0.0.1:$A->{port}:pgbouncer:console:$SECRET\n" .
 	  "127.0.0.1:$B->{port}:pgbouncer:console:$WRONG\n");
 $down->{conninfo} = "host=127.0.0.1 user=console port=" . $down->{label} =~ s/.*://r;
 start_bouncer($B);
-set_poolers($A, $B, $down, $slow, $http, $columns, $endless, $huge);
+set_poolers($A, $B, $down, $slow, $http, $columns, $more, $fewer, $endless, $huge);
 poolers_are("pooler = '$B->{label}' AND state = 'refused' AND error ~ 'authentication'",
 	'a wrong password');
 poolers_are("pooler = '$down->{label}' AND state = 'unreachable'", 'nobody there');
@@ -526,11 +582,13 @@ poolers_are("pooler = '$http->{label}' AND state <> 'ok' AND error IS NOT NULL",
 	'another protocol');
 poolers_are("pooler = '$columns->{label}' AND state = 'unreadable' AND error ~ 'columns'",
 	'other columns');
+poolers_are("pooler = '$_->{label}' AND state = 'unreadable' AND error ~ 'columns'",
+	'two sets of rows') foreach $more, $fewer;
 poolers_are("pooler = '$endless->{label}' AND state = 'unreadable' AND error ~ 'too'",
 	'rows without end');
 poolers_are("pooler = '$huge->{label}' AND state IN ('unreachable', 'unreadable')",
 	'a message that never ends');
-foreach my $b ($B, $down, $slow, $http, $columns, $endless, $huge)
+foreach my $b ($B, $down, $slow, $http, $columns, $more, $fewer, $endless, $huge)
 {
 	# Alerts are looked at once a second.
 	ok(wait_until(sub { events("PgBouncer $b->{label} ") eq '1' }, $b->{label}),
@@ -552,7 +610,51 @@ $node->reload;
 poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'with the right password it is let in');
 ok(wait_until(sub { events("PgBouncer $B->{label} answers again") eq '1' }, 'again'),
 	'which is told');
-end_process($_->{process}) foreach $slow, $http, $columns, $endless, $huge;
+end_process($_->{process}) foreach $slow, $http, $columns, $more, $fewer, $endless, $huge;
+
+# ---------------------------------------------------------------------------
+# A pool of another server, where one pid is by chance that of a session here
+# ---------------------------------------------------------------------------
+
+my $here = open_session($node, 'r_other');
+my @far = map { [ qw(far r_other), 4_000_000 + $_ ] } 1 .. 4;
+my %answers = (
+	'SHOW DATABASES' => [ [qw(name database pool_size)], [qw(far postgres 20)] ],
+	'SHOW POOLS' => [ [qw(database user cl_active cl_waiting sv_active sv_idle)],
+		[qw(far r_other 5 0 5 0)] ],
+	'SHOW STATS' => [ [qw(database)], ['far'] ],
+	'SHOW SERVERS' => [ [qw(database user remote_pid)], [ qw(far r_other), $here->pid ], @far ]);
+my $chance = start_console(\%answers);
+$answers{'SHOW SERVERS'} = [ @{ $answers{'SHOW SERVERS'} }[0, 1], [ qw(far r_other), 4_000_001 ],
+	[ qw(far r_other), $here->pid ] ];
+my $same = start_console(\%answers);
+
+set_poolers($chance, $same);
+poolers_are("pooler = '$same->{label}' AND sv_active = 5 AND tenant = 'r_other\@postgres'",
+	'a pool is whose most of its connections are');
+poolers_are("pooler = '$chance->{label}' AND sv_active = 5 AND tenant IS NULL",
+	'one of five is by chance');
+end_process($_->{process}) foreach $chance, $same;
+$here->close_and_wait;
+set_poolers($A, $B);
+poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'back to those that are');
+
+# ---------------------------------------------------------------------------
+# Session mode: a connection is a client's as long as that is there
+# ---------------------------------------------------------------------------
+
+my $S = new_bouncer('s', settings => ['pool_mode = session', 'default_pool_size = 8']);
+write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B, $S);
+start_bouncer($S);
+my $sessions = start_pooled_load($S, 'r_batch', 'postgres', 6);
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', max_size => 3, auto => true)});
+wait_sync($node);
+set_poolers($S);
+event_comes('pool not resized: its pool_mode is session', 'alert', 'a pool in session mode is left alone');
+is(config($S, 'default_pool_size'), '8', 'its size stays');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
+end_process($sessions, 'TERM');
+end_process($S->{process}, 'INT');
 
 # ---------------------------------------------------------------------------
 # The include file; a tenant that two poolers share
@@ -584,10 +686,15 @@ $node->safe_psql('postgres', qq{
 	SELECT pool_set_sizing('r_shop\@postgres', min_size => 4, max_size => 4,
 		scale_down_step => 0);
 	SELECT pool_set_sizing('r_batch\@second', min_size => 2, max_size => 2, auto => true);
-	ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$include'});
+	ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$dir/pipe'});
 wait_sync($node);
+POSIX::mkfifo("$dir/pipe", 0600) or die "mkfifo: $!";
 set_poolers($C, $B);
-my @loads = (start_pooled_load($C, 'r_shop', 'shop', 12),
+my @loads = (start_pooled_load($C, 'r_shop', 'shop', 12));
+event_comes('pool_optimizer.pgbouncer_include is no regular file', 'alert', 'nor waits for a pipe');
+$node->safe_psql('postgres', qq{ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$include'});
+$node->reload;
+push @loads, (
 	start_pooled_load($C, 'r_batch', 'second', 6),
 	start_pooled_load($C, 'r_other', 'outside', 2));
 poolers_are(q{datname = 'shop' AND tenant = 'r_shop@postgres' AND pool_size = 4},
@@ -632,7 +739,30 @@ poolers_are(q{datname = 'shop' AND pool_size = 2}, 'half of it here');
 poolers_are("pooler = '$B->{label}' AND tenant = 'r_shop\@postgres' AND pool_size = 2",
 	'half of it there');
 
-end_process($_, 'TERM') foreach @loads;
+# One that does not tell us goes on serving its clients: the others do not take its part.
+sub wait_evaluations
+{
+	my ($n) = @_;
+	my %at;
+
+	return wait_until(sub {
+			$at{ $node->safe_psql('postgres', q{SELECT computed_at FROM pool_recommendations
+				WHERE tenant = 'r_shop@postgres'}) } = 1;
+			return keys %at > $n;
+		}, "$n evaluations");
+}
+
+set_poolers($C, { conninfo => "host=127.0.0.1 port=$B->{port} user=nobody" });
+poolers_are("pooler = '$B->{label}' AND state = 'refused'", 'one lets us in no more');
+wait_evaluations(4);
+poolers_are(q{datname = 'shop' AND pool_size = 2}, 'the other keeps its half');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 'resize'
+	AND detail->>'database' = 'shop' AND (detail->>'from')::int = 2}), '0', 'all the time');
+end_process($loads[-1], 'TERM');
+end_process($B->{process}, 'INT');
+poolers_are(q{datname = 'shop' AND pool_size = 4}, 'until that one and its connections have gone');
+
+end_process($_, 'TERM') foreach grep { defined $_->{pid} } @loads;
 unlike(slurp_file($_), qr/ERROR|FATAL|aborted|failed to/, 'no client has noticed')
   foreach glob("$dir/[bc].*.load");
 
@@ -648,9 +778,6 @@ unlike($log, qr/\Q$SECRET\E|\Q$WRONG\E/, 'no password in the log');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pool_events
 	WHERE reason || detail::text ~ '$SECRET|$WRONG'"), '0', 'nor in an event');
 is(cluster_stat($node, 'sampler_pid'), $sampler, 'still the same sampler');
-foreach my $b ($A, $B, $C)
-{
-	end_process($b->{process}, 'INT');
-}
+end_process($_->{process}, 'INT') foreach $A, $C;
 stop_clean($node);
 done_testing();

@@ -39,6 +39,12 @@ po_pooler_next_size(int current, int wanted, int step_up, int step_down)
 	return wanted;
 }
 
+bool
+po_pooler_min_differs(int current, int wanted)
+{
+	return current >= 0 && (wanted - current > current / 4 || wanted < current - current / 2);
+}
+
 /* ---------- the include file ---------- */
 
 /* A run of bytes of the text. */

@@ -25,6 +25,10 @@ extern int	po_pooler_pooled(int sessions, int others);
  * means no limit to newer PgBouncers, and no connection at all to older ones. */
 extern int	po_pooler_next_size(int current, int wanted, int step_up, int step_down);
 
+/* Is what a pool keeps open so far from what it should that a change is worth its while?  More
+ * by over a quarter, or less than half; not when it is not known (< 0). */
+extern bool po_pooler_min_differs(int current, int wanted);
+
 /* ---------- the include file ---------- */
 
 typedef enum PoIniSection

@@ -56,7 +56,7 @@ static const Field databases_fields[] = {
 	{"database", NULL, KIND_NAME, offsetof(PoPoolerDatabase, dbname), PO_PART_LEN, true, 0},
 	NAME(PoPoolerDatabase, force_user, false),
 	NUMBER(PoPoolerDatabase, pool_size, true),
-	NUMBER(PoPoolerDatabase, min_pool_size, false),
+	{"min_pool_size", NULL, KIND_NUMBER, offsetof(PoPoolerDatabase, min_pool_size), 0, false, -1},
 	{"reserve_pool_size", "reserve_pool", KIND_NUMBER,
 		offsetof(PoPoolerDatabase, reserve_pool_size), 0, false, 0},
 	NUMBER(PoPoolerDatabase, paused, false),

@@ -43,6 +43,19 @@ test_pooled(void)
 }
 
 static void
+test_min_differs(void)
+{
+	CHECK(po_pooler_min_differs(0, 1) && !po_pooler_min_differs(0, 0));
+	CHECK(!po_pooler_min_differs(10, 12) && po_pooler_min_differs(10, 13));
+	CHECK(!po_pooler_min_differs(10, 5) && po_pooler_min_differs(10, 4));
+	CHECK(po_pooler_min_differs(1, 0) && !po_pooler_min_differs(1, 1));
+	CHECK(!po_pooler_min_differs(-1, 5) && !po_pooler_min_differs(-1, 0));
+	/* What was set because it differed is left alone when it wanders by one. */
+	for (int wanted = 2; wanted < 100; wanted++)
+		CHECK(!po_pooler_min_differs(wanted, wanted - 1) || wanted < 3);
+}
+
+static void
 test_next_size(void)
 {
 	CHECK_INT(po_pooler_next_size(10, 20, 0, 0), 20);
@@ -188,6 +201,7 @@ main(void)
 {
 	test_share();
 	test_pooled();
+	test_min_differs();
 	test_next_size();
 	test_edit();
 	test_edit_users();
