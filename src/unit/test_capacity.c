@@ -378,7 +378,7 @@ noisy(double x, double by)
 	return x * fmax(1 + by * sum, 0.1);
 }
 
-/* An evaluation as the server makes it, of a second and a half. */
+/* An evaluation as the server makes it, of three seconds: most have transactions enough. */
 static void
 observe(World *w, int i, int evaluation, PoEvaluation *e)
 {
@@ -388,7 +388,7 @@ observe(World *w, int i, int evaluation, PoEvaluation *e)
 	memset(&e->seen, 0, sizeof(e->seen));
 	e->seen.size = at_work(w, i);
 	e->seen.rate = noisy(w->rate[i], 0.02);
-	e->seen.transactions = e->seen.rate * 1.5;
+	e->seen.transactions = e->seen.rate * 3;
 	e->seen.busy = w->busy[i];
 	e->seen.share[PO_WAIT_CPU] = on_cpu / w->busy[i];
 	e->seen.share[PO_WAIT_CLIENT] = 1 - on_cpu / w->busy[i];
@@ -400,13 +400,13 @@ observe(World *w, int i, int evaluation, PoEvaluation *e)
 	e->seen.saturated = po_search_is_limited(&e->seen, e->policy->scale_up_threshold);
 
 	po_levels_decay(&w->levels[i], memory);
-	po_levels_add(&w->levels[i], (int) (e->seen.busy + 0.5), 1.5e6);
+	po_levels_add(&w->levels[i], (int) (e->seen.busy + 0.5), 3e6);
 	po_levels_digest(&w->levels[i], &e->in.busy);
 	e->in.arrival_cv2 = e->in.service_cv2 = 1;
 	e->in.arrival_rate = e->seen.rate;
 	e->in.service_us = e->seen.busy / e->seen.rate * PO_US_PER_S;
 	memcpy(e->in.wait_share, e->seen.share, sizeof(e->in.wait_share));
-	e->in.observed_us = evaluation * (PO_US_PER_S * 3 / 2);
+	e->in.observed_us = evaluation * 3 * PO_US_PER_S;
 	e->in.transactions = (uint64_t) fmin(e->in.transactions * memory + e->seen.transactions, 1e9);
 	e->in.sessions = e->seen.size;
 	e->in.peak_busy = e->in.busy.max;
