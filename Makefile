@@ -49,6 +49,7 @@ OBJS = \
 	src/model/po_pooler_rows.o \
 	src/model/po_pooler_plan.o \
 	src/model/po_cpu_time.o \
+	src/model/po_cpu_limit.o \
 	src/model/po_plot.o \
 	src/model/po_repeats.o \
 	src/po_guc.o \
@@ -59,6 +60,8 @@ OBJS = \
 	src/po_client_table.o \
 	src/po_resolve.o \
 	src/po_registry.o \
+	src/po_proc.o \
+	src/po_cores.o \
 	src/po_sharing.o \
 	src/po_speed.o \
 	src/po_stats.o \

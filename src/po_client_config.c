@@ -166,6 +166,17 @@ comment_head(Text *t, const char *what)
 	comment_remarks(t, false);
 }
 
+/* What else a driver's text is to be with a pooler in between. */
+static void
+comment_behind_pooler(Text *t, const char *prepared)
+{
+	comment(t, "These are connections to the server. With a pooler in transaction mode in between "
+			"the server's limits are those of the pooler's text, and a process may have more: they "
+			"wait there.%s%s", prepared[0] == '\0' ? "" :
+			" PgBouncer before 1.21, or without max_prepared_statements, takes no prepared "
+			"statements: ", prepared);
+}
+
 /* The start of another file. */
 static void
 file(Text *t, const char *mark, const char *name)
@@ -500,6 +511,7 @@ write_prisma(Text *t)
 	const PoClientPlan *p = &t->plan;
 
 	comment_head(t, "Prisma");
+	comment_behind_pooler(t, "");
 	write_prisma_urls(t);
 	file(t, "// ", "schema.prisma, Prisma 4.10 to 6");
 	line(t, "datasource db {");
@@ -542,6 +554,7 @@ write_hikaricp(Text *t)
 	const PoClientPlan *p = &t->plan;
 
 	comment_head(t, "HikariCP");
+	comment_behind_pooler(t, "prepareThreshold=0 in jdbcUrl.");
 	comment(t, "A properties file: new HikariDataSource(new HikariConfig(path)). In Spring Boot "
 			"the names are the same behind spring.datasource.hikari. Milliseconds.");
 	line(t, "jdbcUrl=jdbc:postgresql://<host>:%d/%s", t->s->port, url_database(t));
@@ -571,6 +584,7 @@ write_node_postgres(Text *t)
 
 	t->comment = "// ";
 	comment_head(t, "node-postgres");
+	comment_behind_pooler(t, "no query with a name.");
 	line(t, "const { Pool } = require('pg');");
 	blank(t);
 	line(t, "const pool = new Pool({");
@@ -611,6 +625,7 @@ write_sqlalchemy(Text *t)
 	const PoClientPlan *p = &t->plan;
 
 	comment_head(t, "SQLAlchemy");
+	comment_behind_pooler(t, "");
 	line(t, "import os, random, time");
 	line(t, "from sqlalchemy import create_engine, exc");
 	line(t, "from sqlalchemy.engine import URL");
@@ -685,6 +700,7 @@ write_pgx(Text *t)
 
 	t->comment = "// ";
 	comment_head(t, "pgx 5, pgxpool");
+	comment_behind_pooler(t, "default_query_exec_mode=exec.");
 	line(t, "import (");
 	line(t, "\t\"context\"");
 	line(t, "\t\"errors\"");
@@ -730,6 +746,7 @@ write_npgsql(Text *t)
 
 	t->comment = "// ";
 	comment_head(t, "Npgsql");
+	comment_behind_pooler(t, "no Max Auto Prepare. No Reset On Close=true in any case.");
 	line(t, "using Npgsql;");
 	blank(t);
 	comment(t, "The password comes from PGPASSWORD or a passfile. Timeout is both to log in and to "

@@ -282,6 +282,7 @@ note_done(const Work *w, const Change *c)
 
 	note_tried(w, c);
 	pool->set_to = c->to;
+	pool->set_min = c->place == PLACE_USER ? -1 : c->min;
 	pool->set_by_default = c->place == PLACE_DEFAULT;
 	pool->may_reconnect = pool->may_reconnect || c->to < c->from;
 	pool->n_over = 0;
@@ -291,6 +292,13 @@ note_done(const Work *w, const Change *c)
 }
 
 /* ---------- deciding ---------- */
+
+/* Has something had no effect, and not long ago? */
+static bool
+is_since(const Work *w, int64 deaf_at)
+{
+	return deaf_at != 0 && w->ticks - deaf_at < DEAF_US;
+}
 
 /* Is what is recommended known well enough to act on?  The size of a pool that nobody
  * uses is left for when somebody does. */
@@ -351,7 +359,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 		return true;
 	pool->told_to = 0;
 	pool->told_problem[0] = '\0';
-	return po_pooler_min_differs(c->min_from, c->min);
+	return !is_since(w, pool->min_deaf_at) && po_pooler_min_differs(c->min_from, c->min);
 }
 
 /* ---------- the include file ---------- */
@@ -538,13 +546,6 @@ console_is_lost(const Work *w)
 	return w->pooler->console.conn == NULL;
 }
 
-/* Had SET no effect on it lately? */
-static bool
-is_deaf(const Work *w, const PoVisitedPool *pool)
-{
-	return pool->deaf_at != 0 && w->ticks - pool->deaf_at < DEAF_US;
-}
-
 /* SET, when that decides about this pool and no other that is in use. */
 static const char *
 place_in_default(Work *w, Change *c)
@@ -556,7 +557,7 @@ place_in_default(Work *w, Change *c)
 			"the marks of a file pool_optimizer.pgbouncer_include";
 	ask_config(w);
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
-		is_deaf(w, c->pool))
+		is_since(w, c->pool->deaf_at))
 		return "it has a pool_size of its own: put its entry between the marks of a file "
 			"pool_optimizer.pgbouncer_include";
 	if (set->size != w->default_pool_size)
@@ -720,11 +721,12 @@ static void
 give_back_default(Work *w)
 {
 	PoVisitedDefault *set = &w->pooler->default_set;
-	Change		c = {.from = set->size, .to = set->was};
+	Change		c = {.from = set->size, .to = set->was, .min = set->min_was};
 
 	ask_config(w);
 	if (console_is_lost(w))
 		return;
+	c.min_from = w->default_min_pool_size;
 	if (w->default_pool_size == set->size && set_default(w, set->was, set->min_was))
 	{
 		c.pool = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
@@ -738,7 +740,11 @@ give_back_default(Work *w)
 static void
 spare_others(Work *w)
 {
-	if (w->pooler->default_set.size > 0 && count_pools(w->pooler, NULL, NULL) > 1)
+	const PoPoolKey *key = &w->pooler->default_set.pool;
+	int			n = w->pooler->default_set.size > 0 ? count_pools(w->pooler, NULL, NULL) : 0;
+	const PoVisitedPool *own = hash_search(w->pooler->pools, key, HASH_FIND, NULL);
+
+	if (n > (own != NULL && po_resize_is_used(own) ? 1 : 0))
 		give_back_default(w);
 }
 
@@ -747,10 +753,15 @@ static void
 check_effect(Work *w, PoVisitedPool *pool)
 {
 	int			size = po_resize_pool_size(w->pooler, pool);
+	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
 	char	   *problem;
 
 	if (pool->set_to == 0)
 		return;
+	/* Its entry may have one of its own, which SET does not change. */
+	if (database != NULL && pool->set_min >= 0 && database->min_pool_size >= 0 &&
+		database->min_pool_size != pool->set_min)
+		pool->min_deaf_at = w->ticks;
 	if (size == pool->set_to)
 		pool->told_problem[0] = '\0';
 	else if (pool->set_by_default)

@@ -34,7 +34,9 @@ typedef struct PoVisitedPool
 	TimestampTz evaluation;		/* that it rested on */
 	int			set_to;			/* to be seen at the next visit, 0 = nothing */
 	bool		set_by_default; /* with SET */
+	int			set_min;		/* min_pool_size with that, -1 = none */
 	int64		deaf_at;		/* SET had no effect; monotonic us, 0 = never */
+	int64		min_deaf_at;	/* the same for min_pool_size, wherever it was set */
 	int			told_to;		/* dry run: what was told last */
 	int			told_min;		/* and of min_pool_size, plus 1 */
 	char		told_problem[PO_REASON_LEN];

@@ -7,11 +7,10 @@
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "po_cores.h"
 #include "po_guc.h"
 #include "po_registry.h"
 #include "po_sharing.h"
@@ -47,7 +46,7 @@ po_sharing_begin(void)
 		po_mode_lower((PoMode) po_guc_mode, cluster->quota_mode) != PO_MODE_OFF)
 		connections = Min(connections, cluster->max_connections);
 	po_capacity_set(&capacity, connections, totals.guaranteed_total,
-					(int) sysconf(_SC_NPROCESSORS_ONLN));
+					po_cores_usable());
 }
 
 void

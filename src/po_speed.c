@@ -18,6 +18,7 @@
 #include "storage/fd.h"
 
 #include "model/po_cpu_time.h"
+#include "po_proc.h"
 #include "po_shmem.h"
 #include "po_speed.h"
 #include "po_worker.h"
@@ -66,21 +67,6 @@ open_pipe(void)
 	ends[0] = ends[1] = -1;
 }
 
-/* The first bytes of a file; false when it cannot be read. */
-static bool
-read_begin(const char *name, char *text, size_t room)
-{
-	int			fd = open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t		n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, text, room - 1);
-	close(fd);
-	text[Max(n, 0)] = '\0';
-	return n > 0;
-}
-
 /* With many processors the kernel takes its time to write all that for whoever reads a line. */
 static void
 read_cpu_time(void)
@@ -90,7 +76,7 @@ read_cpu_time(void)
 
 	if (ticks < read_due)
 		return;
-	if (read_begin("/proc/stat", text, sizeof(text)))
+	if (po_proc_begin("/proc/stat", text, sizeof(text)))
 		(void) po_cpu_time_read(text, &all.time);
 	read_due = ticks + Max(EVERY_US, READ_SHARE * (po_shmem_monotonic_us() - ticks));
 }

@@ -10,14 +10,13 @@
 #include "postgres.h"
 
 #include <math.h>
-#include <sched.h>
-#include <unistd.h>
 
 #include "utils/timestamp.h"
 
 #include "model/po_pooler_plan.h"
 #include "model/po_queueing.h"
 #include "po_compat.h"
+#include "po_cores.h"
 #include "po_guc.h"
 #include "po_sharing.h"
 #include "po_speed.h"
@@ -442,19 +441,6 @@ note_drift(PoTenantStats *t, double sampled_us)
 	t->drift += (off - t->drift) / DRIFT_EVALUATIONS;
 }
 
-/* Processors that the server may use, which in a container may not be all there are. */
-static int
-usable_cores(void)
-{
-#ifdef CPU_COUNT
-	cpu_set_t	set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return CPU_COUNT(&set);
-#endif
-	return (int) sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 /*
  * How many clients waited in the evaluation.  That of the visit before it does as well, if there
  * was none in it and the pool has had its size since; long waits count when they end, so there
@@ -488,7 +474,7 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->transactions = recent->transactions;
 	if (recent->elapsed_us > 0)
 		seen->rate = recent->transactions * PO_US_PER_S / recent->elapsed_us;
-	seen->cores = usable_cores();
+	seen->cores = po_cores_usable();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
 	seen->queued = mean_queue(t, demand);

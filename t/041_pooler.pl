@@ -657,6 +657,40 @@ end_process($sessions, 'TERM');
 end_process($S->{process}, 'INT');
 
 # ---------------------------------------------------------------------------
+# An entry with a min_pool_size of its own, which SET does not change: tried once
+# ---------------------------------------------------------------------------
+
+# Until the tenant has been evaluated so many more times.
+sub wait_evaluations
+{
+	my ($tenant, $n) = @_;
+	my %at;
+
+	return wait_until(sub {
+			$at{ $node->safe_psql('postgres', "SELECT computed_at FROM pool_recommendations
+				WHERE tenant = '$tenant'") } = 1;
+			return keys %at > $n;
+		}, "$n evaluations");
+}
+
+my $M = new_bouncer('m', settings => ['default_pool_size = 4'],
+	databases => [ 'postgres = host=127.0.0.1 port=' . $node->port . ' dbname=postgres min_pool_size=0' ]);
+write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B, $M);
+start_bouncer($M);
+my $few = start_pooled_load($M, 'r_batch', 'postgres', 6);
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', min_size => 4, max_size => 4,
+	auto => true)});
+wait_sync($node);
+set_poolers($M);
+method_is('r_batch@postgres', 'recommended_size = 4 AND recommended_min = 4', 'it is to have more');
+poolers_are("pooler = '$M->{label}' AND pool_size = 4 AND min_pool_size = 0", 'and has not');
+wait_evaluations('r_batch@postgres', 8);
+cmp_ok(events("PgBouncer $M->{label}: min_pool_size", 'resize'), '<=', 1, 'and is not told so each time');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
+end_process($few, 'TERM');
+end_process($M->{process}, 'INT');
+
+# ---------------------------------------------------------------------------
 # The include file; a tenant that two poolers share
 # ---------------------------------------------------------------------------
 
@@ -740,21 +774,9 @@ poolers_are("pooler = '$B->{label}' AND tenant = 'r_shop\@postgres' AND pool_siz
 	'half of it there');
 
 # One that does not tell us goes on serving its clients: the others do not take its part.
-sub wait_evaluations
-{
-	my ($n) = @_;
-	my %at;
-
-	return wait_until(sub {
-			$at{ $node->safe_psql('postgres', q{SELECT computed_at FROM pool_recommendations
-				WHERE tenant = 'r_shop@postgres'}) } = 1;
-			return keys %at > $n;
-		}, "$n evaluations");
-}
-
 set_poolers($C, { conninfo => "host=127.0.0.1 port=$B->{port} user=nobody" });
 poolers_are("pooler = '$B->{label}' AND state = 'refused'", 'one lets us in no more');
-wait_evaluations(4);
+wait_evaluations('r_shop@postgres', 4);
 poolers_are(q{datname = 'shop' AND pool_size = 2}, 'the other keeps its half');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 'resize'
 	AND detail->>'database' = 'shop' AND (detail->>'from')::int = 2}), '0', 'all the time');
