@@ -246,7 +246,7 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	if (pool == NULL)
 		return;
 	if (pool->visit == 0)
-		pool->tenant = -1;			/* new */
+		pool->tenant = -1;
 	pool->now = record->pool;
 	pool->visit = p->visit;
 	pool->n_servers = pool->n_matched = 0;
@@ -385,9 +385,11 @@ match_pools(PoVisitedPooler *p, const Taker *taker)
 			continue;
 		}
 		if (pool->n_servers > 0)
+		{
 			pool->is_ours = pool->n_matched > (pool->is_ours ? 0 : pool->n_servers / 2);
-		if (pool->n_servers > 0 && !pool->is_ours)
-			pool->tenant = -1;
+			if (!pool->is_ours)
+				pool->tenant = -1;
+		}
 		if (pool->tenant >= 0 && (!po_registry_copy_tenant(pool->tenant, &tenant) ||
 								  strcmp(tenant.name, pool->tenant_name) != 0))
 		{
@@ -504,7 +506,7 @@ forget_pools(PoVisitedPooler *p)
 	{
 		pool->tenant = -1;
 		pool->is_ours = false;
-		pool->n_servers = pool->n_over = pool->set_to = 0;
+		pool->n_over = pool->set_to = 0;
 	}
 	hash_seq_init(&status, p->databases);
 	while ((d = hash_seq_search(&status)) != NULL)

@@ -56,13 +56,20 @@ typedef struct Change
 	PoVisitedPool *pool;
 	PoMode		mode;
 	int			from;
-	int			to;				/* the same when only the next is to change */
+	int			to;				/* the same when only the next is to change, see is_min_only */
 	int			min;			/* least size to keep warm */
 	int			min_from;		/* -1 = not known */
 	Place		place;
 	bool		written;		/* the text of the include file was changed for it */
 	TimestampTz evaluation;		/* that it rests on */
 } Change;
+
+/* The size stays, and what is kept open of it changes. */
+static bool
+is_min_only(const Change *c)
+{
+	return c->from == c->to;
+}
 
 /* The include file as it was read, and as it is to be. */
 typedef struct Include
@@ -124,6 +131,15 @@ po_resize_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
 	if (size >= 0)
 		return size;
 	return database == NULL ? -1 : (int) Min(database->pool_size, PG_INT32_MAX);
+}
+
+/* That holds for a pool, -1 = not known. */
+static int
+min_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
+{
+	const PoPoolerDatabase *database = po_resize_database(pooler, pool->key.database);
+
+	return database == NULL ? -1 : (int) Min(database->min_pool_size, PG_INT32_MAX);
 }
 
 /* Pools in use of one pooler; of one database or user only if named. */
@@ -229,22 +245,19 @@ tell(const PoVisitedPool *pool, PoEventKind kind, const char *reason, StringInfo
 static void
 tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
 {
+	bool		min_only = is_min_only(c);
+	int			from = min_only ? c->min_from : c->from;
+	int			to = min_only ? c->min : c->to;
+	const char *prefix = min_only ? "min_" : "";
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
 
-	if (c->from == c->to)
-		snprintf(reason, sizeof(reason), "PgBouncer %s: min_pool_size %s %d -> %d (%s)",
-				 w->pooler->seen.name, kind == PO_EVENT_RESIZE ? "set" : "would be set",
-				 c->min_from, c->min, how);
-	else
-		snprintf(reason, sizeof(reason), "PgBouncer %s: %s %d -> %d (%s)", w->pooler->seen.name,
-				 kind == PO_EVENT_RESIZE ? "pool resized" : "pool would be resized", c->from,
-				 c->to, how);
+	snprintf(reason, sizeof(reason), "PgBouncer %s: %s%s %d -> %d (%s)", w->pooler->seen.name,
+			 min_only ? "min_pool_size " : "pool ",
+			 kind != PO_EVENT_RESIZE ? (min_only ? "would be set" : "would be resized") :
+			 min_only ? "set" : "resized", from, to, how);
 	describe(w, c->pool, &detail);
-	if (c->from == c->to)
-		appendStringInfo(&detail, ", \"min_from\": %d, \"min_to\": %d", c->min_from, c->min);
-	else
-		appendStringInfo(&detail, ", \"from\": %d, \"to\": %d", c->from, c->to);
+	appendStringInfo(&detail, ", \"%sfrom\": %d, \"%sto\": %d", prefix, from, prefix, to);
 	po_events_json_string(&detail, "how", how);
 	tell(c->pool, kind, reason, &detail);
 }
@@ -284,7 +297,8 @@ note_done(const Work *w, const Change *c)
 	pool->set_to = c->to;
 	pool->set_min = c->place == PLACE_USER ? -1 : c->min;
 	pool->set_by_default = c->place == PLACE_DEFAULT;
-	pool->may_reconnect = pool->may_reconnect || c->to < c->from;
+	if (!is_min_only(c))
+		pool->may_reconnect = c->to < c->from;
 	pool->n_over = 0;
 	/* What the file says already was told when it was written. */
 	if (c->place == PLACE_DEFAULT || c->written)
@@ -295,9 +309,9 @@ note_done(const Work *w, const Change *c)
 
 /* Has something had no effect, and not long ago? */
 static bool
-is_since(const Work *w, int64 deaf_at)
+is_deaf(const Work *w, int64 since)
 {
-	return deaf_at != 0 && w->ticks - deaf_at < DEAF_US;
+	return since != 0 && w->ticks - since < DEAF_US;
 }
 
 /* Is what is recommended known well enough to act on?  The size of a pool that nobody
@@ -331,7 +345,6 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	PoTenant	tenant;
 	static PoTenantStats stats;
 	const PoPolicyFields *policy = &tenant.fields;
-	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
 	Shares		shares;
 
 	memset(c, 0, sizeof(*c));
@@ -351,15 +364,13 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 												 &tenant),
 								policy->scale_up_step, policy->scale_down_step);
 	c->min = Min(po_pooler_share(stats.recommendation.min, shares.n, shares.index), c->to);
-	c->min_from = database == NULL || database->min_pool_size < 0 ? -1 :
-		(int) Min(database->min_pool_size, PG_INT32_MAX);
+	c->min_from = min_pool_size(w->pooler, pool);
 	c->evaluation = stats.evaluated_at;
-	c->place = PLACE_NONE;
-	if (c->to != c->from)
+	if (!is_min_only(c))
 		return true;
 	pool->told_to = 0;
 	pool->told_problem[0] = '\0';
-	return !is_since(w, pool->min_deaf_at) && po_pooler_min_differs(c->min_from, c->min);
+	return !is_deaf(w, pool->min_deaf_at) && po_pooler_min_differs(c->min_from, c->min);
 }
 
 /* ---------- the include file ---------- */
@@ -504,7 +515,7 @@ place_in_include(Work *w, Change *c)
 	if (problem != NULL)
 		return problem;
 	/* Users have no min_pool_size. */
-	if (c->from != c->to && may_size_users(w->pooler) &&
+	if (!is_min_only(c) && may_size_users(w->pooler) &&
 		count_pools(w->pooler, NULL, key->user) == 1)
 		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
 	if (result == PO_INI_OK)
@@ -557,7 +568,7 @@ place_in_default(Work *w, Change *c)
 			"the marks of a file pool_optimizer.pgbouncer_include";
 	ask_config(w);
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
-		is_since(w, c->pool->deaf_at))
+		is_deaf(w, c->pool->deaf_at))
 		return "it has a pool_size of its own: put its entry between the marks of a file "
 			"pool_optimizer.pgbouncer_include";
 	if (set->size != w->default_pool_size)
@@ -571,7 +582,7 @@ place_in_default(Work *w, Change *c)
 
 /* ---------- doing ---------- */
 
-/* Answers as po_console_do.  min_pool_size must never be above the size. */
+/* False when it was refused, or the console lost.  min_pool_size must never be above the size. */
 static bool
 set_default(Work *w, int to, int to_min)
 {
@@ -662,7 +673,7 @@ find_place(Work *w, Change *c)
 	if (problem == NULL || console_is_lost(w))
 		return;
 	/* Without a place for min_pool_size, the size is all that can be set. */
-	if (c->from != c->to)
+	if (!is_min_only(c))
 		tell_problem(w, c->pool, problem);
 	note_tried(w, c);
 }
@@ -671,13 +682,13 @@ find_place(Work *w, Change *c)
 static bool
 is_told(const Change *c)
 {
-	return c->from == c->to ? c->pool->told_min == c->min + 1 : c->pool->told_to == c->to;
+	return is_min_only(c) ? c->pool->told_min == c->min + 1 : c->pool->told_to == c->to;
 }
 
 static void
 tell_dry_run(Work *w, Change *c)
 {
-	if (c->from == c->to)
+	if (is_min_only(c))
 		c->pool->told_min = c->min + 1;
 	else
 		c->pool->told_to = c->to;
@@ -740,11 +751,13 @@ give_back_default(Work *w)
 static void
 spare_others(Work *w)
 {
-	const PoPoolKey *key = &w->pooler->default_set.pool;
-	int			n = w->pooler->default_set.size > 0 ? count_pools(w->pooler, NULL, NULL) : 0;
-	const PoVisitedPool *own = hash_search(w->pooler->pools, key, HASH_FIND, NULL);
+	const PoVisitedDefault *set = &w->pooler->default_set;
+	const PoVisitedPool *own;
 
-	if (n > (own != NULL && po_resize_is_used(own) ? 1 : 0))
+	if (set->size == 0)
+		return;
+	own = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
+	if (count_pools(w->pooler, NULL, NULL) > (own != NULL && po_resize_is_used(own) ? 1 : 0))
 		give_back_default(w);
 }
 
@@ -753,14 +766,13 @@ static void
 check_effect(Work *w, PoVisitedPool *pool)
 {
 	int			size = po_resize_pool_size(w->pooler, pool);
-	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
+	int			min = min_pool_size(w->pooler, pool);
 	char	   *problem;
 
 	if (pool->set_to == 0)
 		return;
 	/* Its entry may have one of its own, which SET does not change. */
-	if (database != NULL && pool->set_min >= 0 && database->min_pool_size >= 0 &&
-		database->min_pool_size != pool->set_min)
+	if (pool->set_min >= 0 && min >= 0 && min != pool->set_min)
 		pool->min_deaf_at = w->ticks;
 	if (size == pool->set_to)
 		pool->told_problem[0] = '\0';
@@ -863,6 +875,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 	Work		w = {.poolers = poolers, .n_poolers = n, .pooler = &poolers[which]};
 	HASH_SEQ_STATUS status;
 	PoVisitedPool *pool;
+	bool		may_resize = all_were_asked(poolers, n);
 
 	w.ticks = po_shmem_monotonic_us();
 	w.default_pool_size = -1;
@@ -878,7 +891,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 			continue;
 		check_effect(&w, pool);
 		let_go_surplus(&w, pool);
-		if (all_were_asked(poolers, n))
+		if (may_resize)
 			resize_pool(&w, pool);
 	}
 	if (w.n_changes > 0 && !console_is_lost(&w))

@@ -275,8 +275,10 @@ SKIP:
 {
 	my $has_toml = -x $python && system("$python -c 'import tomllib' 2>/dev/null") == 0;
 
-	skip 'python3 has no tomllib (3.11)', 1 if !$has_toml;
 	my ($head, $toml, $users) = split /^# ==== .*\n/m, filled(config_for('pgdog'));
+
+	like($toml, qr/^#server_lifetime_jitter = 80000$/m, 'PgDog: jitter, for those that know it');
+	skip 'python3 has no tomllib (3.11)', 1 if !$has_toml;
 
 	write_file("$dir/pgdog.toml", $toml);
 	write_file("$dir/users.toml", $users);

@@ -72,6 +72,15 @@ sub write_text
 	return;
 }
 
+# With the right password for these.
+sub write_passfile
+{
+	my (@bouncers) = @_;
+
+	write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } @bouncers);
+	return;
+}
+
 # Runs a program; its output goes to a file.
 sub start_process
 {
@@ -211,6 +220,29 @@ sub message
 	return $type . pack('N', length($body) + 4) . $body;
 }
 
+# What a server says of its columns, and a row of them.
+sub columns
+{
+	return message('T', pack('n', scalar @_) .
+		  join '', map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) } @_);
+}
+
+sub row
+{
+	return message('D', pack('n', scalar @_) . join '', map { pack('N', length $_) . $_ } @_);
+}
+
+# Lets anybody in who comes.
+sub let_in
+{
+	my ($client, $version) = @_;
+
+	sysread($client, my $startup, 8192);
+	syswrite($client, message('R', pack('N', 0)) . message('S', "server_version\0$version\0") .
+		  message('Z', 'I'));
+	return;
+}
+
 # Lets anybody in, then answers each query with the same bytes.
 sub start_talker
 {
@@ -220,9 +252,7 @@ sub start_talker
 		sub {
 			my ($client) = @_;
 
-			sysread($client, my $startup, 8192);
-			syswrite($client, message('R', pack('N', 0)) . message('S', "server_version\0x\0") .
-				  message('Z', 'I'));
+			let_in($client, 'x');
 			sysread($client, my $query, 8192);
 			my $until = time() + 20;
 			do
@@ -245,18 +275,13 @@ sub start_console
 		sub {
 			my ($client) = @_;
 
-			sysread($client, my $startup, 8192);
-			syswrite($client, message('R', pack('N', 0)) . message('S', "server_version\0001.18.0\0") .
-				  message('Z', 'I'));
+			let_in($client, '1.18.0');
 			while (sysread($client, my $query, 8192))
 			{
 				my ($columns, @rows) = @{ $answers->{ substr($query, 5) =~ s/\0.*//sr } // [] };
 				my $answer = message('E', "SERROR\0C42601\0Mwhat?\0\0");
 
-				$answer = message('T', pack('n', scalar @$columns) . join '',
-					map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) } @$columns) .
-				  join('', map { message('D', pack('n', scalar @$_) . join '',
-					map { pack('N', length $_) . $_ } @$_) } @rows) . message('C', "SHOW\0")
+				$answer = join '', columns(@$columns), (map { row(@$_) } @rows), message('C', "SHOW\0")
 				  if $columns;
 				syswrite($client, $answer . message('Z', 'I'));
 			}
@@ -375,7 +400,7 @@ $node->safe_psql('postgres', q{SELECT pool_drop_policy('r_shop@postgres')});
 # Reading
 # ---------------------------------------------------------------------------
 
-write_text($passfile, "127.0.0.1:$A->{port}:pgbouncer:console:$SECRET\n");
+write_passfile($A);
 start_bouncer($A);
 my $load = start_pooled_load($A, 'r_shop', 'postgres', 24);
 set_poolers($A);
@@ -551,20 +576,15 @@ my $http = start_listener(
 		syswrite($client, "HTTP/1.1 400 Bad Request\r\n\r\n");
 		return 0;
 	});
-my $row = message('T', pack('n', 1) . "x\0" . pack('NnNnNn', 0, 0, 25, -1 & 0xFFFF, 0, 0));
-my $columns = start_talker($row . message('C', "SHOW\0") . message('Z', 'I'));
-my $names = join '', map { "$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) }
-  qw(name database pool_size);
+my $end = message('C', "SHOW\0");
+my $columns = start_talker(columns('x') . $end . message('Z', 'I'));
+my $databases = columns(qw(name database pool_size));
 # A second answer that has more columns than anybody has room for, or fewer than the first.
-my $five = message('T', pack('n', 3) . $names) . message('C', "SHOW\0");
-my $many = join '', map { "c$_\0" . pack('NnNnNn', 0, 0, 25, 0xFFFF, 0xFFFFFFFF, 0) } 1 .. 1500;
-my $more = start_talker($five . message('T', pack('n', 1500) . $many) .
-	  message('D', pack('n', 1500) . (pack('N', 1) . 'x') x 1500) . message('C', "SHOW\0") .
-	  message('Z', 'I'));
-my $fewer = start_talker($five . $row . message('D', pack('n', 1) . pack('N', 1) . 'x') .
-	  message('C', "SHOW\0") . message('Z', 'I'));
-my $endless = start_talker(message('T', pack('n', 3) . $names) .
-	  message('D', pack('n', 3) . (pack('N', 1) . 'x') x 2 . pack('N', 1) . '1') x 500, 1);
+my ($more, $fewer) = map {
+	start_talker($databases . $end . columns(map { "c$_" } 1 .. $_) . row(('x') x $_) . $end .
+		  message('Z', 'I'))
+} 1500, 1;
+my $endless = start_talker($databases . row(qw(x x 1)) x 500, 1);
 # A message of a gigabyte, of which nothing more comes.
 my $huge = start_talker('D' . pack('N', 1 << 30) . 'x');
 
@@ -605,7 +625,7 @@ is(psql_as($node, 'r_shop', 'SELECT count(*) FROM pool_stats_pooler'), '0',
 	'who has no pool is told of no pooler');
 
 # The right password, and a reload: at once.
-write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B);
+write_passfile($A, $B);
 $node->reload;
 poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'with the right password it is let in');
 ok(wait_until(sub { events("PgBouncer $B->{label} answers again") eq '1' }, 'again'),
@@ -644,7 +664,7 @@ poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'back to those that are')
 # ---------------------------------------------------------------------------
 
 my $S = new_bouncer('s', settings => ['pool_mode = session', 'default_pool_size = 8']);
-write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B, $S);
+write_passfile($A, $B, $S);
 start_bouncer($S);
 my $sessions = start_pooled_load($S, 'r_batch', 'postgres', 6);
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', max_size => 3, auto => true)});
@@ -675,7 +695,7 @@ sub wait_evaluations
 
 my $M = new_bouncer('m', settings => ['default_pool_size = 4'],
 	databases => [ 'postgres = host=127.0.0.1 port=' . $node->port . ' dbname=postgres min_pool_size=0' ]);
-write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" } $A, $B, $M);
+write_passfile($A, $B, $M);
 start_bouncer($M);
 my $few = start_pooled_load($M, 'r_batch', 'postgres', 6);
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', min_size => 4, max_size => 4,
@@ -713,8 +733,7 @@ INI
 write_text($include, $text, 0640);
 my $C = new_bouncer('c', databases => [], settings => ['default_pool_size = 5'],
 	include => "%include $include");
-write_text($passfile, join '', map { "127.0.0.1:$_->{port}:pgbouncer:console:$SECRET\n" }
-	$A, $B, $C);
+write_passfile($A, $B, $C);
 start_bouncer($C);
 $node->safe_psql('postgres', qq{
 	SELECT pool_set_sizing('r_shop\@postgres', min_size => 4, max_size => 4,

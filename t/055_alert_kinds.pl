@@ -59,6 +59,8 @@ rule('cluster_exhaustion', '');
 rule('anomaly', ', threshold => 2');
 rule('idle_in_transaction', ', threshold => 1');
 rule('sampler_late', ', threshold => 0.01');
+# However late it is on a slow machine.
+rule('sampler_late', q{, severity => 'critical', enabled => false});
 rule('leak_growth', '');
 $admin->query(q{SELECT pool_set_quota('r_leak@postgres', 140)});
 $admin->query('CREATE TABLE t AS SELECT 1 AS i');
@@ -223,7 +225,7 @@ my $late = time() + 1.5;
 kill 'STOP', $sampler;
 ok(wait_until(sub { time() > $late }), 'the sampler is stopped for a while');
 kill 'CONT', $sampler;
-raises('sampler_late', undef, qr/^(?:warning|critical): the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken$/,
+raises('sampler_late', undef, qr/^warning: the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken$/,
 	'which it tells when it runs again');
 
 # ---------- a PgBouncer that is not there ----------

@@ -234,12 +234,22 @@ shorter_rule(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* Of a request to the pool.  Who only waits his turn behind long transactions is not to be
+ * turned away. */
+static int64_t
+patience_us(const PoClientInput *in)
+{
+	int64_t		target_us = within_us(in->target_wait_us, 0, ACQUIRE_MOST) * ACQUIRE_TARGETS;
+	double		trips_us = ACQUIRE_TRIPS * (in->service_us + in->wait_us);
+
+	target_us = within_us(target_us, ACQUIRE_LEAST, ACQUIRE_MOST);
+	return (int64_t) fmax((double) target_us, fmin(trips_us, ACQUIRE_LONGEST));
+}
+
 static void
 plan_logins(const PoClientInput *in, PoClientPlan *plan)
 {
 	const ClientFacts *f = facts_of(in->client);
-	int64_t		target_us = within_us(in->target_wait_us, 0, ACQUIRE_MOST) * ACQUIRE_TARGETS;
-	int64_t		trips_us;
 	int64_t		queued_us = 0;
 
 	if (in->on_full != PO_ON_FULL_REJECT)
@@ -251,10 +261,7 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 			 in->wait_timeout_us >= in->authentication_timeout_us);
 	}
 	plan->connect_us = round_up(queued_us, PO_US_PER_S) + CONNECT_US;
-	target_us = within_us(target_us, ACQUIRE_LEAST, ACQUIRE_MOST);
-	/* Who only waits his turn behind long transactions is not to be turned away. */
-	trips_us = (int64_t) fmin(ACQUIRE_TRIPS * (in->service_us + in->wait_us), ACQUIRE_LONGEST);
-	plan->acquire_us = round_up(target_us > trips_us ? target_us : trips_us, PO_US_PER_S);
+	plan->acquire_us = round_up(patience_us(in), PO_US_PER_S);
 	if (plan->acquire_us < plan->connect_us)
 		plan->acquire_us = plan->connect_us;
 	note(plan, PO_REMARK_CONNECT, f->connect_us > 0 && queued_us >= f->connect_us);
