@@ -1058,8 +1058,10 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	}
 	if (s->phase == PO_SEARCH_NONE)
 	{
+		/* It may be but a moment, so nothing is tried.  Nor is it made larger for that: it would be
+		 * enough again, and be made smaller, without end. */
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
-			return 0;
+			return s->limited > 0 ? clamp(seen.size, seen.lowest, seen.highest) : 0;
 		begin(s);
 		s->blind = seen.queued < 0;
 		s->seen_size = seen.size;

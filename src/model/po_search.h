@@ -118,7 +118,8 @@ typedef struct PoSearchSeen
 
 /*
  * Takes in an evaluation and says which size to have next (lowest..highest); 0 when the
- * pool is not the limit and the search has nothing to say.
+ * pool is not the limit and the search has nothing to say.  As long as that is not sure, the
+ * size that is there.
  *
  * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
  * of the size that is there.

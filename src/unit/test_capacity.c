@@ -494,6 +494,84 @@ test_two_searches(void)
 	CHECK_WITH(without / n < 0.85, "%g", without / n);
 }
 
+/* ---------- a pool that is enough, until it is made as small as that says ---------- */
+
+/*
+ * Short commits of 64 clients through a pooler that is itself slow, as bench/regret saw them:
+ * with a connection for each of them 42 are busy and nobody waits, so 52 are enough by all
+ * that queueing knows; with 52 a quarter of the clients wait.
+ */
+static void
+observe_commits(int size, int evaluation, PoLevels *levels, PoEvaluation *e)
+{
+	bool		enough = size >= 60;
+	double		memory = exp(-1 / 30.0);
+
+	memset(&e->seen, 0, sizeof(e->seen));
+	e->seen.size = size < 64 ? size : 64;
+	e->seen.rate = noisy(10000 * (1 - exp(-size / 6.0)) / (1 + size / 400.0), 0.02);
+	e->seen.transactions = e->seen.rate * 3;
+	e->seen.busy = enough ? 42 : 0.83 * size;
+	e->seen.share[PO_WAIT_CPU] = 0.04;
+	e->seen.share[PO_WAIT_IO] = 0.96;
+	e->seen.cores = 2;
+	e->seen.demand = 64;
+	e->seen.waiting = enough ? 0 : 64 - size;
+	e->seen.queued = enough ? 0.5 : 64 - size;
+	e->seen.target_us = (double) e->policy->target_wait_us;
+	po_recommend_bounds(e->policy, &e->seen.lowest, &e->seen.highest);
+	e->seen.saturated = po_search_is_limited(&e->seen, e->policy->scale_up_threshold);
+
+	po_levels_decay(levels, memory);
+	po_levels_add(levels, (int) (0.5 * e->seen.busy), 1e6);
+	po_levels_add(levels, (int) e->seen.busy, 1e6);
+	po_levels_add(levels, (int) fmin(1.45 * e->seen.busy, 0.95 * e->seen.size), 1e6);
+	po_levels_digest(levels, &e->in.busy);
+	e->in.arrival_cv2 = e->in.service_cv2 = 1;
+	e->in.arrival_rate = e->seen.rate;
+	e->in.service_us = 200;
+	memcpy(e->in.wait_share, e->seen.share, sizeof(e->in.wait_share));
+	e->in.observed_us = evaluation * 3 * PO_US_PER_S;
+	e->in.transactions = (uint64_t) (30000.0 * evaluation);
+	e->in.sessions = e->seen.size;
+	e->in.peak_busy = e->in.busy.max;
+	e->in.previous = e->r.method >= PO_METHOD_IDLE ? e->r.size : 0;
+	e->in.cores = 2;
+}
+
+static void
+test_enough_until_smaller(void)
+{
+	static PoEvaluation e;
+	PoPolicyFields policy;
+	PoCapacity	c;
+	PoLevels	levels;
+	int			size = 64;
+	int			back_up = 0;
+	int			last = 0;
+
+	po_policy_defaults(&policy);
+	memset(&e, 0, sizeof(e));
+	memset(&levels, 0, sizeof(levels));
+	e.policy = &policy;
+	begin(&c, 100, 0, 2);
+	for (int evaluation = 1; evaluation <= 60; evaluation++)
+	{
+		int			before = size;
+
+		observe_commits(size, evaluation, &levels, &e);
+		po_capacity_evaluate(&c, 0, evaluation * PO_US_PER_S, &e);
+		if (e.r.confidence > 0.2)
+			size = e.r.size;
+		back_up += size > before;
+		if (size != before)
+			last = evaluation;
+	}
+	CHECK_WITH(back_up <= 3, "%d times", back_up);
+	CHECK_WITH(last <= 40, "%d", last);
+	CHECK_WITH(size < 52, "%d", size);
+}
+
 int
 main(void)
 {
@@ -504,5 +582,6 @@ main(void)
 	test_any_input();
 	test_sums();
 	test_two_searches();
+	test_enough_until_smaller();
 	return check_end("test_capacity");
 }

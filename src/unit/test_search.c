@@ -1127,7 +1127,9 @@ test_open(void)
 	for (int i = 0; i < 12; i++)
 	{
 		seen.saturated = i % 3 > 0;
-		CHECK_INT(po_search_step(&search, &seen), 0);
+		/* The size there is, so that it is not made larger for a moment. */
+		CHECK_INT(po_search_step(&search, &seen), seen.saturated ? 4 : 0);
+		CHECK_INT(search.phase, PO_SEARCH_NONE);
 	}
 	for (int i = 0; i < 60; i++)
 	{
