@@ -422,6 +422,25 @@ po_search_sample(const PoSearch *s, PoUslSample *sample)
 
 /* ---------- where next ---------- */
 
+/*
+ * Sizes that were left before enough was seen of them, as a bound changed, say: what they seemed
+ * to do is no reason for anything, and they may be tried again.
+ */
+static void
+forget_unsure(PoSearch *s)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < s->n_points; i++)
+	{
+		if (s->point[i].n >= LEAST_N)
+			s->point[kept++] = s->point[i];
+	}
+	/* All of it would be nothing to go on from. */
+	if (kept > 0)
+		s->n_points = kept;
+}
+
 /* What the points, all of them sure, say. */
 typedef struct Bracket
 {
@@ -589,37 +608,59 @@ has_hardly_failed(const PoSearch *s, const Bracket *b)
 		p->mean >= fmin(JUST_FAILED, NEAR_BEST - noise(s) / sqrt(p->n)) * best;
 }
 
+/* The next size that would tell something, whatever the bounds; 0 when nothing would. */
+static int
+next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int limit)
+{
+	if (s->evaluations < MOST_EVALUATIONS && s->n_points < PO_SEARCH_POINTS)
+	{
+		bool		look_below = s->n_points == 1 && b->near > seen->lowest &&
+			(po_search_knee(seen) <= FINE_ENOUGH * b->near ||
+			 seen->share[PO_WAIT_LOCK] > MOST_LOCK);
+		int			above = size_above(b->top, seen, limit);
+		int			below = size_below(b->near, seen);
+
+		if (!b->flat && !look_below && b->top < limit && !growth_is_vain(s, seen, above))
+			return above;
+		if (b->failing == 0 && below < b->near && !is_too_small(s, seen, limit))
+			return below;
+		if (has_hardly_failed(s, b) && size_below(b->failing, seen) < b->failing)
+			return size_below(b->failing, seen);
+		if (b->failing > 0 && b->near - b->failing > 1 &&
+			b->near > FINE_ENOUGH * b->failing)
+			return (int) floor(sqrt((double) b->failing * b->near) + 0.5);
+		if (size_within(s, b->near) > 0)
+			return size_within(s, b->near);
+	}
+	return again_below(s, b) ? b->failing : 0;
+}
+
+/*
+ * What was measured before a bound changed may ask for a size that is not allowed any more;
+ * the nearest one that is has been measured.
+ */
+static bool
+is_out_of_reach(const PoSearchSeen *seen, int size)
+{
+	int			allowed = clamp(size, seen->lowest, seen->highest);
+
+	return allowed != size && allowed == seen->size;
+}
+
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
 {
 	int			limit = seen->saturated ? largest_useful(s, seen) :
 		clamp(seen->size, seen->lowest, largest_useful(s, seen));
+	int			next;
 	Bracket		b;
 
+	forget_unsure(s);
 	read_points(s, &b);
-	if (s->evaluations < MOST_EVALUATIONS && s->n_points < PO_SEARCH_POINTS)
-	{
-		bool		look_below = s->n_points == 1 && b.near > seen->lowest &&
-			(po_search_knee(seen) <= FINE_ENOUGH * b.near ||
-			 seen->share[PO_WAIT_LOCK] > MOST_LOCK);
-		int			above = size_above(b.top, seen, limit);
-		int			below = size_below(b.near, seen);
-
-		if (!b.flat && !look_below && b.top < limit && !growth_is_vain(s, seen, above))
-			return above;
-		if (b.failing == 0 && below < b.near && !is_too_small(s, seen, limit))
-			return below;
-		if (has_hardly_failed(s, &b) && size_below(b.failing, seen) < b.failing)
-			return size_below(b.failing, seen);
-		if (b.failing > 0 && b.near - b.failing > 1 &&
-			b.near > FINE_ENOUGH * b.failing)
-			return (int) floor(sqrt((double) b.failing * b.near) + 0.5);
-		if (size_within(s, b.near) > 0)
-			return size_within(s, b.near);
-	}
-	if (again_below(s, &b))
-		return b.failing;
+	next = next_to_try(s, seen, &b, limit);
+	if (next > 0 && !is_out_of_reach(seen, next))
+		return next;
 	s->phase = PO_SEARCH_SETTLED;
 	s->limit = limit;
 	s->evaluations = 0;

@@ -596,6 +596,33 @@ test_cut_by_policy(void)
 	CHECK_INT(search.phase, PO_SEARCH_SETTLED);
 }
 
+/*
+ * A size that was seen once, in an evaluation that was in part before its clients came, until a
+ * policy cut it: that is no reason not to go beyond it when the policy allows it.
+ */
+static void
+test_cut_before_sure(void)
+{
+	PoSearch	search;
+	PoSearchSeen seen;
+	Outcome		out;
+
+	po_search_reset(&search);
+	look(&workloads[3], 8, 0, &seen);
+	seen.rate *= 0.7;
+	po_search_step(&search, &seen);
+	CHECK_INT(search.n_points, 1);
+	for (int i = 0; i < 20; i++)
+	{
+		look(&workloads[3], i < 6 ? 4 : 6, 0.01, &seen);
+		seen.lowest = seen.highest = seen.size;
+		po_search_step(&search, &seen);
+	}
+	CHECK_INT(search.phase, PO_SEARCH_SETTLED);
+	run(&workloads[3], 6, 0.01, &search, &out);
+	CHECK_WITH(out.size > 8, "stopped at %d", out.size);
+}
+
 /* Clients in a queue say more than how busy the pool's sessions look. */
 static void
 test_waiting(void)
@@ -1249,6 +1276,7 @@ main(void)
 	test_looks_again();
 	test_looks_again_in_vain();
 	test_cut_by_policy();
+	test_cut_before_sure();
 	test_waiting();
 	test_unhindered();
 	test_idle_clients();
