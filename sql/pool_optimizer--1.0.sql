@@ -695,7 +695,7 @@ CREATE FUNCTION pool_stats_pooler(
 	OUT cl_active bigint, OUT cl_waiting bigint, OUT sv_active bigint, OUT sv_idle bigint,
 	OUT sv_used bigint, OUT maxwait_ms float8, OUT xact_rate float8, OUT query_rate float8,
 	OUT avg_xact_ms float8, OUT avg_wait_ms float8, OUT seen_at timestamptz, OUT state text,
-	OUT error text, OUT version text)
+	OUT error text, OUT version text, OUT obtainable integer, OUT auto_problem text)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_stats_pooler_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 20;
 COMMENT ON FUNCTION pool_stats_pooler() IS 'the rows of view pool_stats_pooler';
@@ -725,6 +725,8 @@ COMMENT ON COLUMN pool_stats_pooler.seen_at IS 'when it last answered';
 COMMENT ON COLUMN pool_stats_pooler.state IS 'ok, new (not asked yet), unreachable, refused (answers with an error), unreadable (answers what is not understood)';
 COMMENT ON COLUMN pool_stats_pooler.error IS 'what is wrong; null without pg_read_all_stats';
 COMMENT ON COLUMN pool_stats_pooler.version IS 'of PgBouncer';
+COMMENT ON COLUMN pool_stats_pooler.obtainable IS 'server connections that it gets, although its clients wait and pool_size allows more; null when that was not seen';
+COMMENT ON COLUMN pool_stats_pooler.auto_problem IS 'what keeps auto (pool_set_sizing) from resizing it; null when nothing does';
 
 -- Written and pruned by the keeper; who may see what is decided by pool_stats_history(), so
 -- nobody has a right to it.

@@ -648,7 +648,8 @@ write_sqlalchemy(Text *t)
 	line(t, ")");
 	blank(t);
 	comment(t, "A refused login (53300) is an OperationalError. Again after a random pause, whose "
-			"limit doubles.");
+			"limit doubles. psycopg2 tells no SQLSTATE of a login, so one with a wrong password is "
+			"tried again, too.");
 	line(t, "def connect(tries=8):");
 	line(t, "    for i in range(tries):");
 	line(t, "        try:");

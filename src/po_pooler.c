@@ -41,6 +41,8 @@
 #define BACKOFF_MIN_US		PO_US_PER_S
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
 #define CONSOLE_DATABASE	"pgbouncer"
+#define USUAL_RETRY_US		(15 * PO_US_PER_S)
+#define MOST_RETRY_S		3600.0
 
 /* ---------- in the sampler ---------- */
 
@@ -463,15 +465,40 @@ show_users(PoVisitedPooler *p, Taker *taker)
 	}
 }
 
+static void
+take_config(const PoPoolerRecord *record, void *arg)
+{
+	PoVisitedPooler *p = ((Taker *) arg)->pooler;
+
+	double		retry_s;
+
+	if (strcmp(record->config.key, "server_login_retry") != 0)
+		return;
+	retry_s = strtod(record->config.value, NULL);
+	p->login_retry_us = retry_s > 0 ? (int64) (Min(retry_s, MOST_RETRY_S) * PO_US_PER_S) : 0;
+}
+
+/* What hardly changes while it runs; nothing that it has to answer. */
+static bool
+ask_config(PoVisitedPooler *p, Taker *taker)
+{
+	int			n_bad = 0;
+
+	p->login_retry_us = USUAL_RETRY_US;
+	return po_console_show(&p->console, PO_POOLER_CONFIG, take_config, taker, &n_bad) !=
+		PO_ANSWER_LOST;
+}
+
 static bool
 ask_all(PoVisitedPooler *p)
 {
 	Taker		taker = {.pooler = p};
+	bool		is_new = p->console.conn == NULL;
 
 	p->visit++;
 	p->n_left_out = 0;
 	po_console_begin(&p->console, VISIT_MOST_US);
-	if (p->console.conn == NULL)
+	if (is_new)
 		p->has_user_sizes = true;
 	if (!po_console_open(&p->console, p->conninfo, CONNECT_MOST_US))
 		return false;
@@ -487,7 +514,7 @@ ask_all(PoVisitedPooler *p)
 	if (!show(p, PO_POOLER_SERVERS, take_server, &taker))
 		return false;
 	match_pools(p, &taker);
-	return true;
+	return !is_new || ask_config(p, &taker);
 }
 
 /*
@@ -507,6 +534,7 @@ forget_pools(PoVisitedPooler *p)
 		pool->tenant = -1;
 		pool->is_ours = false;
 		pool->n_over = pool->set_to = 0;
+		memset(&pool->stall, 0, sizeof(pool->stall));
 	}
 	hash_seq_init(&status, p->databases);
 	while ((d = hash_seq_search(&status)) != NULL)
@@ -566,6 +594,8 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 	seen->min_pool_size = seen->reserve_pool_size = -1;
 	seen->n_servers = pool->n_servers;
 	seen->n_sessions = pool->n_sessions;
+	seen->obtainable = pool->stall.obtainable;
+	seen->problem = (uint8) pool->problem;
 	seen->rates.xacts = seen->rates.queries = seen->rates.xact_ms = seen->rates.wait_ms = -1;
 	seen->rates.queued = -1;
 	if (d == NULL)

@@ -131,6 +131,18 @@ same_database(const PoPoolSeen *a, const PoPoolSeen *b)
 	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
 }
 
+/*
+ * The most connections that the pool will have, be it that it gets no more or that it may not
+ * have more; -1 = nobody knows.
+ */
+static int
+most_of(const PoPoolSeen *seen)
+{
+	if (seen->obtainable > 0)
+		return seen->obtainable;
+	return seen->pool_size > 0 ? Max(seen->pool_size, seen->n_servers) : -1;
+}
+
 void
 po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
@@ -139,8 +151,10 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 	const PoPoolSeen *last = NULL;
 	double		queued = 0;
 	bool		known = true;
+	bool		stalls = false;
 	int64		servers = 0;
 	int			sessions = 0;
+	int			most = 0;
 
 	memset(demand, 0, sizeof(*demand));
 	demand->queued = -1;
@@ -155,6 +169,9 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
 		demand->waiting = add_up(demand->waiting, p->cl_waiting);
 		demand->linked = add_up(demand->linked, p->sv_active);
+		stalls = stalls || seen->obtainable > 0;
+		if (most >= 0)
+			most = most_of(seen) < 0 ? -1 : add_up(most, most_of(seen));
 		servers += seen->n_servers;
 		sessions = Max(sessions, seen->n_sessions);
 		known = known && seen->rates.queued >= 0;
@@ -166,6 +183,7 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 		}
 		last = seen;
 	}
+	demand->obtainable = stalls && most > 0 ? most : 0;
 	if (known && last != NULL && all_answer(ticks))
 	{
 		if (servers < sessions)

@@ -39,6 +39,8 @@ typedef struct PoPoolerDemand
 	int			waiting;		/* that wait for one */
 	int			linked;			/* that have one */
 	int			others;			/* sessions that no pooler has opened; 0 = unknown, too */
+	int			obtainable;		/* connections that its pools get, see po_pooler_stalls; 0 = as many
+								 * as they may have */
 	double		queued;			/* mean number that waited of late; -1 = unknown */
 	PoPoolerQueue queue;		/* sums for the mean of any other time */
 } PoPoolerDemand;

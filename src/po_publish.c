@@ -32,6 +32,7 @@
 
 #include "model/po_admission.h"
 #include "model/po_curve.h"
+#include "model/po_pooler_plan.h"
 #include "po_act.h"
 #include "po_alert_table.h"
 #include "po_client_config.h"
@@ -1052,6 +1053,9 @@ put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
 	add_text(row, po_pooler_table_state_name(pooler->state));
 	add_text(row, po_view_sees_all() && pooler->error[0] != '\0' ? pooler->error : NULL);
 	add_text(row, pooler->version[0] == '\0' ? NULL : pooler->version);
+	add_known_int(row, pool != NULL && pool->obtainable > 0 ? pool->obtainable : -1);
+	add_text(row, pool == NULL ? NULL :
+			 po_pooler_problem_text((PoResizeProblem) pool->problem));
 	end_row(row);
 }
 
@@ -1672,6 +1676,33 @@ present_size(const PoTenant *t)
 	return Max(size, Max(f->min_size, 1));
 }
 
+/* What sizes of its clients rest on. */
+static void
+begin_tenant(const PoTenant *t, const PoTenantStats *s, PoInstancesTenant *of)
+{
+	int			highest;
+
+	memset(of, 0, sizeof(*of));
+	of->recommendation = &s->recommendation;
+	of->input = &s->input;
+	of->target_wait_us = t->fields.target_wait_us;
+	po_recommend_bounds(&t->fields, &of->min_size, &highest);
+}
+
+/* What each of so many processes needs for its own part of the load; 0 = nobody can tell, or
+ * that is not what counts. */
+static int
+size_of_process(const PoTenant *t, const PoTenantStats *s, int instances)
+{
+	PoInstancesTenant of;
+	PoInstanceRule rule;
+	int			each;
+
+	begin_tenant(t, s, &of);
+	each = po_instances_each(&of, 1, instances, 1, &rule);
+	return rule == PO_INSTANCE_LOAD ? each : 0;
+}
+
 static void
 fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 {
@@ -1685,6 +1716,7 @@ fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 		in->size = r->size;
 		in->min = r->min;
 		in->max = r->max;
+		in->each = size_of_process(t, s, in->instances);
 		in->tried = r->method == PO_METHOD_THROUGHPUT || r->method == PO_METHOD_TRYING;
 		in->service_us = s->input.service_us;
 		in->wait_us = r->predicted_wait_us;
@@ -1776,14 +1808,9 @@ fill_tenant(int tenant, const PoTenant *t, PoTenantStats *s, PoInstancesTenant *
 {
 	PoClientSubject subject;
 	PoPoolerDemand demand;
-	int			highest;
 
-	memset(of, 0, sizeof(*of));
 	po_stats_copy(tenant, s);
-	of->recommendation = &s->recommendation;
-	of->input = &s->input;
-	of->target_wait_us = t->fields.target_wait_us;
-	po_recommend_bounds(&t->fields, &of->min_size, &highest);
+	begin_tenant(t, s, of);
 	po_pooler_table_demand(tenant, &demand);
 	of->has_pooler = demand.clients + demand.linked > 0;
 

@@ -20,7 +20,6 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
-#include "model/po_pooler_plan.h"
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_registry.h"
@@ -32,6 +31,9 @@
 #define ROOM_FOR_VALUES		256
 #define VISITS_OVER			2
 #define DEAF_US				(3600 * PO_US_PER_S)
+#define STALL_RETRIES		3
+#define LEAST_STALL_US		(5 * PO_US_PER_S)
+#define MOST_STALL_US		(300 * PO_US_PER_S)
 #define LEAST_MAJOR_FOR_USERS	1
 #define LEAST_MINOR_FOR_USERS	26
 
@@ -262,20 +264,28 @@ tell_change(const Work *w, const Change *c, PoEventKind kind, const char *how)
 	tell(c->pool, kind, reason, &detail);
 }
 
-/* Once, until something else is in the way. */
+/* Once, until something else is in the way.  text NULL = that of the problem. */
 static void
-tell_problem(const Work *w, PoVisitedPool *pool, const char *problem)
+tell_problem(const Work *w, PoVisitedPool *pool, PoResizeProblem problem, const char *text)
 {
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
 
+	pool->problem = problem;
 	snprintf(reason, sizeof(reason), "PgBouncer %s: pool not resized: %s",
-			 w->pooler->seen.name, problem);
+			 w->pooler->seen.name, text != NULL ? text : po_pooler_problem_text(problem));
 	if (strcmp(reason, pool->told_problem) == 0)
 		return;
 	strlcpy(pool->told_problem, reason, sizeof(pool->told_problem));
 	describe(w, pool, &detail);
 	tell(pool, PO_EVENT_ALERT, reason, &detail);
+}
+
+static void
+forget_problem(PoVisitedPool *pool)
+{
+	pool->problem = PO_RESIZE_OK;
+	pool->told_problem[0] = '\0';
 }
 
 /* A change was tried, and is not to be tried again for a while. */
@@ -303,6 +313,58 @@ note_done(const Work *w, const Change *c)
 	/* What the file says already was told when it was written. */
 	if (c->place == PLACE_DEFAULT || c->written)
 		tell_change(w, c, PO_EVENT_RESIZE, place_names[c->place]);
+}
+
+/* ---------- what it does not get ---------- */
+
+/* Does it want another connection, and may have one by its size? */
+static bool
+wants_more(const Work *w, const PoVisitedPool *pool, int64 open)
+{
+	int			size = po_resize_pool_size(w->pooler, pool);
+
+	/* 0 = no limit. */
+	return pool->now.cl_waiting > 0 && (size == 0 || open < size);
+}
+
+/* PgBouncer does not try again before login_retry_us, so it takes a few of these to tell. */
+static int64
+stall_patience(const Work *w)
+{
+	return Min(Max(STALL_RETRIES * w->pooler->login_retry_us, LEAST_STALL_US), MOST_STALL_US);
+}
+
+/*
+ * Its clients wait, its size allows more connections, and yet there are none: to all who look
+ * at its size it seems larger than it is.
+ */
+static void
+watch_stall(const Work *w, PoVisitedPool *pool)
+{
+	const PoPoolerPool *p = &pool->now;
+	int			open = (int) Min(p->sv_active + p->sv_idle + p->sv_used + p->sv_tested,
+								 PG_INT32_MAX);
+	int			size = po_resize_pool_size(w->pooler, pool);
+	char		reason[PO_REASON_LEN];
+	StringInfoData detail;
+
+	if (!pool->is_ours)
+	{
+		memset(&pool->stall, 0, sizeof(pool->stall));
+		return;
+	}
+	if (!po_pooler_stalls(&pool->stall, open, wants_more(w, pool, open), w->ticks,
+						  stall_patience(w)) ||
+		pool->told_stall == pool->stall.obtainable)
+		return;
+	pool->told_stall = pool->stall.obtainable;
+	snprintf(reason, sizeof(reason), "PgBouncer %s: %d clients wait, but the pool has got no more "
+			 "than %d of %d connections: " PO_OBTAINABLE_CAUSES, w->pooler->seen.name,
+			 (int) Min(p->cl_waiting, PG_INT32_MAX), pool->stall.obtainable, size);
+	describe(w, pool, &detail);
+	appendStringInfo(&detail, ", \"pool_size\": %d, \"obtainable\": %d, \"waiting\": " INT64_FORMAT,
+					 size, pool->stall.obtainable, p->cl_waiting);
+	tell(pool, PO_EVENT_ALERT, reason, &detail);
 }
 
 /* ---------- deciding ---------- */
@@ -348,11 +410,14 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	Shares		shares;
 
 	memset(c, 0, sizeof(*c));
-	if (!po_resize_is_used(pool) || !is_automatic(pool, &tenant, &c->mode))
+	if (!is_automatic(pool, &tenant, &c->mode) || c->mode == PO_MODE_OFF)
+	{
+		forget_problem(pool);
 		return false;
+	}
 	c->pool = pool;
 	c->from = po_resize_pool_size(w->pooler, pool);
-	if (c->mode == PO_MODE_OFF || c->from < 0)
+	if (!po_resize_is_used(pool) || c->from < 0)
 		return false;
 	if (pool->changed_at != 0 && w->ticks - pool->changed_at < policy->evaluation_interval_us)
 		return false;
@@ -369,37 +434,37 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	if (!is_min_only(c))
 		return true;
 	pool->told_to = 0;
-	pool->told_problem[0] = '\0';
+	forget_problem(pool);
 	return !is_deaf(w, pool->min_deaf_at) && po_pooler_min_differs(c->min_from, c->min);
 }
 
 /* ---------- the include file ---------- */
 
-static const char *
+static PoResizeProblem
 read_include(Include *file)
 {
 	/* To open a pipe would wait for whoever writes into it. */
 	int			fd = OpenTransientFile(po_guc_pgbouncer_include,
 									   O_RDONLY | O_NONBLOCK | PG_BINARY);
 	ssize_t		n;
-	const char *problem = NULL;
+	PoResizeProblem problem = PO_RESIZE_OK;
 
 	if (fd < 0)
-		return "the file pool_optimizer.pgbouncer_include cannot be opened";
+		return PO_RESIZE_FILE_UNOPENED;
 	if (fstat(fd, &file->st) != 0 || !S_ISREG(file->st.st_mode) ||
 		file->st.st_size > MOST_INCLUDE_BYTES)
-		problem = "pool_optimizer.pgbouncer_include is no regular file of reasonable size";
+		problem = PO_RESIZE_FILE_IRREGULAR;
 	else
 	{
 		file->text = palloc(file->st.st_size + 1);
 		n = read(fd, file->text, file->st.st_size);
 		if (n != file->st.st_size)
-			problem = "the file pool_optimizer.pgbouncer_include cannot be read";
+			problem = PO_RESIZE_FILE_UNREAD;
 		else
 			file->length = n;
 	}
 	CloseTransientFile(fd);
-	file->read = problem == NULL;
+	file->read = problem == PO_RESIZE_OK;
 	return problem;
 }
 
@@ -440,7 +505,7 @@ write_file(int fd, const Include *file)
 }
 
 /* Replaces the file as a whole, unless somebody else has changed it since we read it. */
-static const char *
+static PoResizeProblem
 write_include(const Include *file)
 {
 	char		path[MAXPGPATH];
@@ -452,43 +517,41 @@ write_include(const Include *file)
 	(void) unlink(path);
 	fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0600);
 	if (fd < 0)
-		return "no file can be created beside pool_optimizer.pgbouncer_include";
+		return PO_RESIZE_FILE_UNCREATED;
 	written = write_file(fd, file);
 	if (CloseTransientFile(fd) != 0 || !written)
 	{
 		(void) unlink(path);
-		return "a file of the same owner cannot be written beside "
-			"pool_optimizer.pgbouncer_include";
+		return PO_RESIZE_FILE_UNWRITTEN;
 	}
 	if (lstat(po_guc_pgbouncer_include, &st) != 0 || !S_ISREG(st.st_mode) ||
 		st.st_ino != file->st.st_ino || st.st_mtime != file->st.st_mtime ||
 		st.st_size != file->st.st_size)
 	{
 		(void) unlink(path);
-		return "pool_optimizer.pgbouncer_include has changed meanwhile, or is a link";
+		return PO_RESIZE_FILE_CHANGED;
 	}
 	if (durable_rename(path, po_guc_pgbouncer_include, LOG) == 0)
-		return NULL;
+		return PO_RESIZE_OK;
 	(void) unlink(path);
-	return "pool_optimizer.pgbouncer_include cannot be replaced";
+	return PO_RESIZE_FILE_UNREPLACED;
 }
 
 /* ---------- where ---------- */
 
-static const char *
+static PoResizeProblem
 problem_of(PoIniResult result)
 {
 	switch (result)
 	{
 		case PO_INI_TWICE:
-			return "its entry is there twice between the marks of "
-				"pool_optimizer.pgbouncer_include";
+			return PO_RESIZE_ENTRY_TWICE;
 		case PO_INI_MALFORMED:
-			return "its entry in pool_optimizer.pgbouncer_include is not made of key=value";
+			return PO_RESIZE_ENTRY_MALFORMED;
 		case PO_INI_NO_ROOM:
-			return "its entry in pool_optimizer.pgbouncer_include is too long";
+			return PO_RESIZE_ENTRY_TOO_LONG;
 		default:
-			return NULL;
+			return PO_RESIZE_OK;
 	}
 }
 
@@ -505,14 +568,14 @@ may_size_users(const PoVisitedPooler *pooler)
 		 (major == LEAST_MAJOR_FOR_USERS && minor >= LEAST_MINOR_FOR_USERS));
 }
 
-static const char *
+static PoResizeProblem
 place_in_include(Work *w, Change *c)
 {
 	const PoPoolKey *key = &c->pool->key;
 	PoIniResult result = PO_INI_NOT_FOUND;
-	const char *problem = w->include.read ? NULL : read_include(&w->include);
+	PoResizeProblem problem = w->include.read ? PO_RESIZE_OK : read_include(&w->include);
 
-	if (problem != NULL)
+	if (problem != PO_RESIZE_OK)
 		return problem;
 	/* Users have no min_pool_size. */
 	if (!is_min_only(c) && may_size_users(w->pooler) &&
@@ -558,26 +621,24 @@ console_is_lost(const Work *w)
 }
 
 /* SET, when that decides about this pool and no other that is in use. */
-static const char *
+static PoResizeProblem
 place_in_default(Work *w, Change *c)
 {
 	PoVisitedDefault *set = &w->pooler->default_set;
 
 	if (count_pools(w->pooler, NULL, NULL) != 1)
-		return "there are others, and SET would change them all: put its entry between "
-			"the marks of a file pool_optimizer.pgbouncer_include";
+		return PO_RESIZE_OTHERS;
 	ask_config(w);
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
 		is_deaf(w, c->pool->deaf_at))
-		return "it has a pool_size of its own: put its entry between the marks of a file "
-			"pool_optimizer.pgbouncer_include";
+		return PO_RESIZE_OWN_SIZE;
 	if (set->size != w->default_pool_size)
 	{
 		set->was = w->default_pool_size;
 		set->min_was = w->default_min_pool_size;
 	}
 	c->place = PLACE_DEFAULT;
-	return NULL;
+	return PO_RESIZE_OK;
 }
 
 /* ---------- doing ---------- */
@@ -613,7 +674,7 @@ tell_refused(Work *w, const Change *c)
 
 	note_tried(w, c);
 	if (!console_is_lost(w))
-		tell_problem(w, c->pool, problem);
+		tell_problem(w, c->pool, PO_RESIZE_REFUSED, problem);
 	pfree(problem);
 }
 
@@ -636,9 +697,9 @@ apply_default(Work *w, Change *c)
 static void
 apply_include(Work *w)
 {
-	const char *problem = w->include.changed ? write_include(&w->include) : NULL;
+	PoResizeProblem problem = w->include.changed ? write_include(&w->include) : PO_RESIZE_OK;
 	/* Without a change, too: PgBouncer has not read what is there. */
-	bool		reloaded = problem == NULL &&
+	bool		reloaded = problem == PO_RESIZE_OK &&
 		po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
 
 	for (int i = 0; i < w->n_changes; i++)
@@ -647,12 +708,12 @@ apply_include(Work *w)
 
 		if (reloaded)
 			note_done(w, c);
-		else if (problem == NULL)
+		else if (problem == PO_RESIZE_OK)
 			tell_refused(w, c);
 		else
 		{
 			note_tried(w, c);
-			tell_problem(w, c->pool, problem);
+			tell_problem(w, c->pool, problem, NULL);
 		}
 	}
 }
@@ -660,21 +721,21 @@ apply_include(Work *w)
 static void
 find_place(Work *w, Change *c)
 {
-	const char *problem = NULL;
+	PoResizeProblem problem = PO_RESIZE_OK;
 	bool		has_include = po_guc_pgbouncer_include[0] != '\0';
 
 	/* There a connection is a client's until it leaves, however little that does. */
 	if (strcmp(c->pool->now.pool_mode, "session") == 0)
-		problem = "its pool_mode is session, and sizes are recommended for transaction mode";
+		problem = PO_RESIZE_SESSION_MODE;
 	else if (has_include)
 		problem = place_in_include(w, c);
-	if (problem == NULL && c->place == PLACE_NONE)
+	if (problem == PO_RESIZE_OK && c->place == PLACE_NONE)
 		problem = place_in_default(w, c);
-	if (problem == NULL || console_is_lost(w))
+	if (problem == PO_RESIZE_OK || console_is_lost(w))
 		return;
 	/* Without a place for min_pool_size, the size is all that can be set. */
 	if (!is_min_only(c))
-		tell_problem(w, c->pool, problem);
+		tell_problem(w, c->pool, problem, NULL);
 	note_tried(w, c);
 }
 
@@ -775,11 +836,11 @@ check_effect(Work *w, PoVisitedPool *pool)
 	if (pool->set_min >= 0 && min >= 0 && min != pool->set_min)
 		pool->min_deaf_at = w->ticks;
 	if (size == pool->set_to)
-		pool->told_problem[0] = '\0';
+		forget_problem(pool);
 	else if (pool->set_by_default)
 	{
 		pool->deaf_at = w->ticks;
-		tell_problem(w, pool, "SET default_pool_size had no effect on it");
+		tell_problem(w, pool, PO_RESIZE_SET_IGNORED, NULL);
 		give_back_default(w);
 	}
 	else
@@ -787,7 +848,7 @@ check_effect(Work *w, PoVisitedPool *pool)
 		problem = psprintf("its size is %d although %d was set: does PgBouncer %%include "
 						   "pool_optimizer.pgbouncer_include, after all other entries?",
 						   size, pool->set_to);
-		tell_problem(w, pool, problem);
+		tell_problem(w, pool, PO_RESIZE_FILE_IGNORED, problem);
 		pfree(problem);
 	}
 	pool->set_to = 0;
@@ -853,7 +914,7 @@ let_go_surplus(const Work *w, PoVisitedPool *pool)
 	if (po_console_do(&w->pooler->console, command.data) == PO_ANSWER_OK)
 		tell_change(w, &c, PO_EVENT_RESIZE, "RECONNECT");
 	else if (!console_is_lost(w))
-		tell_problem(w, pool, w->pooler->console.error);
+		tell_problem(w, pool, PO_RESIZE_REFUSED, w->pooler->console.error);
 	pfree(command.data);
 }
 
@@ -886,9 +947,14 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 	{
 		const PoPoolerDatabase *database = po_resize_database(w.pooler, pool->key.database);
 
-		if (console_is_lost(&w) || database == NULL || database->paused != 0 ||
-			database->disabled != 0)
+		if (console_is_lost(&w) || database == NULL)
 			continue;
+		if (database->paused != 0 || database->disabled != 0)
+		{
+			pool->stall.since = 0;
+			continue;
+		}
+		watch_stall(&w, pool);
 		check_effect(&w, pool);
 		let_go_surplus(&w, pool);
 		if (may_resize)

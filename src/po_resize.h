@@ -7,6 +7,7 @@
 
 #include "utils/hsearch.h"
 
+#include "model/po_pooler_plan.h"
 #include "po_console.h"
 
 typedef struct PoPoolKey
@@ -39,7 +40,10 @@ typedef struct PoVisitedPool
 	int64		min_deaf_at;	/* the same for min_pool_size, wherever it was set */
 	int			told_to;		/* dry run: what was told last */
 	int			told_min;		/* and of min_pool_size, plus 1 */
+	PoResizeProblem problem;	/* what keeps "auto" from it */
 	char		told_problem[PO_REASON_LEN];
+	PoPoolerStall stall;
+	int			told_stall;		/* connections that were told last */
 	bool		may_reconnect;	/* was made smaller */
 	int			n_over;			/* visits that saw more connections than it may have */
 } PoVisitedPool;
@@ -87,6 +91,7 @@ typedef struct PoVisitedPooler
 	HTAB	   *users;
 	PoVisitedDefault default_set;
 	bool		has_user_sizes; /* from 1.23 on */
+	int64		login_retry_us; /* after a login that failed; of its configuration */
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;
 

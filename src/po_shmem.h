@@ -579,6 +579,8 @@ typedef struct PoPoolSeen
 	int			pool_size;		/* of this and the next two, -1 = unknown */
 	int			min_pool_size;
 	int			reserve_pool_size;
+	int			obtainable;		/* connections that it gets, though it wants more; 0 = no bound */
+	uint8		problem;		/* PoResizeProblem: what keeps "auto" from resizing it */
 	int			n_servers;		/* its connections, those that are no sessions of ours, too */
 	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */

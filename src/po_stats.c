@@ -480,6 +480,8 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->queued = mean_queue(t, demand);
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
+	if (demand->obtainable > 0)
+		seen->highest = Max(seen->lowest, Min(seen->highest, demand->obtainable));
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
 
@@ -531,6 +533,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		t->computed_at = GetCurrentTimestamp();
 		sizing_input(t, sessions, now, &e.in);
 		e.in.least = least_size(t, t->computed_at);
+		e.in.obtainable = demand->obtainable;
 		e.seen.lowest = Max(e.seen.lowest, Min(e.in.least, e.seen.highest));
 	}
 	wait = next_look(t, wait - elapsed, interval);

@@ -672,7 +672,9 @@ wait_sync($node);
 set_poolers($S);
 event_comes('pool not resized: its pool_mode is session', 'alert', 'a pool in session mode is left alone');
 is(config($S, 'default_pool_size'), '8', 'its size stays');
+poolers_are(q{pool_mode = 'session' AND auto_problem ~ 'pool_mode is session'}, 'the view says why');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
+poolers_are(q{pool_mode = 'session' AND auto_problem IS NULL}, 'until it is not to be resized any more');
 end_process($sessions, 'TERM');
 end_process($S->{process}, 'INT');
 
@@ -709,6 +711,42 @@ cmp_ok(events("PgBouncer $M->{label}: min_pool_size", 'resize'), '<=', 1, 'and i
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
 end_process($few, 'TERM');
 end_process($M->{process}, 'INT');
+
+# ---------------------------------------------------------------------------
+# A pool that gets fewer connections than its size says: no size is asked for that cannot come
+# ---------------------------------------------------------------------------
+
+my $L = new_bouncer('l', settings => ['default_pool_size = 8']);
+write_passfile($A, $B, $L);
+start_bouncer($L);
+$node->safe_psql('postgres', 'ALTER ROLE r_other CONNECTION LIMIT 3');
+my $held = start_pooled_load($L, 'r_other', 'postgres', 12);
+set_poolers($L);
+poolers_are("pooler = '$L->{label}' AND pool_size = 8 AND sv_active = 3 AND cl_waiting > 0 AND obtainable = 3",
+	'a pool that a CONNECTION LIMIT holds is known');
+event_comes('clients wait, but the pool has got no more than 3 of 8 connections: see CONNECTION LIMIT',
+	'alert', 'and told');
+method_is('r_other@postgres', q{current_size = 3 AND recommended_size = 3
+	AND reason ~ 'cut to 3, as the pooler has got no more for it'}, 'no more is asked for');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', auto => true)});
+wait_sync($node);
+poolers_are("pooler = '$L->{label}' AND pool_size = 3 AND obtainable = 3",
+	'auto brings its size down to that, which is remembered');
+wait_evaluations('r_other@postgres', 8);
+is($node->safe_psql('postgres', "SELECT pool_size FROM pool_stats_pooler WHERE pooler = '$L->{label}'"), '3',
+	'where it stays');
+is(events("PgBouncer $L->{label}: .* clients wait"), '1', 'once');
+$node->safe_psql('postgres', q{
+	ALTER ROLE r_other CONNECTION LIMIT -1;
+	SELECT pool_set_sizing('r_other@postgres', auto => false)});
+wait_sync($node);
+console($L, 'SET default_pool_size = 8');
+poolers_are("pooler = '$L->{label}' AND sv_active = 8 AND obtainable IS NULL",
+	'until it gets more');
+end_process($held, 'TERM');
+unlike(slurp_file("$dir/l.r_other.postgres.load"), qr/ERROR|FATAL|aborted|failed to/,
+	'which no client has noticed');
+end_process($L->{process}, 'INT');
 
 # ---------------------------------------------------------------------------
 # The include file; a tenant that two poolers share

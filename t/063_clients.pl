@@ -163,6 +163,16 @@ is($node->safe_psql('postgres', q{
 	FROM pool_recommendations_client c JOIN pool_recommendations r USING (tenant)
 	WHERE tenant = 'r_load@postgres' AND application = 'shop'}), 't', 'and what is told fits together');
 
+# A driver's text has the same, as one process cannot borrow of the other's pool.
+my $sizes;
+ok(wait_until(sub {
+		$_->query('SELECT pg_sleep(0.02)') foreach @load;
+		$sizes = $node->safe_psql('postgres', q{
+			SELECT size_per_instance, (regexp_match(pool_client_config(tenant, 'pgx', 2), 'MaxConns = (\d+)'))[1]
+			FROM pool_recommendations_client WHERE tenant = 'r_load@postgres' AND limited_by = 'load'});
+		return $sizes =~ /^(\d+)\|\1$/;
+	}), 'and is what a driver is told') or diag($sizes);
+
 # Two threads in each that need two connections at once, and some: a floor that only people know.
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_load@postgres', min_size => 18)});
 wait_sync($node);

@@ -129,6 +129,7 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 	in->size = within(in->size, 1, MAX_COUNT);
 	in->min = within(in->min, 0, in->size);
 	in->max = within(in->max, in->size, MAX_COUNT);
+	in->each = facts_of(in->client)->is_pooler ? 0 : within(in->each, 0, in->size);
 	for (int i = 0; i < PO_N_CEILINGS; i++)
 		in->ceiling[i] = within(in->ceiling[i], PO_UNLIMITED, MAX_COUNT);
 	in->guaranteed = within(in->guaranteed, 0, MAX_COUNT);
@@ -174,16 +175,16 @@ po_client_lowest_ceiling(const int ceiling[PO_N_CEILINGS], PoCeiling *by)
 static void
 divide(const PoClientInput *in, PoClientPlan *plan)
 {
-	int			part = in->size / in->instances;
 	int			most;			/* that fits at the peak */
 
+	plan->wanted = in->each > 0 ? in->each : in->size / in->instances;
 	plan->instances = in->instances;
 	plan->peak = in->instances;
 	if (!facts_of(in->client)->is_pooler)
 		plan->peak += (in->instances + 3) / 4;
 	plan->ceiling = po_client_lowest_ceiling(in->ceiling, &plan->ceiling_by);
 	most = plan->ceiling < 0 ? MAX_COUNT : plan->ceiling / plan->peak;
-	plan->each = within(part, 1, most > 1 ? most : 1);
+	plan->each = within(plan->wanted, 1, most > 1 ? most : 1);
 	plan->each_min = within(in->min / in->instances, 0, plan->each);
 	if (facts_of(in->client)->has_reserve && !in->tried)
 		plan->each_reserve = within((in->max - in->size) / in->instances, 0,
@@ -201,12 +202,13 @@ remark_sizes(const PoClientInput *in, PoClientPlan *plan)
 	note(plan, PO_REMARK_PROCESSES, ceiling > 0 && !fits);
 	note(plan, PO_REMARK_SURGE, fits && plan->peak > ceiling);
 	note(plan, PO_REMARK_SIZE, ceiling > 0 && in->size > ceiling);
-	note(plan, PO_REMARK_CUT, ceiling > 0 && plan->each < in->size / in->instances);
+	note(plan, PO_REMARK_CUT, ceiling > 0 && plan->each < plan->wanted);
 	note(plan, PO_REMARK_TWICE, fits && plan->peak <= ceiling && 2 * all > ceiling);
 	note(plan, PO_REMARK_FEW, in->instances > in->size);
 	note(plan, PO_REMARK_ROUNDED,
-		 plan->each == in->size / in->instances && in->instances <= in->size &&
+		 in->each == 0 && plan->each == plan->wanted && in->instances <= in->size &&
 		 5 * all < 4 * (int64_t) in->size);
+	note(plan, PO_REMARK_PARTS, in->instances <= in->size && all > in->size);
 	note(plan, PO_REMARK_GUARANTEE,
 		 in->guaranteed > 0 && (int64_t) plan->each * plan->peak > in->guaranteed);
 	note(plan, PO_REMARK_CONFIDENCE, in->confidence < LOW_CONFIDENCE);
@@ -406,11 +408,11 @@ remark_size_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRema
 				 in->size, by, plan->ceiling);
 	else if (remark == PO_REMARK_CUT && plan->peak == plan->instances)
 		snprintf(text, size, "each process has %d instead of %d connections, so that all stay "
-				 "within %d: %s.", plan->each, in->size / plan->instances, plan->ceiling, by);
+				 "within %d: %s.", plan->each, plan->wanted, plan->ceiling, by);
 	else if (remark == PO_REMARK_CUT)
 		snprintf(text, size, "each process has %d instead of %d connections, so that a deploy "
-				 "with %d processes stays within %d: %s.", plan->each,
-				 in->size / plan->instances, plan->peak, plan->ceiling, by);
+				 "with %d processes stays within %d: %s.", plan->each, plan->wanted, plan->peak,
+				 plan->ceiling, by);
 	else if (remark == PO_REMARK_TWICE)
 		snprintf(text, size, "a deploy that runs all processes twice (blue-green) would open up "
 				 "to %" PRId64 " connections, but %s is %d.", 2 * all, by, plan->ceiling);
@@ -421,6 +423,10 @@ remark_size_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRema
 		snprintf(text, size, "divided by %d processes and rounded down, %" PRId64 " of the %d "
 				 "connections recommended are used; fewer processes, or a pooler in between, "
 				 "would use more.", plan->instances, all, in->size);
+	else if (remark == PO_REMARK_PARTS)
+		snprintf(text, size, "each process needs %d to keep target_wait at its own part of the "
+				 "load, %" PRId64 " together; one pooler for all of them would do with %d.",
+				 plan->each, all, in->size);
 	else
 		snprintf(text, size, "%d connections are guaranteed; what is beyond is lent, may be "
 				 "refused under pressure, and idle ones may be called back.", in->guaranteed);
@@ -478,7 +484,7 @@ po_client_remark(const PoClientInput *from, const PoClientPlan *plan, PoClientRe
 		return;
 	make_sane(from, &in);
 	if (remark <= PO_REMARK_TWICE || remark == PO_REMARK_FEW || remark == PO_REMARK_ROUNDED ||
-		remark == PO_REMARK_GUARANTEE)
+		remark == PO_REMARK_PARTS || remark == PO_REMARK_GUARANTEE)
 		remark_size_text(&in, plan, remark, text, size);
 	else
 		remark_time_text(&in, plan, remark, text, size);

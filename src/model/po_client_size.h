@@ -50,6 +50,8 @@ typedef struct PoClientInput
 	int			size;			/* recommended, for all of them */
 	int			min;
 	int			max;
+	int			each;			/* that a driver's process needs for its own part of the load, see
+								 * po_instances_each; 0 = size / instances */
 	bool		tried;			/* larger ones were, and did no more */
 	double		service_us;		/* mean of a transaction, and of its wait for a connection; */
 	double		wait_us;		/* 0 = unknown */
@@ -84,18 +86,20 @@ typedef enum PoClientRemark
 	PO_REMARK_CONNECT,			/* the client's default gives up a queued login */
 	PO_REMARK_FEW,				/* more processes than connections are recommended */
 	PO_REMARK_ROUNDED,			/* a good part is lost in the division */
+	PO_REMARK_PARTS,			/* separate pools need more than one for all would */
 	PO_REMARK_GUARANTEE,		/* what is beyond the guarantee is lent */
 	PO_REMARK_LEAK,				/* idle ones may be ended by their probability */
 	PO_REMARK_CONFIDENCE
 } PoClientRemark;
 
-#define PO_N_REMARKS		17
+#define PO_N_REMARKS		18
 
 typedef struct PoClientPlan
 {
 	int			instances;
 	int			peak;			/* processes while a deploy runs */
-	int			each;			/* connections of one process, at least 1 */
+	int			wanted;			/* connections of one process, whatever they all may have */
+	int			each;			/* and as that allows, at least 1 */
 	int			each_min;		/* of those, kept open without work */
 	int			each_reserve;	/* beyond each, for poolers that have such a thing */
 	int			ceiling;		/* PO_UNLIMITED = none */
@@ -118,8 +122,10 @@ typedef struct PoClientPlan
  *	1. a deploy is taken to surge by a quarter of the processes, rounded up, the
  *	   default of Kubernetes (maxSurge); twice as many are only remarked upon.  Poolers
  *	   are not: while two overlap, clients queue in them instead of being refused;
- *	2. each process has size / instances, rounded down but at least 1, and no more
- *	   than the lowest ceiling / processes at the peak;
+ *	2. each pooler has size / instances, rounded down but at least 1; so has each process of
+ *	   a driver, or what its own part of the load needs, where that is known (separate pools
+ *	   cannot lend each other a connection); and no more than the lowest ceiling / processes
+ *	   at the peak;
  *	3. an idle connection is closed by the client after 4/5 of what the server's rules
  *	   (idle, never_used) allow, less the time between two looks; none is kept open
  *	   without work when there is such a rule;

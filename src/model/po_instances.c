@@ -239,11 +239,39 @@ size_by_load(const PoInstancesTenant *t, double load)
 										sane((double) t->target_wait_us, MOST_US));
 }
 
-static void
-size_one(const PoInstancesTenant *t, PoApplication *a, double part)
+int
+po_instances_each(const PoInstancesTenant *t, double part, int instances, int present,
+				  PoInstanceRule *rule)
 {
 	const PoRecommendation *r = t->recommendation;
 	int			size = within(r->size, 1, MOST_COUNT);
+	double		least = ceil(within(t->min_size, 0, MOST_COUNT) * part / instances);
+	int			each;
+
+	if (r->method <= PO_METHOD_TOO_LITTLE_DATA)
+	{
+		*rule = PO_INSTANCE_PRESENT;
+		each = within(present, 1, MOST_COUNT);
+	}
+	else if (is_limited(r) || (part >= 1 && instances == 1))
+	{
+		*rule = PO_INSTANCE_RECOMMENDED;
+		each = within(floor(size * part / instances), 1, size);
+	}
+	else
+	{
+		*rule = PO_INSTANCE_LOAD;
+		each = within(size_by_load(t, r->load * part / instances), 1, size);
+	}
+	if (least <= each)
+		return each;
+	*rule = PO_INSTANCE_LEAST;
+	return within(least, 1, MOST_COUNT);
+}
+
+static void
+size_one(const PoInstancesTenant *t, PoApplication *a, double part)
+{
 	double		least;
 
 	a->instances = within(nearbyint(sane(a->usual, MOST_COUNT)), 1, MOST_COUNT);
@@ -251,28 +279,9 @@ size_one(const PoInstancesTenant *t, PoApplication *a, double part)
 	a->overlap = within(a->instances + ceil(a->instances / 4.0), 1, MOST_COUNT);
 	if (a->peak > a->overlap)
 		a->overlap = within(a->peak, 1, MOST_COUNT);
-	if (r->method <= PO_METHOD_TOO_LITTLE_DATA)
-	{
-		a->rule = PO_INSTANCE_PRESENT;
-		a->each = within(a->most_sessions, 1, MOST_COUNT);
-	}
-	else if (is_limited(r) || (part >= 1 && a->instances == 1))
-	{
-		a->rule = PO_INSTANCE_RECOMMENDED;
-		a->each = within(floor(size * part / a->instances), 1, size);
-	}
-	else
-	{
-		a->rule = PO_INSTANCE_LOAD;
-		a->each = within(size_by_load(t, r->load * part / a->instances), 1, size);
-	}
-	least = ceil(within(t->min_size, 0, MOST_COUNT) * part / a->instances);
-	if (least > a->each)
-	{
-		a->rule = PO_INSTANCE_LEAST;
-		a->each = within(least, 1, MOST_COUNT);
-	}
-	a->each_min = within(floor(r->min * part / a->instances), 0, a->each);
+	a->each = po_instances_each(t, part, a->instances, a->most_sessions, &a->rule);
+	least = floor(t->recommendation->min * part / a->instances);
+	a->each_min = within(least, 0, a->each);
 }
 
 /* All of them together, while they overlap, below the ceiling. */

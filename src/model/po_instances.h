@@ -122,6 +122,14 @@ typedef struct PoInstancesTenant
 	bool		has_pooler;		/* some sessions are a pooler's */
 } PoInstancesTenant;
 
+/*
+ * Connections for the pool of each of so many instances that have this part (0..1) of the
+ * tenant's load together, whatever all of them may have; the rule says why.  present is
+ * what it has now, for when too little is known.
+ */
+extern int	po_instances_each(const PoInstancesTenant *t, double part, int instances,
+							  int present, PoInstanceRule *rule);
+
 /* Fills in the results of all n applications of a tenant. */
 extern void po_instances_plan(const PoInstancesTenant *t, PoApplication *application, int n);
 

@@ -1,11 +1,13 @@
 /*
  * po_pooler_plan.c
- *		How far to resize a pool at a time, and where to write it.
+ *		How far to resize a pool at a time, whether it gets there, and where to write it.
  */
 #include "model/po_pooler_plan.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define STALLED_FOR_US		(3600 * PO_US_PER_S)
 
 int
 po_pooler_share(int size, int n, int index)
@@ -43,6 +45,86 @@ bool
 po_pooler_min_differs(int current, int wanted)
 {
 	return current >= 0 && (wanted - current > current / 4 || wanted < current - current / 2);
+}
+
+/* ---------- pools that get no more connections ---------- */
+
+bool
+po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, int64_t now_us,
+				 int64_t patience_us)
+{
+	bool		was_known = stall->obtainable > 0;
+
+	if (was_known && (open > stall->obtainable || (!wants_more && now_us >= stall->until)))
+		memset(stall, 0, sizeof(*stall));
+	if (!wants_more)
+	{
+		stall->since = 0;
+		return false;
+	}
+	/* Connections that end and are opened again are no growth. */
+	if (stall->since == 0 || open > stall->most || now_us < stall->since)
+	{
+		stall->since = now_us;
+		stall->most = open;
+	}
+	if (stall->obtainable > 0)
+		stall->until = now_us + STALLED_FOR_US;
+	else if (open > 0 && now_us - stall->since >= patience_us)
+	{
+		stall->obtainable = stall->most;
+		stall->until = now_us + STALLED_FOR_US;
+	}
+	return stall->obtainable > 0 && !was_known;
+}
+
+/* ---------- what is in the way ---------- */
+
+#define INCLUDE		"pool_optimizer.pgbouncer_include"
+#define BETWEEN		"put its entry between the marks of a file " INCLUDE
+
+const char *
+po_pooler_problem_text(PoResizeProblem problem)
+{
+	switch (problem)
+	{
+		case PO_RESIZE_OK:
+			break;
+		case PO_RESIZE_SESSION_MODE:
+			return "its pool_mode is session, and sizes are recommended for transaction mode";
+		case PO_RESIZE_OTHERS:
+			return "there are others, and SET would change them all: " BETWEEN;
+		case PO_RESIZE_OWN_SIZE:
+			return "it has a pool_size of its own: " BETWEEN;
+		case PO_RESIZE_SET_IGNORED:
+			return "SET default_pool_size had no effect on it";
+		case PO_RESIZE_FILE_IGNORED:
+			return "what was set had no effect on it: does PgBouncer %include " INCLUDE
+				", after all other entries?";
+		case PO_RESIZE_REFUSED:
+			return "PgBouncer refused the command";
+		case PO_RESIZE_FILE_UNOPENED:
+			return "the file " INCLUDE " cannot be opened";
+		case PO_RESIZE_FILE_UNREAD:
+			return "the file " INCLUDE " cannot be read";
+		case PO_RESIZE_FILE_IRREGULAR:
+			return INCLUDE " is no regular file of reasonable size";
+		case PO_RESIZE_FILE_UNCREATED:
+			return "no file can be created beside " INCLUDE;
+		case PO_RESIZE_FILE_UNWRITTEN:
+			return "a file of the same owner cannot be written beside " INCLUDE;
+		case PO_RESIZE_FILE_CHANGED:
+			return INCLUDE " has changed meanwhile, or is a link";
+		case PO_RESIZE_FILE_UNREPLACED:
+			return INCLUDE " cannot be replaced";
+		case PO_RESIZE_ENTRY_TWICE:
+			return "its entry is there twice between the marks of " INCLUDE;
+		case PO_RESIZE_ENTRY_MALFORMED:
+			return "its entry in " INCLUDE " is not made of key=value";
+		case PO_RESIZE_ENTRY_TOO_LONG:
+			return "its entry in " INCLUDE " is too long";
+	}
+	return NULL;
 }
 
 /* ---------- the include file ---------- */

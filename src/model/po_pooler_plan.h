@@ -1,6 +1,6 @@
 /*
  * po_pooler_plan.h
- *		How far to resize a pool at a time, and where to write it.
+ *		How far to resize a pool at a time, whether it gets there, and where to write it.
  */
 #ifndef PO_POOLER_PLAN_H
 #define PO_POOLER_PLAN_H
@@ -28,6 +28,54 @@ extern int	po_pooler_next_size(int current, int wanted, int step_up, int step_do
 /* Is what a pool keeps open so far from what it should that a change is worth its while?  More
  * by over a quarter, or less than half; not when it is not known (< 0). */
 extern bool po_pooler_min_differs(int current, int wanted);
+
+/* ---------- pools that get no more connections ---------- */
+
+/* What is known of it from visit to visit; all zero at first. */
+typedef struct PoPoolerStall
+{
+	int64_t		since;			/* us: it has wanted more, and got none; 0 = it does not */
+	int			most;			/* connections that it had meanwhile */
+	int			obtainable;		/* connections that it gets; 0 = as many as it may have */
+	int64_t		until;			/* us: for so long that is taken for true */
+} PoPoolerStall;
+
+/*
+ * open of its connections have logged in, and wants_more says that clients wait for one while
+ * its size allows another.  A pool that goes on wanting more for patience_us, and has never had
+ * more than in the beginning, gets no more: a CONNECTION LIMIT, say, or max_db_connections is
+ * in the way, of which its console tells nothing.  That is forgotten when it has more, and
+ * an hour after it has stopped wanting any, as it can be tried again then.  True when it has
+ * just come to be known.
+ */
+extern bool po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, int64_t now_us,
+							 int64_t patience_us);
+
+/* ---------- what is in the way ---------- */
+
+typedef enum PoResizeProblem
+{
+	PO_RESIZE_OK,
+	PO_RESIZE_SESSION_MODE,
+	PO_RESIZE_OTHERS,			/* SET would change other pools, too */
+	PO_RESIZE_OWN_SIZE,			/* its size is in the configuration, where we may not write */
+	PO_RESIZE_SET_IGNORED,
+	PO_RESIZE_FILE_IGNORED,
+	PO_RESIZE_REFUSED,			/* the console answers with an error */
+	PO_RESIZE_FILE_UNOPENED,
+	PO_RESIZE_FILE_UNREAD,
+	PO_RESIZE_FILE_IRREGULAR,
+	PO_RESIZE_FILE_UNCREATED,
+	PO_RESIZE_FILE_UNWRITTEN,
+	PO_RESIZE_FILE_CHANGED,
+	PO_RESIZE_FILE_UNREPLACED,
+	PO_RESIZE_ENTRY_TWICE,
+	PO_RESIZE_ENTRY_MALFORMED,
+	PO_RESIZE_ENTRY_TOO_LONG
+} PoResizeProblem;
+
+/* For people; NULL for PO_RESIZE_OK and what is none. */
+extern const char *po_pooler_problem_text(PoResizeProblem problem);
 
 /* ---------- the include file ---------- */
 

@@ -40,6 +40,7 @@ typedef struct Limits
 {
 	int			lowest;			/* >= 1 */
 	int			highest;		/* >= lowest */
+	bool		by_pooler;		/* that is what poolers get */
 	bool		by_share;		/* that is what others leave */
 	double		target_us;
 	double		up_threshold;
@@ -121,7 +122,7 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 		policy = &defaults;
 	l->lowest = greater(sane_count(policy->min_size), 1);
 	l->highest = PO_QUEUEING_MAX_SERVERS;
-	l->by_share = false;
+	l->by_pooler = l->by_share = false;
 	if (policy->max_size > 0)
 		l->highest = clamp(policy->max_size, l->lowest, PO_QUEUEING_MAX_SERVERS);
 	/* A pool beyond the quota would be refused its connections. */
@@ -141,6 +142,11 @@ static void
 read_bounds(const PoSizingInput *in, Limits *l)
 {
 	l->lowest = clamp(in->least, l->lowest, l->highest);
+	if (in->obtainable > 0 && in->obtainable < l->highest)
+	{
+		l->highest = greater(in->obtainable, l->lowest);
+		l->by_pooler = true;
+	}
 	if (in->allotted <= 0 || in->allotted >= l->highest)
 		return;
 	l->highest = greater(in->allotted, l->lowest);
@@ -403,7 +409,7 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 			return confidence * by_drift(d->drift);
 		case PO_METHOD_THROUGHPUT:
 			/* Nobody knows what more would have done. */
-			if (out->clamped_max || out->clamped_share)
+			if (out->clamped_max || out->clamped_pooler || out->clamped_share)
 				return fmin(limited, MOST_CONFIDENCE_SATURATED);
 			return confidence;
 		case PO_METHOD_IDLE:
@@ -483,7 +489,8 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	cut = out->target < wanted ||
 		(out->method >= PO_METHOD_TRYING && out->target == limits.highest &&
 		 demand.present >= limits.highest);
-	out->clamped_max = cut && !limits.by_share;
+	out->clamped_max = cut && !limits.by_pooler && !limits.by_share;
+	out->clamped_pooler = cut && limits.by_pooler && !limits.by_share;
 	out->clamped_share = limits.by_share && out->target < sane_count(in->alone);
 
 	move_to_target(out, &limits, &demand);
@@ -708,6 +715,9 @@ say_limits(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 	if (r->clamped_max)
 		po_say(s, by_quota ? "; cut to the quota (max_connections)" :
 			   "; cut to max_size of the policy");
+	if (r->clamped_pooler)
+		po_say(s, "; cut to %d, as the pooler has got no more for it while clients waited: "
+			   PO_OBTAINABLE_CAUSES, in->obtainable);
 	if (r->clamped_share)
 		say_share(s, in);
 	if (r->held && in->unhindered && r->target > r->size && sane_count(in->sessions) <= r->size)
@@ -780,6 +790,8 @@ say_confidence(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in
 		po_say(s, "; surer when the pool has been set to that and the next ones");
 	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_max)
 		po_say(s, "; surer if the policy let more be tried");
+	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_pooler)
+		po_say(s, "; surer if the pooler got more");
 	else if (r->method == PO_METHOD_THROUGHPUT && r->clamped_share)
 		po_say(s, "; surer if others left room to try more");
 	else if (r->method != PO_METHOD_IDLE && fabs(in->drift) > HALF_DRIFT)

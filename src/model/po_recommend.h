@@ -42,6 +42,11 @@ typedef enum PoBound
 	PO_BOUND_CPU
 } PoBound;
 
+/* Where to look for what keeps a pooler from getting as many connections as it may open. */
+#define PO_OBTAINABLE_CAUSES \
+	"see CONNECTION LIMIT of role and database, the quota, max_db_connections and " \
+	"max_user_connections of PgBouncer, max_connections"
+
 typedef struct PoSizingInput
 {
 	PoBusy		busy;			/* concurrently busy sessions */
@@ -62,6 +67,7 @@ typedef struct PoSizingInput
 	int			cores;
 	int			least;			/* a smaller pool stood still; 0 = nothing known */
 	int			alone;			/* target if nobody else wanted any; 0 = unknown */
+	int			obtainable;		/* connections that its poolers get; 0 = no bound */
 	int			allotted;		/* most connections, as others want some, too; 0 = no bound */
 	PoBound		allotted_by;
 	int			budget;			/* connections of all tenants */
@@ -88,6 +94,7 @@ typedef struct PoRecommendation
 	PoBottleneck bottleneck;
 	bool		clamped_min;	/* by the policy's min_size */
 	bool		clamped_max;
+	bool		clamped_pooler; /* by what poolers get */
 	bool		clamped_share;	/* by what others want */
 	bool		held;			/* thresholds kept the previous size */
 	bool		stepped;		/* a step shortened the move */
@@ -112,8 +119,8 @@ typedef struct PoRecommendation
  *	   Unless a pool that is the limit decides (2.), no less than are usually busy in this hour
  *	   of the week or the next one (season, from po_profile.h), so that what comes each Monday
  *	   at nine finds a pool that is ready;
- *	4. min_size, and the lowest of max_size, the quota (max_connections) and what others
- *	   leave (allotted);
+ *	4. min_size, and the lowest of max_size, the quota (max_connections), what poolers get
+ *	   (obtainable) and what others leave (allotted);
  *	5. hysteresis against the previous recommendation: grow when load / previous
  *	   is at or above scale_up_threshold or the wait target is missed there, but not
  *	   while clients hardly wait with no more sessions than that; shrink

@@ -44,6 +44,7 @@ read_input(FuzzReader *in, PoSizingInput *s)
 	s->cores = fuzz_int(in);
 	s->least = fuzz_int(in);
 	s->alone = fuzz_int(in);
+	s->obtainable = fuzz_int(in);
 	s->allotted = fuzz_int(in);
 	s->allotted_by = fuzz_take(in, 1) & 1 ? PO_BOUND_CPU : PO_BOUND_CONNECTIONS;
 	s->budget = fuzz_int(in);

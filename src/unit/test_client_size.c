@@ -99,6 +99,47 @@ test_division(void)
 	CHECK_INT(plan.ceiling_by, PO_CEILING_DATABASE_QUOTA);
 }
 
+/* 7 for all, of which each of four processes would have one; 3 keep the wait target. */
+static void
+test_parts(void)
+{
+	PoClientInput in = plain(PO_CLIENT_HIKARICP, 4);
+	PoClientPlan plan;
+	char		text[400];
+
+	in.size = 7;
+	in.min = 4;
+	in.each = 3;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 3);
+	CHECK_INT(plan.each_min, 1);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_PARTS));
+	po_client_remark(&in, &plan, PO_REMARK_PARTS, text, sizeof(text));
+	CHECK_TEXT(text, "each process needs 3 to keep target_wait at its own part of the load, 12 "
+			   "together; one pooler for all of them would do with 7.");
+
+	/* Together, while a deploy runs, they stay below what is allowed. */
+	in.ceiling[PO_CEILING_QUOTA] = 14;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 2);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_CUT) | bit(PO_REMARK_TWICE) | bit(PO_REMARK_PARTS));
+	po_client_remark(&in, &plan, PO_REMARK_CUT, text, sizeof(text));
+	CHECK_TEXT(text, "each process has 2 instead of 3 connections, so that a deploy with 5 "
+			   "processes stays within 14: the quota (max_connections).");
+
+	/* Fewer than its part of the size are enough: nothing is lost, and nobody needs a pooler. */
+	in.ceiling[PO_CEILING_QUOTA] = 40;
+	in.size = 20;
+	in.each = 3;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 3);
+	CHECK_INT(plan.remarks, 0);
+	/* Poolers share, as auto has it. */
+	in.client = PO_CLIENT_PGBOUNCER;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 5);
+}
+
 static void
 test_reserve(void)
 {
@@ -290,6 +331,7 @@ any_input(void)
 	in.size = random_odd_int();
 	in.min = random_odd_int();
 	in.max = random_odd_int();
+	in.each = random_odd_int();
 	in.tried = random_below(2) != 0;
 	in.service_us = random_odd_double();
 	in.wait_us = random_odd_double();
@@ -324,8 +366,9 @@ check_sizes(const PoClientInput *in, const PoClientPlan *plan)
 	/* Never more than what is allowed, unless that is said. */
 	CHECK_WITH(plan->ceiling < 0 || peak <= plan->ceiling || too_many,
 			   "%lld at the peak, %d allowed", (long long) peak, plan->ceiling);
-	/* Never more than recommended, but for the one that each must have. */
-	CHECK_WITH(plan->each == 1 || (int64_t) plan->each * plan->instances <= in->size,
+	/* Never more than recommended, but for the one that each must have, or its part. */
+	CHECK_WITH(plan->each <= plan->wanted || plan->each == 1, "%d of %d", plan->each, plan->wanted);
+	CHECK_WITH(plan->each == 1 || (!po_client_is_pooler(in->client) && in->each > 0) || (int64_t) plan->each * plan->instances <= in->size,
 			   "%d x %d of %d", plan->instances, plan->each, in->size);
 }
 
@@ -386,6 +429,7 @@ main(void)
 {
 	test_names();
 	test_division();
+	test_parts();
 	test_reserve();
 	test_size_remarks();
 	test_logins();

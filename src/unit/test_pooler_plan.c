@@ -55,6 +55,68 @@ test_min_differs(void)
 		CHECK(!po_pooler_min_differs(wanted, wanted - 1) || wanted < 3);
 }
 
+#define S		PO_US_PER_S
+
+/* Full, wanting more and not getting it; told once, until it has more. */
+static void
+test_stalls(void)
+{
+	PoPoolerStall stall = {0};
+	int64_t		now = 1000 * S;
+
+	/* Growing, however slowly, it does not. */
+	for (int open = 1; open < 20; open++)
+		CHECK(!po_pooler_stalls(&stall, open, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, true, now += 9 * S, 10 * S));
+	/* One that ends and comes back is no growth. */
+	CHECK(!po_pooler_stalls(&stall, 18, true, now + S / 2, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 18, true, now += S, 10 * S));
+	CHECK_INT(stall.obtainable, 19);
+	CHECK(!po_pooler_stalls(&stall, 19, true, now += S, 10 * S));
+	/* Its size was set to that: remembered for an hour from then. */
+	CHECK(!po_pooler_stalls(&stall, 19, false, now += 3599 * S, 10 * S));
+	CHECK_INT(stall.obtainable, 19);
+	CHECK(!po_pooler_stalls(&stall, 19, false, now += S, 10 * S));
+	CHECK_INT(stall.obtainable, 0);
+	/* It was tried again, in vain, for hours. */
+	CHECK(!po_pooler_stalls(&stall, 19, true, now += S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 19, true, now += 10 * S, 10 * S));
+	for (int i = 0; i < 10; i++)
+	{
+		CHECK(!po_pooler_stalls(&stall, 19, true, now += 3000 * S, 10 * S));
+		CHECK_INT(stall.obtainable, 19);
+	}
+	/* Somebody has raised what was in the way. */
+	CHECK(!po_pooler_stalls(&stall, 20, true, now += S, 10 * S));
+	CHECK_INT(stall.obtainable, 0);
+	CHECK(!po_pooler_stalls(&stall, 20, true, now += 9 * S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 20, true, now += S, 10 * S));
+
+	/* A moment in which nobody waits: it was enough. */
+	memset(&stall, 0, sizeof(stall));
+	CHECK(!po_pooler_stalls(&stall, 5, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, false, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, now += 9 * S, 10 * S));
+	/* Without any it is a server that is down, or a wrong password, and no size. */
+	memset(&stall, 0, sizeof(stall));
+	for (int i = 0; i < 100; i++)
+		CHECK(!po_pooler_stalls(&stall, 0, true, now += 9 * S, 10 * S));
+	CHECK_INT(stall.obtainable, 0);
+	/* A clock that was set back. */
+	CHECK(!po_pooler_stalls(&stall, 3, true, 5 * S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 3, true, 15 * S, 10 * S));
+}
+
+static void
+test_problem_text(void)
+{
+	CHECK(po_pooler_problem_text(PO_RESIZE_OK) == NULL);
+	for (int i = PO_RESIZE_OK + 1; i <= PO_RESIZE_ENTRY_TOO_LONG; i++)
+		CHECK(strlen(po_pooler_problem_text((PoResizeProblem) i)) > 10);
+	CHECK(po_pooler_problem_text((PoResizeProblem) 255) == NULL);
+}
+
 static void
 test_next_size(void)
 {
@@ -202,6 +264,8 @@ main(void)
 	test_share();
 	test_pooled();
 	test_min_differs();
+	test_stalls();
+	test_problem_text();
 	test_next_size();
 	test_edit();
 	test_edit_users();

@@ -447,6 +447,43 @@ test_recommend_share(void)
 	CHECK_INT(recommend(&in, &policy).size, 6);
 }
 
+/* More than its pooler gets is of no use to ask for. */
+static void
+test_recommend_obtainable(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	int			alone = recommend(&in, &policy).target;
+	PoRecommendation r;
+
+	in.obtainable = alone;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, alone);
+	CHECK(!r.clamped_pooler);
+	in.obtainable = 5;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 5);
+	CHECK(r.clamped_pooler && !r.clamped_max && !r.clamped_share);
+	CHECK_REASON(r, in, policy, "cut to 5, as the pooler has got no more for it while clients "
+				 "waited: see CONNECTION LIMIT of role and database");
+
+	/* What others leave, if that is less, and a policy that cuts more or wants more. */
+	in.alone = 5;
+	in.allotted = 3;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 3);
+	CHECK(r.clamped_share && !r.clamped_pooler);
+	in.allotted = 5;
+	CHECK(recommend(&in, &policy).clamped_pooler);
+	policy.max_size = 4;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 4);
+	CHECK(!r.clamped_pooler && r.clamped_max);
+	policy.max_size = PO_UNLIMITED;
+	policy.min_size = 6;
+	CHECK_INT(recommend(&in, &policy).size, 6);
+}
+
 /* A pool that stood still was too small, whatever the load. */
 static void
 test_recommend_least(void)
@@ -729,6 +766,7 @@ random_input(PoSizingInput *in)
 	in->cores = random_odd_int();
 	in->least = random_odd_int();
 	in->alone = random_odd_int();
+	in->obtainable = random_odd_int();
 	in->allotted = random_odd_int();
 	in->allotted_by = random_below(2) ? PO_BOUND_CPU : PO_BOUND_CONNECTIONS;
 	in->budget = random_odd_int();
@@ -789,6 +827,7 @@ test_reason_damaged(void)
 		random_fill(&r, sizeof(r));
 		r.clamped_min = random_below(2);
 		r.clamped_max = random_below(2);
+		r.clamped_pooler = random_below(2);
 		r.clamped_share = random_below(2);
 		r.held = random_below(2);
 		r.stepped = random_below(2);
@@ -950,6 +989,7 @@ main(void)
 	test_recommend_steady();
 	test_recommend_peak();
 	test_recommend_share();
+	test_recommend_obtainable();
 	test_recommend_least();
 	test_recommend_drift();
 	test_recommend_never_relieved();
