@@ -19,6 +19,7 @@
 
 #define COMMENT_COLUMNS	94
 #define REMARK_LEN		400
+#define LEAST_QUERY_WAIT_S	120	/* its default */
 
 /* What is being written. */
 typedef struct Text
@@ -162,6 +163,9 @@ comment_head(Text *t, const char *what)
 	if (p->idle_in_transaction_us > 0)
 		comment(t, "The server ends sessions idle in a transaction for %g s: no call to another "
 				"service within one.", seconds(t->s->in.idle_in_transaction_us));
+	if (t->s->observed)
+		comment(t, "Mode observe: what exceeds the tenant's quota or timeouts is told, but nothing is "
+				"refused or ended yet. This text is for when it is.");
 	comment_remarks(t, true);
 	comment_remarks(t, false);
 }
@@ -373,14 +377,22 @@ write_pgbouncer(Text *t)
 		 "min_pool_size=%d reserve_pool=%d", key, t->s->port,
 		 doubled(database(t), '\''), p->each, p->each_min, p->each_reserve);
 	blank(t);
-	comment(t, "These hold for all pools of this PgBouncer: with several tenants, take the longest "
-			"of what their texts say.");
+	comment(t, "These hold for all pools of this PgBouncer. With several tenants, take the longest of "
+			"what their texts say, but the shortest server_idle_timeout and server_lifetime, and "
+			"idle_transaction_timeout only if all have it (for one user: in [users], from 1.24 on).");
 	line(t, "[pgbouncer]");
-	line(t, "query_wait_timeout = %d", in_s(p->acquire_us));
+	comment(t, "The default is 100, for all clients of all pools:");
+	line(t, ";max_client_conn = <clients>");
+	comment(t, "From 1.21 on, for drivers that prepare statements:");
+	line(t, ";max_prepared_statements = 200");
+	comment(t, "Who waits for longer is disconnected, in a PAUSE, too; the patience of requests is the "
+			"driver's.");
+	line(t, "query_wait_timeout = %d", Max(in_s(p->acquire_us), LEAST_QUERY_WAIT_S));
 	line(t, "reserve_pool_timeout = %d", Max(in_s(p->acquire_us) / 5, 1));
 	line(t, "server_connect_timeout = %d", in_s(p->connect_us));
 	line(t, "server_login_retry = %d", in_s(p->login_retry_us));
 	line(t, "server_idle_timeout = %d", in_s(p->idle_us));
+	comment(t, "A full pool is renewed one by one, which takes up to twice as long.");
 	line(t, "server_lifetime = %d", in_s(p->lifetime_us));
 	if (p->idle_in_transaction_us > 0)
 		line(t, "idle_transaction_timeout = %d", in_s(p->idle_in_transaction_us));
@@ -430,7 +442,9 @@ write_odyssey(Text *t)
 	line(t, "\t\tstorage_password \"<password>\"");
 	line(t, "\t\tpool \"transaction\"");
 	line(t, "\t\tpool_size %d", p->each);
-	line(t, "\t\tmin_pool_size %d", p->each_min);
+	comment(t, "It opens these without logging in, so that the server ends them after "
+			"authentication_timeout; up to 1.5.0 the client that gets one fails.");
+	line(t, "\t\tmin_pool_size 0");
 	line(t, "\t\tpool_timeout " INT64_FORMAT, in_ms(p->acquire_us));
 	line(t, "\t\tpool_ttl %d", in_s(p->idle_us));
 	line(t, "\t\tserver_lifetime %d", in_s(p->lifetime_us));
@@ -451,18 +465,17 @@ write_pgdog(Text *t)
 			"milliseconds.");
 	line(t, "[general]");
 	line(t, "connect_timeout = " INT64_FORMAT, in_ms(p->connect_us));
-	comment(t, "A login that is refused is tried again; without, the pool is banned for "
-			"ban_timeout.");
-	line(t, "connect_attempts = 5");
-	line(t, "connect_attempt_delay = " INT64_FORMAT, in_ms(p->login_retry_us));
 	line(t, "checkout_timeout = " INT64_FORMAT, in_ms(p->acquire_us));
 	line(t, "idle_timeout = " INT64_FORMAT, in_ms(p->idle_us));
 	line(t, "server_lifetime = " INT64_FORMAT, in_ms(p->lifetime_us));
 	comment(t, "Older ones do not know this, and refuse a file with what they do not know:");
 	line(t, "#server_lifetime_jitter = " INT64_FORMAT, in_ms(p->jitter_us));
 	if (p->idle_in_transaction_us > 0)
+	{
+		comment(t, "From 0.1.22 on:");
 		line(t, "client_idle_in_transaction_timeout = " INT64_FORMAT,
 			 in_ms(p->idle_in_transaction_us));
+	}
 	blank(t);
 	line(t, "[[databases]]");
 	line(t, "name = %s", literal(database(t), ESCAPES_UTF32));
@@ -521,6 +534,8 @@ write_prisma(Text *t)
 	line(t, "}");
 	blank(t);
 	file(t, "// ", "prisma.config.ts, Prisma 7: migrations; it has no directUrl");
+	comment(t, "7 reads no .env by itself: npm install dotenv.");
+	line(t, "import 'dotenv/config';");
 	line(t, "import { defineConfig, env } from 'prisma/config';");
 	line(t, "export default defineConfig({");
 	line(t, "  schema: 'prisma/schema.prisma',");
@@ -555,13 +570,15 @@ write_hikaricp(Text *t)
 
 	comment_head(t, "HikariCP");
 	comment_behind_pooler(t, "prepareThreshold=0 in jdbcUrl.");
-	comment(t, "A properties file: new HikariDataSource(new HikariConfig(path)). In Spring Boot "
-			"the names are the same behind spring.datasource.hikari. Milliseconds.");
+	comment(t, "A properties file: new HikariDataSource(new HikariConfig(path)). In Spring Boot: "
+			"spring.datasource.url, .username and .password, and the others behind "
+			"spring.datasource.hikari. Milliseconds.");
 	line(t, "jdbcUrl=jdbc:postgresql://<host>:%d/%s", t->s->port, url_database(t));
 	line(t, "username=%s", property(role(t)));
 	line(t, "password=<password>");
 	line(t, "maximumPoolSize=%d", p->each);
-	line(t, "minimumIdle=%d", p->each_min);
+	comment(t, "Beside those at work.");
+	line(t, "minimumIdle=%d", p->each_idle);
 	line(t, "connectionTimeout=" INT64_FORMAT, in_ms(p->acquire_us));
 	comment(t, "A refusal at the start is tried again for so long; later ones always are, with "
 			"pauses of HikariCP's own.");

@@ -17,6 +17,7 @@ typedef struct PoClientSubject
 	const char *database;		/* the same */
 	int			port;			/* of this server */
 	const char *reason;			/* of the recommendation */
+	bool		observed;		/* some of its policy is in mode observe */
 	PoClientInput in;
 } PoClientSubject;
 

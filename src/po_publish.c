@@ -1694,10 +1694,14 @@ begin_tenant(const PoTenant *t, const PoTenantStats *s, PoInstancesTenant *of)
 static int
 size_of_process(const PoTenant *t, const PoTenantStats *s, int instances)
 {
+	const PoRecommendation *r = &s->recommendation;
 	PoInstancesTenant of;
 	PoInstanceRule rule;
 	int			each;
 
+	/* It may not have what its load needs: then what it may have is divided. */
+	if (r->clamped_max || r->clamped_pooler || r->clamped_share)
+		return 0;
 	begin_tenant(t, s, &of);
 	each = po_instances_each(&of, 1, instances, 1, &rule);
 	return rule == PO_INSTANCE_LOAD ? each : 0;
@@ -1715,6 +1719,7 @@ fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 	{
 		in->size = r->size;
 		in->min = r->min;
+		in->busy = r->busy_p50;
 		in->max = r->max;
 		in->each = size_of_process(t, s, in->instances);
 		in->tried = r->method == PO_METHOD_THROUGHPUT || r->method == PO_METHOD_TRYING;
@@ -1734,6 +1739,20 @@ fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 	in->idle_in_transaction_us = f->idle_in_transaction_us;
 	in->lifetime_us = f->lifetime_us;
 	in->leak_probability = f->leak_probability;
+}
+
+/* Does it have a quota or timeouts that are not enforced yet? */
+static bool
+is_observed(const PoTenant *t, const PoClientInput *in)
+{
+	const PoPolicyFields *f = &t->fields;
+	bool		has_rules = in->idle_us > 0 || in->never_used_us > 0 ||
+		in->idle_in_transaction_us > 0 || in->lifetime_us > 0;
+
+	return (f->max_connections >= 0 &&
+			po_mode_lower((PoMode) po_guc_mode, f->quota_mode) == PO_MODE_OBSERVE) ||
+		(has_rules &&
+		 po_mode_lower((PoMode) po_guc_mode, f->timeouts_mode) == PO_MODE_OBSERVE);
 }
 
 /* The arguments, checked; the tenant's index. */
@@ -1778,6 +1797,7 @@ pool_client_config_1_0(PG_FUNCTION_ARGS)
 	if (subject.database == NULL)
 		subject.database = shared_part(tenant, false);
 	fill_input(&t, &s, &subject.in);
+	subject.observed = is_observed(&t, &subject.in);
 	fill_ceilings(&t, &subject);
 	subject.tenant = po_view_printable(t.name);
 	subject.role = subject.role == NULL ? NULL : po_view_printable(subject.role);

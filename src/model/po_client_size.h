@@ -49,6 +49,7 @@ typedef struct PoClientInput
 	int			instances;		/* processes of it */
 	int			size;			/* recommended, for all of them */
 	int			min;
+	int			busy;			/* of these, half of the time; 0 = unknown */
 	int			max;
 	int			each;			/* that a driver's process needs for its own part of the load, see
 								 * po_instances_each; 0 = size / instances */
@@ -100,7 +101,8 @@ typedef struct PoClientPlan
 	int			peak;			/* processes while a deploy runs */
 	int			wanted;			/* connections of one process, whatever they all may have */
 	int			each;			/* and as that allows, at least 1 */
-	int			each_min;		/* of those, kept open without work */
+	int			each_min;		/* of those, kept open without work; */
+	int			each_idle;		/* for clients that keep so many beside those at work */
 	int			each_reserve;	/* beyond each, for poolers that have such a thing */
 	int			ceiling;		/* PO_UNLIMITED = none */
 	PoCeiling	ceiling_by;
@@ -129,7 +131,8 @@ typedef struct PoClientPlan
  *	3. an idle connection is closed by the client after 4/5 of what the server's rules
  *	   (idle, never_used) allow, less the time between two looks; none is kept open
  *	   without work when there is such a rule;
- *	4. a connection lives 4/5 of what the rule lifetime allows;
+ *	4. a connection lives 4/5 of what the rule lifetime allows; a client that may keep it for
+ *	   longer than it is told, idle or old, is told less;
  *	5. a login is given up 5 s after the server would have ended its wait, and a request to
  *	   the pool after 100 x target_wait (5 s to a minute), or four times what transactions
  *	   take with their waits now, if that is more (up to ten minutes);

@@ -99,6 +99,45 @@ test_division(void)
 	CHECK_INT(plan.ceiling_by, PO_CEILING_DATABASE_QUOTA);
 }
 
+/* What a client does beyond what it is told. */
+static void
+test_habits(void)
+{
+	PoClientInput in = plain(PO_CLIENT_PGDOG, 4);
+	PoClientPlan plan;
+
+	/* Opens one more when all are in use. */
+	in.ceiling[PO_CEILING_QUOTA] = 20;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 4);
+	in.client = PO_CLIENT_ODYSSEY;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each, 5);
+
+	/* Keeps so many beside those at work: 8 to keep open, of which 5 are. */
+	in = plain(PO_CLIENT_HIKARICP, 1);
+	in.busy = 5;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each_min, 8);
+	CHECK_INT(plan.each_idle, 3);
+	in.busy = 8;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.each_idle, 1);
+
+	/* Closes one by one, each server_lifetime / pool_size. */
+	in = plain(PO_CLIENT_PGBOUNCER, 1);
+	in.lifetime_us = S(1000);
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.lifetime_us / PO_US_PER_S, 400);
+	/* Those that were idle for half of the time that is set: (240 - 10) / 1.5. */
+	in = plain(PO_CLIENT_NPGSQL, 1);
+	in.idle_us = S(300);
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.check_us / PO_US_PER_S, 10);
+	CHECK_INT(plan.idle_us / PO_US_PER_S, 153);
+	CHECK_INT(plan.remarks & bit(PO_REMARK_IDLE), 0);
+}
+
 /* 7 for all, of which each of four processes would have one; 3 keep the wait target. */
 static void
 test_parts(void)
@@ -127,12 +166,16 @@ test_parts(void)
 	CHECK_TEXT(text, "each process has 2 instead of 3 connections, so that a deploy with 5 "
 			   "processes stays within 14: the quota (max_connections).");
 
-	/* Fewer than its part of the size are enough: nothing is lost, and nobody needs a pooler. */
+	po_client_remark(&in, &plan, PO_REMARK_PARTS, text, sizeof(text));
+	CHECK_TEXT(text, "each process needs 3 to keep target_wait at its own part of the load, 12 "
+			   "together; one pooler for all of them would do with 7.");
+
+	/* Its part of the size is more, as that is for bursts and hours to come, too. */
 	in.ceiling[PO_CEILING_QUOTA] = 40;
 	in.size = 20;
 	in.each = 3;
 	po_client_plan(&in, &plan);
-	CHECK_INT(plan.each, 3);
+	CHECK_INT(plan.each, 5);
 	CHECK_INT(plan.remarks, 0);
 	/* Poolers share, as auto has it. */
 	in.client = PO_CLIENT_PGBOUNCER;
@@ -331,6 +374,7 @@ any_input(void)
 	in.size = random_odd_int();
 	in.min = random_odd_int();
 	in.max = random_odd_int();
+	in.busy = random_odd_int();
 	in.each = random_odd_int();
 	in.tried = random_below(2) != 0;
 	in.service_us = random_odd_double();
@@ -367,8 +411,8 @@ check_sizes(const PoClientInput *in, const PoClientPlan *plan)
 	CHECK_WITH(plan->ceiling < 0 || peak <= plan->ceiling || too_many,
 			   "%lld at the peak, %d allowed", (long long) peak, plan->ceiling);
 	/* Never more than recommended, but for the one that each must have, or its part. */
-	CHECK_WITH(plan->each <= plan->wanted || plan->each == 1, "%d of %d", plan->each, plan->wanted);
-	CHECK_WITH(plan->each == 1 || (!po_client_is_pooler(in->client) && in->each > 0) || (int64_t) plan->each * plan->instances <= in->size,
+	CHECK_WITH(plan->each == 1 || (int64_t) plan->each * plan->instances <= in->size ||
+			   (plan->each <= in->each && !po_client_is_pooler(in->client)),
 			   "%d x %d of %d", plan->instances, plan->each, in->size);
 }
 
@@ -382,13 +426,15 @@ check_times(const PoClientInput *in, const PoClientPlan *plan)
 	CHECK_WITH(plan->connect_us >= S(5) && plan->acquire_us >= plan->connect_us,
 			   "connect %lld", (long long) plan->connect_us);
 	/* The client lets go before the server ends it, or it is said that it does not. */
-	CHECK_WITH(plan->idle_us + plan->check_us < idle_us ||
+	CHECK_WITH((double) plan->idle_us * (in->client == PO_CLIENT_NPGSQL ? 1.5 : 1) +
+			   (double) plan->check_us < (double) idle_us ||
 			   plan->remarks & (bit(PO_REMARK_IDLE) | bit(PO_REMARK_IDLE_NONE)),
 			   "idle %lld + %lld, rule %lld", (long long) plan->idle_us,
 			   (long long) plan->check_us, (long long) idle_us);
 	CHECK_WITH(in->lifetime_us <= 0 || plan->remarks & bit(PO_REMARK_LIFETIME) ||
-			   plan->lifetime_us + plan->jitter_us < in->lifetime_us, "lifetime %lld",
-			   (long long) plan->lifetime_us);
+			   plan->lifetime_us * (in->client == PO_CLIENT_PGBOUNCER ? 2 : 1) +
+			   plan->jitter_us < in->lifetime_us, "lifetime %lld", (long long) plan->lifetime_us);
+	CHECK(plan->each_idle >= (plan->each_min > 0) && plan->each_idle <= plan->each_min);
 	CHECK_WITH(idle_us == INT64_MAX || plan->each_min == 0, "min %d", plan->each_min);
 	CHECK(plan->lifetime_us > 0 && plan->jitter_us >= 0 && plan->check_us >= 0);
 	CHECK(plan->idle_us == 0 || plan->idle_us >= PO_US_PER_S);
@@ -429,6 +475,7 @@ main(void)
 {
 	test_names();
 	test_division();
+	test_habits();
 	test_parts();
 	test_reserve();
 	test_size_remarks();
