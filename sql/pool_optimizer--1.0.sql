@@ -1014,7 +1014,8 @@ COMMENT ON FUNCTION pool_metrics_tenant() IS
 CREATE FUNCTION pool_metrics_pooler(
 	OUT pooler text, OUT up float8, OUT answer_age_seconds float8, OUT pools float8,
 	OUT active_clients float8, OUT waiting_clients float8, OUT active_servers float8,
-	OUT idle_servers float8, OUT longest_wait_seconds float8)
+	OUT idle_servers float8, OUT longest_wait_seconds float8, OUT stalled_pools float8,
+	OUT unresized_pools float8)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_metrics_pooler_1_0' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
 COMMENT ON FUNCTION pool_metrics_pooler() IS

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "model/po_exposition.h"
+#include "model/po_pooler_plan.h"
 #include "po_alert_table.h"
 #include "po_compat.h"
 #include "po_finding_table.h"
@@ -231,6 +232,8 @@ static const Metric pooler_metrics[] = {
 	{"active_servers", GAUGE, "Server connections that clients have."},
 	{"idle_servers", GAUGE, "Server connections that are free."},
 	{"longest_wait_seconds", GAUGE, "Time that the first of the waiting clients has waited."},
+	{"stalled_pools", GAUGE, "Pools that get fewer connections than their size allows, while clients wait."},
+	{"unresized_pools", GAUGE, "Pools that auto is to resize and cannot."},
 };
 
 typedef struct Family
@@ -914,6 +917,8 @@ typedef struct PoolSums
 	int64		sv_active;
 	int64		sv_idle;
 	double		longest_wait;
+	int			n_stalled;
+	int			n_unresized;
 } PoolSums;
 
 static void
@@ -932,6 +937,8 @@ sum_pools(int pooler, const PoPoolSeen *pools, int n_pools, PoolSums *sums)
 		sums->sv_active += p->sv_active;
 		sums->sv_idle += p->sv_idle + p->sv_used;
 		sums->longest_wait = Max(sums->longest_wait, p->maxwait + p->maxwait_us / 1e6);
+		sums->n_stalled += pools[i].obtainable > 0;
+		sums->n_unresized += pools[i].problem != PO_RESIZE_OK;
 	}
 }
 
@@ -966,6 +973,8 @@ pooler_rows(int *n)
 		add_value(row, (double) sums.sv_active);
 		add_value(row, (double) sums.sv_idle);
 		add_value(row, sums.longest_wait);
+		add_value(row, sums.n_stalled);
+		add_value(row, sums.n_unresized);
 	}
 	pfree(pools);
 	return rows;

@@ -469,7 +469,6 @@ static void
 take_config(const PoPoolerRecord *record, void *arg)
 {
 	PoVisitedPooler *p = ((Taker *) arg)->pooler;
-
 	double		retry_s;
 
 	if (strcmp(record->config.key, "server_login_retry") != 0)
@@ -535,6 +534,7 @@ forget_pools(PoVisitedPooler *p)
 		pool->is_ours = false;
 		pool->n_over = pool->set_to = 0;
 		memset(&pool->stall, 0, sizeof(pool->stall));
+		pool->told_stall = 0;
 	}
 	hash_seq_init(&status, p->databases);
 	while ((d = hash_seq_search(&status)) != NULL)

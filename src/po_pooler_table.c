@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "po_guc.h"
 #include "po_pooler_table.h"
 
 /* The tenant's place in po_tenant_pools; NULL = the pool is nobody's. */
@@ -131,16 +132,11 @@ same_database(const PoPoolSeen *a, const PoPoolSeen *b)
 	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
 }
 
-/*
- * The most connections that the pool will have, be it that it gets no more or that it may not
- * have more; -1 = nobody knows.
- */
-static int
-most_of(const PoPoolSeen *seen)
+/* Has it clients, or connections? */
+static bool
+is_in_use(const PoPoolSeen *seen)
 {
-	if (seen->obtainable > 0)
-		return seen->obtainable;
-	return seen->pool_size > 0 ? Max(seen->pool_size, seen->n_servers) : -1;
+	return seen->n_servers > 0 || seen->pool.cl_active + seen->pool.cl_waiting > 0;
 }
 
 void
@@ -151,10 +147,13 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 	const PoPoolSeen *last = NULL;
 	double		queued = 0;
 	bool		known = true;
-	bool		stalls = false;
+	bool		all_stall = true;
 	int64		servers = 0;
 	int			sessions = 0;
-	int			most = 0;
+	int			obtainable = 0;
+	int			n_used = 0;
+	int			n_poolers = 0;
+	int			pooler = -1;
 
 	memset(demand, 0, sizeof(*demand));
 	demand->queued = -1;
@@ -169,9 +168,14 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
 		demand->waiting = add_up(demand->waiting, p->cl_waiting);
 		demand->linked = add_up(demand->linked, p->sv_active);
-		stalls = stalls || seen->obtainable > 0;
-		if (most >= 0)
-			most = most_of(seen) < 0 ? -1 : add_up(most, most_of(seen));
+		if (is_in_use(seen))
+		{
+			n_used++;
+			n_poolers += seen->pooler != pooler;
+			pooler = seen->pooler;
+		}
+		all_stall = all_stall && (seen->obtainable > 0 || !is_in_use(seen));
+		obtainable = add_up(obtainable, seen->obtainable);
 		servers += seen->n_servers;
 		sessions = Max(sessions, seen->n_sessions);
 		known = known && seen->rates.queued >= 0;
@@ -183,9 +187,11 @@ po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 		}
 		last = seen;
 	}
-	demand->obtainable = stalls && most > 0 ? most : 0;
+	/* As po_resize.c shares sizes out. */
+	demand->unit = n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0' ? n_used : 1;
 	if (known && last != NULL && all_answer(ticks))
 	{
+		demand->obtainable = all_stall ? obtainable : 0;
 		if (servers < sessions)
 			demand->others = (int) (sessions - servers);
 		else

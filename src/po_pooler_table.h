@@ -39,8 +39,9 @@ typedef struct PoPoolerDemand
 	int			waiting;		/* that wait for one */
 	int			linked;			/* that have one */
 	int			others;			/* sessions that no pooler has opened; 0 = unknown, too */
-	int			obtainable;		/* connections that its pools get, see po_pooler_stalls; 0 = as many
-								 * as they may have */
+	int			unit;			/* pools that get the same size, so sizes are multiples of it */
+	int			obtainable;		/* connections that its pools get, as all of them stall, see
+								 * po_pooler_stalls; 0 = not known */
 	double		queued;			/* mean number that waited of late; -1 = unknown */
 	PoPoolerQueue queue;		/* sums for the mean of any other time */
 } PoPoolerDemand;

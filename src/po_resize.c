@@ -144,6 +144,15 @@ min_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
 	return database == NULL ? -1 : (int) Min(database->min_pool_size, PG_INT32_MAX);
 }
 
+/* In use, and of the database and the user if these are named? */
+static bool
+is_used_by(const PoVisitedPool *pool, const char *database, const char *user)
+{
+	return po_resize_is_used(pool) &&
+		(database == NULL || strcmp(pool->key.database, database) == 0) &&
+		(user == NULL || strcmp(pool->key.user, user) == 0);
+}
+
 /* Pools in use of one pooler; of one database or user only if named. */
 static int
 count_pools(const PoVisitedPooler *pooler, const char *database, const char *user)
@@ -155,12 +164,38 @@ count_pools(const PoVisitedPooler *pooler, const char *database, const char *use
 	hash_seq_init(&status, pooler->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
 	{
-		if (po_resize_is_used(pool) &&
-			(database == NULL || strcmp(pool->key.database, database) == 0) &&
-			(user == NULL || strcmp(pool->key.user, user) == 0))
-			n++;
+		n += is_used_by(pool, database, user);
 	}
 	return n;
+}
+
+/*
+ * Does an entry decide about this pool alone?  Other poolers may read the same include file:
+ * those of the same tenant are to have the same size there, but no other's pool is.
+ */
+static bool
+is_own_entry(const Work *w, const PoVisitedPool *one, const char *database, const char *user)
+{
+	if (count_pools(w->pooler, database, user) != 1)
+		return false;
+	for (int i = 0; i < w->n_poolers; i++)
+	{
+		HASH_SEQ_STATUS status;
+		const PoVisitedPool *pool;
+
+		if (&w->poolers[i] == w->pooler)
+			continue;
+		hash_seq_init(&status, w->poolers[i].pools);
+		while ((pool = hash_seq_search(&status)) != NULL)
+		{
+			if (!pool->is_ours || pool->tenant == one->tenant ||
+				!is_used_by(pool, database, user))
+				continue;
+			hash_seq_term(&status);
+			return false;
+		}
+	}
+	return true;
 }
 
 /* The pools, of all poolers, among which a tenant's size is to be shared. */
@@ -171,7 +206,24 @@ typedef struct Shares
 	int			n_poolers;		/* that have such pools */
 	int			n_silent;		/* poolers that do not answer, and may have more */
 	int64		n_servers;		/* connections of these pools */
+	int			room;			/* for so many of the next */
+	PoPoolerUse *use;			/* of each */
+	bool		all_alike;		/* they read one file, so none can have more than another */
 } Shares;
+
+static void
+note_use(Shares *shares, const PoVisitedPool *pool)
+{
+	if (shares->n == shares->room)
+	{
+		shares->room = shares->room == 0 ? 8 : 2 * shares->room;
+		shares->use = shares->use == NULL ? palloc(shares->room * sizeof(PoPoolerUse)) :
+			repalloc(shares->use, shares->room * sizeof(PoPoolerUse));
+	}
+	shares->use[shares->n++] = (PoPoolerUse) {pool->n_servers,
+		pool->now.cl_waiting > 0 && pool->stall.obtainable == 0};
+	shares->n_servers += pool->n_servers;
+}
 
 static void
 count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
@@ -195,29 +247,62 @@ count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
 				shares->index = shares->n;
 			if (pool->tenant != one->tenant || !pool->is_ours || !po_resize_is_used(pool))
 				continue;
-			shares->n++;
-			shares->n_servers += pool->n_servers;
+			note_use(shares, pool);
 		}
 		shares->n_poolers += shares->n > n_before;
 	}
-	/* They may all read the same include file, so none can have one more than the others. */
-	if (shares->n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0')
-		shares->index = shares->n - 1;
+	shares->all_alike = shares->n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0';
+}
+
+/* The part of it that a pool is to have. */
+static int
+share_of(const Shares *shares, int size, int from)
+{
+	PoShare    *memory;
+	PoShareMark *marks;
+	int			part;
+
+	/* Rounded down. */
+	if (shares->all_alike)
+		return po_pooler_share(size, shares->n, shares->n - 1);
+	memory = palloc(shares->n * sizeof(PoShare));
+	marks = palloc(PO_SHARE_MARKS(shares->n) * sizeof(PoShareMark));
+	part = po_pooler_part(size, from, shares->use, shares->n, shares->index, memory, marks);
+	pfree(memory);
+	pfree(marks);
+	return part;
 }
 
 /* What a pool is to have of the tenant's size. */
 static int
 part_of(const Shares *shares, int size, int from, const PoTenant *tenant)
 {
-	int			part = po_pooler_share(size, shares->n, shares->index);
+	int			part = share_of(shares, size, from);
 	int64		unseen = (int64) tenant->used + tenant->exempt - shares->n_servers;
 
 	if (shares->n_silent == 0 || part <= from || unseen <= 0)
 		return part;
 	/* A pooler that does not tell us may serve its clients all the same: no pool grows by the
 	 * connections that it may have. */
-	part = po_pooler_share((int) Max(size - unseen, 1), shares->n, shares->index);
+	part = share_of(shares, (int) Max(size - unseen, 1), from);
 	return Max(part, from);
+}
+
+/*
+ * What it is to keep open of the tenant's least: those who have the clients do.  One that is kept
+ * open without any would be taken for used, and kept open for that.
+ */
+static int
+min_of(const Shares *shares, const PoVisitedPool *pool, int min)
+{
+	const PoPoolerUse *use;
+	int64		part;
+
+	if (shares->n <= 1 || shares->all_alike || shares->n_servers <= 0)
+		return po_pooler_share(min, shares->n, shares->n - 1);
+	use = &shares->use[shares->index];
+	part = (int64) min * use->open / shares->n_servers;
+	return (int) (use->waits ? part : Min(part, pool->now.sv_active));
 }
 
 /* ---------- telling ---------- */
@@ -317,14 +402,26 @@ note_done(const Work *w, const Change *c)
 
 /* ---------- what it does not get ---------- */
 
-/* Does it want another connection, and may have one by its size? */
+/*
+ * Does it want another connection, and may have one by its size?  Not where nothing gets done:
+ * it may be paused, of which SHOW DATABASES does not tell when all are.
+ */
 static bool
-wants_more(const Work *w, const PoVisitedPool *pool, int64 open)
+wants_more(const Work *w, const PoVisitedPool *pool, int open, int size)
 {
-	int			size = po_resize_pool_size(w->pooler, pool);
+	const PoVisitedDatabase *d = hash_search(w->pooler->databases, pool->key.database, HASH_FIND,
+											 NULL);
 
-	/* 0 = no limit. */
-	return pool->now.cl_waiting > 0 && (size == 0 || open < size);
+	return pool->now.cl_waiting > 0 && open < size && d != NULL && d->rates.xacts != 0;
+}
+
+/* Its new connections are refused by us, which everybody knows. */
+static bool
+is_drained(const PoVisitedPool *pool)
+{
+	PoTenant	tenant;
+
+	return po_registry_copy_tenant(pool->tenant, &tenant) && tenant.fields.drain_started_us != 0;
 }
 
 /* PgBouncer does not try again before login_retry_us, so it takes a few of these to tell. */
@@ -348,12 +445,14 @@ watch_stall(const Work *w, PoVisitedPool *pool)
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
 
-	if (!pool->is_ours)
+	if (!pool->is_ours || is_drained(pool))
 	{
 		memset(&pool->stall, 0, sizeof(pool->stall));
 		return;
 	}
-	if (!po_pooler_stalls(&pool->stall, open, wants_more(w, pool, open), w->ticks,
+	if (open > pool->told_stall)
+		pool->told_stall = 0;
+	if (!po_pooler_stalls(&pool->stall, open, wants_more(w, pool, open, size), w->ticks,
 						  stall_patience(w)) ||
 		pool->told_stall == pool->stall.obtainable)
 		return;
@@ -400,6 +499,22 @@ is_automatic(const PoVisitedPool *pool, PoTenant *tenant, PoMode *mode)
 	return true;
 }
 
+/*
+ * With several pools, what each of them uses at the moment is not worth a change: all together
+ * have what they should, or nearly, where that need not be exact.
+ */
+static bool
+is_near_enough(const Shares *shares, const PoRecommendation *r, int from, int to)
+{
+	int64		off = shares->n_servers - r->size;
+
+	if (shares->n <= 1)
+		return false;
+	if (r->method < PO_METHOD_SATURATED)
+		return abs(to - from) <= from / 4;
+	return r->method == PO_METHOD_THROUGHPUT ? off >= -1 && off <= 1 : off == 0;
+}
+
 /* Fills a change with all but its place; false when there is none to be made. */
 static bool
 decide(const Work *w, PoVisitedPool *pool, Change *c)
@@ -428,7 +543,15 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	c->to = po_pooler_next_size(c->from, part_of(&shares, stats.recommendation.size, c->from,
 												 &tenant),
 								policy->scale_up_step, policy->scale_down_step);
-	c->min = Min(po_pooler_share(stats.recommendation.min, shares.n, shares.index), c->to);
+	if (is_near_enough(&shares, &stats.recommendation, c->from, c->to))
+		c->to = c->from;
+	/* Less than it may have brings nothing to a pool that gets no more, and would hide when it
+	 * does. */
+	if (stats.recommendation.clamped_pooler)
+		c->to = Max(c->to, c->from);
+	c->min = Min(min_of(&shares, pool, stats.recommendation.min), c->to);
+	if (shares.use != NULL)
+		pfree(shares.use);
 	c->min_from = min_pool_size(w->pooler, pool);
 	c->evaluation = stats.evaluated_at;
 	if (!is_min_only(c))
@@ -579,13 +702,13 @@ place_in_include(Work *w, Change *c)
 		return problem;
 	/* Users have no min_pool_size. */
 	if (!is_min_only(c) && may_size_users(w->pooler) &&
-		count_pools(w->pooler, NULL, key->user) == 1)
+		is_own_entry(w, c->pool, NULL, key->user))
 		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
 	if (result == PO_INI_OK)
 		c->place = PLACE_USER;
 	if (result != PO_INI_NOT_FOUND || user_pool_size(w->pooler, key->user) >= 0)
 		return problem_of(result);
-	if (count_pools(w->pooler, key->database, NULL) == 1)
+	if (is_own_entry(w, c->pool, key->database, NULL))
 		result = edit_include(&w->include, PO_INI_DATABASES, key->database, c);
 	if (result == PO_INI_OK)
 		c->place = PLACE_DATABASE;
@@ -775,7 +898,10 @@ resize_pool(Work *w, PoVisitedPool *pool)
 		/* What was tried out in the text is not to be written with others' changes. */
 		w->include = before;
 		if (c.place != PLACE_NONE)
+		{
+			forget_problem(pool);
 			tell_dry_run(w, &c);
+		}
 	}
 	else if (c.place == PLACE_DEFAULT)
 		apply_default(w, &c);
@@ -952,6 +1078,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 		if (database->paused != 0 || database->disabled != 0)
 		{
 			pool->stall.since = 0;
+			forget_problem(pool);
 			continue;
 		}
 		watch_stall(&w, pool);

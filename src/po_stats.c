@@ -456,6 +456,17 @@ mean_queue(const PoTenantStats *t, const PoPoolerDemand *demand)
 	return t->recent_since > t->evaluated_at ? -1 : demand->queued;
 }
 
+/* The most that its size can be, as that is counted; 0 = nobody knows. */
+static int
+obtainable_size(int sessions, const PoPoolerDemand *demand)
+{
+	bool		counts_others = po_pooler_pooled(sessions, demand->others) == sessions;
+
+	if (demand->obtainable <= 0)
+		return 0;
+	return demand->obtainable + (counts_others ? demand->others : 0);
+}
+
 /* What the search for a size is told of the time since the last evaluation. */
 static void
 search_input(const PoTenantStats *t, double sampled_us, int sessions,
@@ -478,10 +489,12 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
 	seen->queued = mean_queue(t, demand);
+	seen->unit = policy->auto_apply ? demand->unit : 1;
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	if (demand->obtainable > 0)
-		seen->highest = Max(seen->lowest, Min(seen->highest, demand->obtainable));
+		seen->highest = Max(seen->lowest,
+							Min(seen->highest, obtainable_size(sessions, demand)));
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
 
@@ -531,9 +544,10 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 						  (MEMORY_INTERVALS * (double) interval)));
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
-		sizing_input(t, sessions, now, &e.in);
+		/* Of the pools, as sizes are: others are not in the way of a step. */
+		sizing_input(t, e.seen.size, now, &e.in);
 		e.in.least = least_size(t, t->computed_at);
-		e.in.obtainable = demand->obtainable;
+		e.in.obtainable = obtainable_size(sessions, demand);
 		e.seen.lowest = Max(e.seen.lowest, Min(e.in.least, e.seen.highest));
 	}
 	wait = next_look(t, wait - elapsed, interval);

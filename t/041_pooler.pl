@@ -475,10 +475,11 @@ poolers_are('pool_size = 6 AND min_pool_size BETWEEN 1 AND 6', 'and is in force'
 
 # With a session of its own besides: sizes are tried by the connections of the pool, and no
 # size is asked for because it was seen.
-my $listens = open_session($node, 'r_shop');
-$listens->query('LISTEN something');
+# Nor does a step down from all of them, of less than these, lead up.
+my @listen = map { open_session($node, 'r_shop') } 1 .. 2;
+$_->query('LISTEN something') foreach @listen;
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 2,
-	max_size => 50)});
+	max_size => 50, scale_down_step => 1)});
 wait_sync($node);
 poolers_are('pool_size BETWEEN 16 AND 24', 'up to what its 24 clients can use');
 my (%evaluated, $largest);
@@ -492,9 +493,9 @@ ok(wait_until(sub {
 			return keys %evaluated > 25;
 		}, 'evaluations'), 'evaluated again and again');
 cmp_ok($largest, '<=', 24, 'and never asks for more');
-$listens->close_and_wait;
+$_->close_and_wait foreach @listen;
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6,
-	max_size => 6)});
+	max_size => 6, scale_down_step => 4)});
 wait_sync($node);
 poolers_are('pool_size = 6 AND sv_active = 6', 'and back');
 
@@ -673,6 +674,8 @@ set_poolers($S);
 event_comes('pool not resized: its pool_mode is session', 'alert', 'a pool in session mode is left alone');
 is(config($S, 'default_pool_size'), '8', 'its size stays');
 poolers_are(q{pool_mode = 'session' AND auto_problem ~ 'pool_mode is session'}, 'the view says why');
+is($node->safe_psql('postgres', 'SELECT stalled_pools, unresized_pools FROM pool_metrics_pooler()'), '0|1',
+	'as metrics do');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
 poolers_are(q{pool_mode = 'session' AND auto_problem IS NULL}, 'until it is not to be resized any more');
 end_process($sessions, 'TERM');
@@ -724,29 +727,45 @@ my $held = start_pooled_load($L, 'r_other', 'postgres', 12);
 set_poolers($L);
 poolers_are("pooler = '$L->{label}' AND pool_size = 8 AND sv_active = 3 AND cl_waiting > 0 AND obtainable = 3",
 	'a pool that a CONNECTION LIMIT holds is known');
+is($node->safe_psql('postgres', 'SELECT stalled_pools, unresized_pools FROM pool_metrics_pooler()'), '1|0',
+	'and counted');
 event_comes('clients wait, but the pool has got no more than 3 of 8 connections: see CONNECTION LIMIT',
 	'alert', 'and told');
 method_is('r_other@postgres', q{current_size = 3 AND recommended_size = 3
 	AND reason ~ 'cut to 3, as the pooler has got no more for it'}, 'no more is asked for');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', auto => true)});
 wait_sync($node);
-poolers_are("pooler = '$L->{label}' AND pool_size = 3 AND obtainable = 3",
-	'auto brings its size down to that, which is remembered');
 wait_evaluations('r_other@postgres', 8);
-is($node->safe_psql('postgres', "SELECT pool_size FROM pool_stats_pooler WHERE pooler = '$L->{label}'"), '3',
-	'where it stays');
-is(events("PgBouncer $L->{label}: .* clients wait"), '1', 'once');
-$node->safe_psql('postgres', q{
-	ALTER ROLE r_other CONNECTION LIMIT -1;
-	SELECT pool_set_sizing('r_other@postgres', auto => false)});
+is($node->safe_psql('postgres', "SELECT pool_size, obtainable FROM pool_stats_pooler WHERE pooler = '$L->{label}'"),
+	'8|3', 'auto does not make it smaller for that, so that more is seen when there is more');
+is(events("PgBouncer $L->{label}: .* clients wait"), '1', 'it is told once');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', auto => false)});
 wait_sync($node);
-console($L, 'SET default_pool_size = 8');
-poolers_are("pooler = '$L->{label}' AND sv_active = 8 AND obtainable IS NULL",
-	'until it gets more');
+$node->safe_psql('postgres', 'ALTER ROLE r_other CONNECTION LIMIT -1');
+poolers_are("pooler = '$L->{label}' AND sv_active = 8 AND obtainable IS NULL", 'until it gets more');
 end_process($held, 'TERM');
 unlike(slurp_file("$dir/l.r_other.postgres.load"), qr/ERROR|FATAL|aborted|failed to/,
 	'which no client has noticed');
 end_process($L->{process}, 'INT');
+
+# ---------------------------------------------------------------------------
+# Two PgBouncers, of which one has nearly all clients: it gets what the other one does not use
+# ---------------------------------------------------------------------------
+
+my ($P, $Q) = map { new_bouncer($_, settings => ['default_pool_size = 4']) } qw(p q);
+write_passfile($A, $B, $P, $Q);
+start_bouncer($_) foreach $P, $Q;
+my @uneven = (start_pooled_load($P, 'r_batch', 'postgres', 20), start_pooled_load($Q, 'r_batch', 'postgres', 1));
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', min_size => 10, max_size => 10, auto => true)});
+wait_sync($node);
+set_poolers($P, $Q);
+poolers_are("pooler = '$P->{label}' AND pool_size = 9 AND sv_active = 9", 'a pool gets what another does not use');
+wait_evaluations('r_batch@postgres', 5);
+is($node->safe_psql('postgres', "SELECT pool_size FROM pool_stats_pooler WHERE pooler = '$P->{label}'"), '9', 'and keeps it');
+end_process($_, 'TERM') foreach @uneven;
+end_process($_->{process}, 'INT') foreach $P, $Q;
+unlike(slurp_file($_), qr/ERROR|FATAL|aborted|failed to/, 'no client has noticed') foreach glob("$dir/[pq].*.load");
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
 
 # ---------------------------------------------------------------------------
 # The include file; a tenant that two poolers share
@@ -803,6 +822,27 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_events WHERE kind = 
 	AND detail->>'database' = 'shop' AND (detail->>'to')::int = 4}), '1', 'it is told, once');
 ok(!-e "$include.pool_optimizer", 'no other file is left');
 poolers_are(q{datname = 'shop' AND sv_active = 4 AND cl_waiting > 0}, 'connections follow');
+
+# Another PgBouncer reads the same file, and another tenant's pool is of that entry: it is left alone.
+my $D = new_bouncer('d', databases => [], settings => ['default_pool_size = 5'],
+	include => "%include $include");
+write_passfile($A, $B, $C, $D);
+start_bouncer($D);
+my $same_entry = start_pooled_load($D, 'r_batch', 'shop', 2);
+set_poolers($C, $B, $D);
+poolers_are("pooler = '$D->{label}' AND datname = 'shop' AND tenant = 'r_batch\@postgres'",
+	'an entry that two tenants use');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6, max_size => 6)});
+wait_sync($node);
+poolers_are("pooler = '$C->{label}' AND datname = 'shop' AND pool_size = 4 AND auto_problem ~ 'there are others'",
+	'in different PgBouncers is not changed for one of them');
+end_process($same_entry, 'TERM');
+end_process($D->{process}, 'INT');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 4, max_size => 4)});
+wait_sync($node);
+set_poolers($C, $B);
+poolers_are("pooler = '$C->{label}' AND datname = 'shop' AND pool_size = 4 AND auto_problem IS NULL",
+	'and nothing is in the way without it');
 
 # A user with an entry: that counts, where PgBouncer gets sizes of users right (1.26).
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', min_size => 3,

@@ -267,6 +267,7 @@ evaluate(Tenant *t, const Seen *seen, const Options *o)
 	sizing_input(t, seen->sessions, o->cores, &in);
 	in.search_size = po_search_step(&t->search, &now);
 	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
+	in.unsure = po_search_is_unsure(&t->search);
 	in.unhindered = po_search_is_unhindered(&now);
 	po_recommend_size(&in, &policy, &t->r);
 	if (o->verbose)

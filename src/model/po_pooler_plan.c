@@ -21,6 +21,29 @@ po_pooler_share(int size, int n, int index)
 }
 
 int
+po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int index,
+			   PoShare *shares, PoShareMark *marks)
+{
+	int			equal = po_pooler_share(size, n, index);
+	int			most;			/* if its clients waited, too */
+	int			least;
+
+	if (n <= 1)
+		return size;
+	for (int i = 0; i < n; i++)
+		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
+			use[i].waits || i == index ? PO_UNLIMITED : use[i].open, 0};
+	(void) po_share(shares, n, size, marks);
+	most = shares[index].share > 1 ? shares[index].share : 1;
+	if (use[index].waits)
+		return most;
+	least = use[index].open > equal ? use[index].open : equal;
+	if (least > most)
+		least = most;
+	return from < least ? least : from > most ? most : from;
+}
+
+int
 po_pooler_pooled(int sessions, int others)
 {
 	return others > 0 && others < sessions - others ? sessions - others : sessions;

@@ -5,7 +5,7 @@
 #ifndef PO_POOLER_PLAN_H
 #define PO_POOLER_PLAN_H
 
-#include "model/po_types.h"
+#include "model/po_share.h"
 
 /*
  * The part of a recommended size that the pool of that index (0 .. n - 1) gets, of n of one
@@ -13,6 +13,23 @@
  * at least 1 each.
  */
 extern int	po_pooler_share(int size, int n, int index);
+
+/* One of a tenant's pools. */
+typedef struct PoPoolerUse
+{
+	int			open;			/* connections that it has */
+	bool		waits;			/* its clients wait for more, and it can get them */
+} PoPoolerUse;
+
+/*
+ * The same where pools may have different sizes: those whose clients do not wait keep what
+ * they use, and the others have the rest (max-min fair shares), so that all together have as
+ * many connections as were asked for, whoever has the clients.  A size is but the most that a
+ * pool may open: one that does not use it keeps the one it has (from), between an equal part
+ * and what it would get if its clients waited.  shares and marks are memory to work with.
+ */
+extern int	po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int index,
+						   PoShare *shares, PoShareMark *marks);
 
 /*
  * How many of a tenant's sessions are those of its pools: sizes are tried by these.  others is

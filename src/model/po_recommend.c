@@ -20,6 +20,7 @@
 
 /* Half of the confidence is reached with so much of each. */
 #define HALF_TRANSACTIONS		200.0
+#define LEAST_SEARCHED		60.0
 #define HALF_OBSERVED_S			30.0
 #define HALF_LIMITED_S			5.0		/* that a pool is the limit shows soon */
 
@@ -64,6 +65,7 @@ typedef struct Demand
 	int			previous;		/* 0 = none */
 	int			search_size;	/* 0 = none */
 	bool		search_settled;
+	bool		unsure;
 	bool		unhindered;
 } Demand;
 
@@ -141,12 +143,12 @@ read_policy(const PoPolicyFields *policy, Limits *l)
 static void
 read_bounds(const PoSizingInput *in, Limits *l)
 {
-	l->lowest = clamp(in->least, l->lowest, l->highest);
 	if (in->obtainable > 0 && in->obtainable < l->highest)
 	{
 		l->highest = greater(in->obtainable, l->lowest);
 		l->by_pooler = true;
 	}
+	l->lowest = clamp(in->least, l->lowest, l->highest);
 	if (in->allotted <= 0 || in->allotted >= l->highest)
 		return;
 	l->highest = greater(in->allotted, l->lowest);
@@ -210,6 +212,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->previous = sane_count(in->previous);
 	d->search_size = sane_count(in->search_size);
 	d->search_settled = in->search_settled;
+	d->unsure = in->unsure;
 	d->unhindered = in->unhindered;
 }
 
@@ -226,17 +229,25 @@ is_saturated(const PoRecommendation *out, const Limits *l, const Demand *d)
 		out->busy_p95 <= 1.25 * d->present;
 }
 
+/* Each size that it has left rests on that many transactions. */
+static bool
+has_searched(const Demand *d)
+{
+	return d->search_size > 0 && (d->search_settled || d->search_size != d->present);
+}
+
 static PoMethod
 choose_method(const PoRecommendation *out, const Limits *l, const Demand *d)
 {
 	if (d->transactions <= 0 && d->observed_s <= 0)
 		return PO_METHOD_NONE;
-	if (d->transactions < LEAST_TRANSACTIONS ||
+	/* Of few long ones the search has gathered enough, once it asks for another size. */
+	if ((d->transactions < LEAST_TRANSACTIONS && !has_searched(d)) ||
 		d->observed_s < (double) LEAST_OBSERVED_US / PO_US_PER_S)
 		return PO_METHOD_TOO_LITTLE_DATA;
 	if (d->search_size > 0)
 		return d->search_settled ? PO_METHOD_THROUGHPUT : PO_METHOD_TRYING;
-	if (is_saturated(out, l, d))
+	if (!d->unsure && is_saturated(out, l, d))
 		return PO_METHOD_SATURATED;
 	if (d->mean_load <= 0)
 		return PO_METHOD_IDLE;
@@ -362,7 +373,8 @@ move_to_target(PoRecommendation *out, const Limits *l, const Demand *d)
 	else
 	{
 		out->held = out->method < PO_METHOD_SATURATED &&
-			out->load > l->down_threshold * previous && previous - out->target <= 1;
+			(d->unsure ||
+			 (out->load > l->down_threshold * previous && previous - out->target <= 1));
 		if (l->down_step > 0)
 			out->size = greater(out->target, previous - l->down_step);
 	}
@@ -388,7 +400,8 @@ by_drift(double drift)
 static double
 confidence_of(const PoRecommendation *out, const Demand *d)
 {
-	double		by_number = d->transactions / (d->transactions + HALF_TRANSACTIONS);
+	double		number = has_searched(d) ? fmax(d->transactions, LEAST_SEARCHED) : d->transactions;
+	double		by_number = number / (number + HALF_TRANSACTIONS);
 	double		by_time = d->observed_s / (d->observed_s + HALF_OBSERVED_S);
 	double		limited = by_number * d->observed_s / (d->observed_s + HALF_LIMITED_S);
 	double		confidence = by_number * by_time;
@@ -717,11 +730,14 @@ say_limits(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 			   "; cut to max_size of the policy");
 	if (r->clamped_pooler)
 		po_say(s, "; cut to %d, as the pooler has got no more for it while clients waited: "
-			   PO_OBTAINABLE_CAUSES, in->obtainable);
+			   PO_OBTAINABLE_CAUSES, r->target);
 	if (r->clamped_share)
 		say_share(s, in);
 	if (r->held && in->unhindered && r->target > r->size && sane_count(in->sessions) <= r->size)
 		po_say(s, "; the pooler tells that clients hardly wait, so %d stays instead of %d",
+			   r->size, r->target);
+	else if (r->held && in->unsure && r->target < r->size)
+		po_say(s, "; it may be that clients wait for it, so until that is sure %d stays instead of %d",
 			   r->size, r->target);
 	else if (r->held)
 		po_say(s, "; %d is too small a change for the scaling thresholds, so %d stays",

@@ -63,6 +63,7 @@ typedef struct PoSizingInput
 	double		drift;			/* recent load / remembered load - 1, smoothed; 0 = steady */
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
+	bool		unsure;			/* whether the pool is the limit, see po_search_is_unsure */
 	bool		unhindered;		/* its clients hardly wait, see po_search_is_unhindered */
 	int			cores;
 	int			least;			/* a smaller pool stood still; 0 = nothing known */
@@ -111,7 +112,7 @@ typedef struct PoRecommendation
  *	   else busy sessions make up scale_up_threshold or more of the sessions at the
  *	   median (the present pool is the limit) and the pooler does not tell that clients
  *	   hardly wait: the present size + the step up (at least 1, default a quarter),
- *	   without a step when locks are the bottleneck;
+ *	   without a step when locks are the bottleneck; not while that is unsure;
  *	3. else the load is the mean busy level (Little), or, when larger, the load
  *	   whose 95 % quantile less 0.5 (continuity) is the one observed (bursts); size is
  *	   the least with Wq <= target_wait (Erlang C, Allen-Cunneen), but no more than were ever
@@ -125,7 +126,8 @@ typedef struct PoRecommendation
  *	   is at or above scale_up_threshold or the wait target is missed there, but not
  *	   while clients hardly wait with no more sessions than that; shrink
  *	   when load / previous is at or below scale_down_threshold or the target is
- *	   smaller by more than one; by at most a step.
+ *	   smaller by more than one, and it is not unsure that the pool is the limit; by at
+ *	   most a step.
  * min is what is busy half of the time and, where logins are slower than the wait target,
  * what that rises by within a login (po_warmup.h); as long as that is not known, what
  * meets the wait target at the mean load; and no less than is usual at this time.

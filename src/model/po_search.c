@@ -55,6 +55,12 @@
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SURE				2.0		/* standard errors */
 
+bool
+po_search_is_unsure(const PoSearch *search)
+{
+	return search->phase == PO_SEARCH_NONE && search->limited > 0;
+}
+
 void
 po_search_reset(PoSearch *search)
 {
@@ -90,6 +96,7 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 	seen->waiting = clamp(from->waiting, 0, MOST_SIZE);
 	seen->queued = from->queued >= 0 ? fmin(from->queued, MOST_SIZE) : -1;
 	seen->target_us = sane(from->target_us, 1e15);
+	seen->unit = clamp(from->unit, 1, MOST_SIZE);
 	seen->cores = clamp(from->cores, 0, MOST_SIZE);
 	seen->lowest = clamp(from->lowest, 1, MOST_SIZE);
 	seen->highest = clamp(from->highest, seen->lowest, MOST_SIZE);
@@ -647,6 +654,31 @@ is_out_of_reach(const PoSearchSeen *seen, int size)
 	return allowed != size && allowed == seen->size;
 }
 
+static bool
+is_measured(const PoSearch *s, int size)
+{
+	int			i = place_of(s, size);
+
+	return i < s->n_points && s->point[i].size == size && s->point[i].n >= LEAST_N;
+}
+
+/*
+ * As near to it as can be had, in the direction it is meant; 0 when that would tell nothing
+ * new.
+ */
+static int
+in_units(const PoSearch *s, const PoSearchSeen *seen, int next)
+{
+	int			size = next / seen->unit * seen->unit;
+
+	if (next <= 0 || size == next || is_measured(s, next))
+		return next;
+	if (next > seen->size)
+		size += seen->unit;
+	size = size > seen->unit ? size : seen->unit;
+	return is_measured(s, size) ? 0 : size;
+}
+
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
@@ -658,7 +690,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 
 	forget_unsure(s);
 	read_points(s, &b);
-	next = next_to_try(s, seen, &b, limit);
+	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
 	if (next > 0 && !is_out_of_reach(seen, next))
 		return next;
 	s->phase = PO_SEARCH_SETTLED;
@@ -721,6 +753,22 @@ is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 	other = at_mean_speed(one, MOST_POWER, p->faster - speed_of(s, seen));
 	return fmax(one, other) < (1 - ODD_RATE) * p->rate ||
 		fmin(one, other) > (1 + ODD_RATE) * p->rate;
+}
+
+/*
+ * Much of it seems not to be used, and yet a smaller one was measured to do less, of the work
+ * that is there: a connection that the pooler has linked to a client is in use while the
+ * server waits for neither of them, between two statements and on their way.
+ */
+static bool
+needs_its_size(const PoSearch *s, const PoSearchSeen *seen)
+{
+	int			i = place_of(s, s->probe);
+
+	if (seen->size != s->probe || is_odd_rate(s, seen))
+		return false;
+	return i > 0 && s->point[i - 1].n >= LEAST_N &&
+		s->point[i - 1].mean < NEAR_BEST * po_search_best(s);
 }
 
 /*
@@ -1085,7 +1133,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
 	s->slack = is_slack(s, &seen) ? s->slack + 1 : 0;
-	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
+	if (s->slack >= IN_A_ROW && (s->n_points <= 1 ||
+								 (s->phase == PO_SEARCH_SETTLED && !needs_its_size(s, &seen))))
 		stop(s);
 	if (has_only_begun(s) && seen.size > s->probe)
 	{
@@ -1099,10 +1148,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	}
 	if (s->phase == PO_SEARCH_NONE)
 	{
-		/* It may be but a moment, so nothing is tried.  Nor is it made larger for that: it would be
-		 * enough again, and be made smaller, without end. */
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
-			return s->limited > 0 ? clamp(seen.size, seen.lowest, seen.highest) : 0;
+			return 0;
 		begin(s);
 		s->blind = seen.queued < 0;
 		s->seen_size = seen.size;

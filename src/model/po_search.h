@@ -111,6 +111,7 @@ typedef struct PoSearchSeen
 	int			waiting;		/* clients that a pooler lets wait; 0 = none or unknown */
 	double		queued;			/* mean number of these since the last one; < 0 = unknown */
 	double		target_us;		/* that they may wait on average */
+	int			unit;			/* sizes that can be had are multiples of it; 0 and 1 = any */
 	int			cores;			/* 0 = unknown */
 	int			lowest;			/* sizes allowed, 1 <= lowest <= highest */
 	int			highest;
@@ -118,8 +119,7 @@ typedef struct PoSearchSeen
 
 /*
  * Takes in an evaluation and says which size to have next (lowest..highest); 0 when the
- * pool is not the limit and the search has nothing to say.  As long as that is not sure, the
- * size that is there.
+ * pool is not the limit and the search has nothing to say.
  *
  * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
  * of the size that is there.
@@ -159,6 +159,12 @@ extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
  * target_us on average.
  */
 extern bool po_search_is_unhindered(const PoSearchSeen *seen);
+
+/*
+ * It seems to be the limit, but was not before: a moment starts no search.  Neither is it to
+ * grow for that nor to shrink: it would be enough again, and too small again, without end.
+ */
+extern bool po_search_is_unsure(const PoSearch *search);
 
 /* Forgets everything: the workload is another one. */
 extern void po_search_reset(PoSearch *search);

@@ -41,6 +41,7 @@ read_input(FuzzReader *in, PoSizingInput *s)
 	bits = (uint8_t) fuzz_take(in, 1);
 	s->search_settled = bits & 1;
 	s->unhindered = bits & 2;
+	s->unsure = bits & 4;
 	s->cores = fuzz_int(in);
 	s->least = fuzz_int(in);
 	s->alone = fuzz_int(in);

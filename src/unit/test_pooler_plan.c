@@ -28,6 +28,64 @@ test_share(void)
 	}
 }
 
+static int
+part(int size, int from, int index, PoPoolerUse a, PoPoolerUse b)
+{
+	PoPoolerUse use[2] = {a, b};
+	PoShare		shares[2];
+	PoShareMark marks[PO_SHARE_MARKS(2)];
+
+	return po_pooler_part(size, from, use, 2, index, shares, marks);
+}
+
+/* A pool that does the work, and one that a health check connects to now and then. */
+static void
+test_part(void)
+{
+	PoPoolerUse works = {20, true};
+	PoPoolerUse checks = {1, false};
+
+	/* What there is in all stays as it is. */
+	CHECK_INT(part(21, 20, 0, works, checks), 20);
+	/* What is asked for is there then, whoever has it; a size alone is no connection. */
+	CHECK_INT(part(48, 20, 0, works, checks), 47);
+	CHECK_INT(part(48, 20, 1, works, checks), 24);
+	/* A moment in which nobody waits changes nothing. */
+	works = (PoPoolerUse) {46, false};
+	CHECK_INT(part(48, 47, 0, works, checks), 47);
+	/* Less is asked for. */
+	CHECK_INT(part(12, 47, 0, works, checks), 11);
+	/* The other one has clients, too. */
+	works.waits = checks.waits = true;
+	CHECK_INT(part(48, 47, 0, works, checks), 24);
+	CHECK_INT(part(49, 24, 0, works, checks), 25);
+	CHECK_INT(part(49, 24, 1, works, checks), 24);
+	/* At least 1 each. */
+	CHECK_INT(part(1, 24, 0, works, checks), 1);
+	CHECK_INT(part(1, 24, 1, works, checks), 1);
+	for (int i = 0; i < 5000; i++)
+	{
+		PoPoolerUse use[6];
+		PoShare		shares[6];
+		PoShareMark marks[PO_SHARE_MARKS(6)];
+		int			n = 1 + random_below(6);
+		int			size = 1 + random_below(100);
+		int			open = 0;
+
+		for (int p = 0; p < n; p++)
+			use[p] = (PoPoolerUse) {random_below(40), random_below(2) != 0};
+		for (int p = 0; p < n; p++)
+		{
+			int			from = random_below(100);
+			int			to = po_pooler_part(size, from, use, n, p, shares, marks);
+
+			CHECK_WITH(to >= 1 && to <= size, "%d of %d", to, size);
+			open += use[p].waits || to < use[p].open ? to : use[p].open;
+		}
+		CHECK_WITH(open <= size + n, "%d of %d, %d pools", open, size, n);
+	}
+}
+
 static void
 test_pooled(void)
 {
@@ -262,6 +320,7 @@ int
 main(void)
 {
 	test_share();
+	test_part();
 	test_pooled();
 	test_min_differs();
 	test_stalls();

@@ -447,6 +447,63 @@ test_recommend_share(void)
 	CHECK_INT(recommend(&in, &policy).size, 6);
 }
 
+/*
+ * Full for a moment: it neither steps up for that, nor goes down, until it is sure; what the
+ * load itself asks for it gets.
+ */
+static void
+test_recommend_unsure(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+	int			alone = recommend(&in, &policy).target;
+	PoRecommendation r;
+
+	in.previous = in.sessions = 4 * alone;
+	CHECK_INT(recommend(&in, &policy).size, alone);
+	in.unsure = true;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.target, alone);
+	CHECK_INT(r.size, 4 * alone);
+	CHECK(r.held);
+	CHECK_REASON(r, in, policy, "; it may be that clients wait for it, so until that is sure ");
+	in.previous = 1;
+	CHECK_INT(recommend(&in, &policy).size, alone);
+
+	/* All of it busy. */
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 10, 100e6);
+	in.sessions = in.previous = in.peak_busy = 10;
+	in.unsure = false;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.method, PO_METHOD_SATURATED);
+	CHECK(r.size > 10);
+	in.unsure = true;
+	CHECK_INT(recommend(&in, &policy).size, 10);
+}
+
+/* Two reports a minute: a hundred are never remembered, but the search has seen enough. */
+static void
+test_recommend_few(void)
+{
+	PoSizingInput in = textbook();
+	PoPolicyFields policy = defaults();
+
+	in.transactions = 60;
+	in.observed_us = 3600 * PO_US_PER_S;
+	in.sessions = in.search_size = 2;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TOO_LITTLE_DATA);
+	in.search_size = 8;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TRYING);
+	CHECK_INT(recommend(&in, &policy).size, 8);
+	CHECK(recommend(&in, &policy).confidence > 0.2);
+	in.transactions = 20;
+	CHECK(recommend(&in, &policy).confidence > 0.2);
+	/* Not of what it was told to have before anything was seen of it. */
+	in.observed_us = PO_US_PER_S;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TOO_LITTLE_DATA);
+}
+
 /* More than its pooler gets is of no use to ask for. */
 static void
 test_recommend_obtainable(void)
@@ -482,6 +539,10 @@ test_recommend_obtainable(void)
 	policy.max_size = PO_UNLIMITED;
 	policy.min_size = 6;
 	CHECK_INT(recommend(&in, &policy).size, 6);
+	/* What is sure to be refused is no floor. */
+	policy.min_size = PO_UNLIMITED;
+	in.least = 7;
+	CHECK_INT(recommend(&in, &policy).size, 5);
 }
 
 /* A pool that stood still was too small, whatever the load. */
@@ -760,6 +821,7 @@ random_input(PoSizingInput *in)
 	in->previous = random_odd_int();
 	in->search_size = random_odd_int();
 	in->search_settled = random_below(2);
+	in->unsure = random_below(2);
 	in->warmup.login_us = random_odd_int64();
 	in->warmup.span_us = random_odd_int64();
 	in->warmup.rise = random_odd_int();
@@ -989,6 +1051,8 @@ main(void)
 	test_recommend_steady();
 	test_recommend_peak();
 	test_recommend_share();
+	test_recommend_unsure();
+	test_recommend_few();
 	test_recommend_obtainable();
 	test_recommend_least();
 	test_recommend_drift();

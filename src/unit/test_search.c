@@ -623,6 +623,41 @@ test_cut_before_sure(void)
 	CHECK_WITH(out.size > 8, "stopped at %d", out.size);
 }
 
+/*
+ * Four poolers that read one file have the same size each: what is asked for is rounded down, be
+ * it to a size that is known to be bad.
+ */
+static void
+test_equal_pools(void)
+{
+	static const Workload w = {"four pools", 1, 4.5, 0, 0, 64};
+	double		best;
+	int			least = least_good(&w, &best);
+
+	for (int round = 0; round < 50; round++)
+	{
+		PoSearch	search;
+		PoSearchSeen seen;
+		int			size = 4 * (1 + round % 16);
+
+		po_search_reset(&search);
+		for (int i = 0; i < 60; i++)
+		{
+			int			next;
+
+			look(&w, size, 0.01, &seen);
+			seen.unit = 4;
+			next = po_search_step(&search, &seen);
+			if (next > 0)
+				size = next / 4 * 4;
+			CHECK_WITH(next == 0 || next == size, "%d", next);
+		}
+		CHECK_INT(search.phase, PO_SEARCH_SETTLED);
+		CHECK_WITH(throughput(&w, size) >= 0.93 * best && size <= least + 4, "%d, %d is enough", size,
+				   least);
+	}
+}
+
 /* Clients in a queue say more than how busy the pool's sessions look. */
 static void
 test_waiting(void)
@@ -1154,9 +1189,8 @@ test_open(void)
 	for (int i = 0; i < 12; i++)
 	{
 		seen.saturated = i % 3 > 0;
-		/* The size there is, so that it is not made larger for a moment. */
-		CHECK_INT(po_search_step(&search, &seen), seen.saturated ? 4 : 0);
-		CHECK_INT(search.phase, PO_SEARCH_NONE);
+		CHECK_INT(po_search_step(&search, &seen), 0);
+		CHECK(po_search_is_unsure(&search) == seen.saturated);
 	}
 	for (int i = 0; i < 60; i++)
 	{
@@ -1277,6 +1311,7 @@ main(void)
 	test_looks_again_in_vain();
 	test_cut_by_policy();
 	test_cut_before_sure();
+	test_equal_pools();
 	test_waiting();
 	test_unhindered();
 	test_idle_clients();
