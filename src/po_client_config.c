@@ -164,8 +164,8 @@ comment_head(Text *t, const char *what)
 		comment(t, "The server ends sessions idle in a transaction for %g s: no call to another "
 				"service within one.", seconds(t->s->in.idle_in_transaction_us));
 	if (t->s->observed)
-		comment(t, "Mode observe: what exceeds the tenant's quota or timeouts is told, but nothing is "
-				"refused or ended yet. This text is for when it is.");
+		comment(t, "Mode observe: what exceeds the tenant's quota or timeouts is told, but nothing "
+				"is refused or ended yet. This text is for when it is.");
 	comment_remarks(t, true);
 	comment_remarks(t, false);
 }
@@ -377,16 +377,17 @@ write_pgbouncer(Text *t)
 		 "min_pool_size=%d reserve_pool=%d", key, t->s->port,
 		 doubled(database(t), '\''), p->each, p->each_min, p->each_reserve);
 	blank(t);
-	comment(t, "These hold for all pools of this PgBouncer. With several tenants, take the longest of "
-			"what their texts say, but the shortest server_idle_timeout and server_lifetime, and "
-			"idle_transaction_timeout only if all have it (for one user: in [users], from 1.24 on).");
+	comment(t, "These hold for all pools of this PgBouncer. With several tenants, take the longest "
+			"of what their texts say, but the shortest server_idle_timeout and server_lifetime, "
+			"and idle_transaction_timeout only if all have it (for one user: in [users], from 1.24 "
+			"on).");
 	line(t, "[pgbouncer]");
 	comment(t, "The default is 100, for all clients of all pools:");
 	line(t, ";max_client_conn = <clients>");
 	comment(t, "From 1.21 on, for drivers that prepare statements:");
 	line(t, ";max_prepared_statements = 200");
-	comment(t, "Who waits for longer is disconnected, in a PAUSE, too; the patience of requests is the "
-			"driver's.");
+	comment(t, "Who waits for longer is disconnected, in a PAUSE, too; the patience of requests is "
+			"the driver's.");
 	line(t, "query_wait_timeout = %d", Max(in_s(p->acquire_us), LEAST_QUERY_WAIT_S));
 	line(t, "reserve_pool_timeout = %d", Max(in_s(p->acquire_us) / 5, 1));
 	line(t, "server_connect_timeout = %d", in_s(p->connect_us));

@@ -232,7 +232,8 @@ static const Metric pooler_metrics[] = {
 	{"active_servers", GAUGE, "Server connections that clients have."},
 	{"idle_servers", GAUGE, "Server connections that are free."},
 	{"longest_wait_seconds", GAUGE, "Time that the first of the waiting clients has waited."},
-	{"stalled_pools", GAUGE, "Pools that get fewer connections than their size allows, while clients wait."},
+	{"stalled_pools", GAUGE,
+	"Pools that get fewer connections than their size allows, while clients wait."},
 	{"unresized_pools", GAUGE, "Pools that auto is to resize and cannot."},
 };
 

@@ -41,6 +41,7 @@
 #define BACKOFF_MIN_US		PO_US_PER_S
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
 #define CONSOLE_DATABASE	"pgbouncer"
+#define ACTIVE_VISITS		8
 #define USUAL_RETRY_US		(15 * PO_US_PER_S)
 #define MOST_RETRY_S		3600.0
 
@@ -249,6 +250,8 @@ take_pool(const PoPoolerRecord *record, void *arg)
 		return;
 	if (pool->visit == 0)
 		pool->tenant = -1;
+	pool->active += ((double) record->pool.sv_active - pool->active) /
+		(pool->visit == 0 ? 1 : ACTIVE_VISITS);
 	pool->now = record->pool;
 	pool->visit = p->visit;
 	pool->n_servers = pool->n_matched = 0;

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "model/po_pooler_plan.h"
 #include "po_guc.h"
 #include "po_pooler_table.h"
 
@@ -139,63 +140,81 @@ is_in_use(const PoPoolSeen *seen)
 	return seen->n_servers > 0 || seen->pool.cl_active + seen->pool.cl_waiting > 0;
 }
 
+/* What becomes a demand once all pools are added up. */
+typedef struct DemandSums
+{
+	const PoPoolSeen *last;
+	double		queued;
+	bool		known;			/* that is, of each */
+	bool		all_stall;
+	int64		servers;
+	int			sessions;
+	int			obtainable;
+	int			n_waiting;		/* pools with clients that wait */
+	int			n_poolers;		/* that have pools in use; of the last one, */
+	int			pooler;			/* its place */
+} DemandSums;
+
+static void
+add_use(const PoPoolSeen *seen, PoPoolerDemand *demand, DemandSums *sums)
+{
+	if (!is_in_use(seen))
+		return;
+	demand->pools++;
+	demand->resizable = demand->resizable && seen->problem == PO_RESIZE_OK;
+	sums->all_stall = sums->all_stall && seen->obtainable > 0;
+	sums->n_waiting += seen->pool.cl_waiting > 0;
+	sums->n_poolers += seen->pooler != sums->pooler;
+	sums->pooler = seen->pooler;
+}
+
+static void
+add_pool(const PoPoolSeen *seen, PoPoolerDemand *demand, DemandSums *sums)
+{
+	const PoPoolerPool *p = &seen->pool;
+
+	demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
+	demand->waiting = add_up(demand->waiting, p->cl_waiting);
+	demand->linked = add_up(demand->linked, p->sv_active);
+	add_use(seen, demand, sums);
+	sums->obtainable = add_up(sums->obtainable, seen->obtainable);
+	sums->servers += seen->n_servers;
+	sums->sessions = Max(sums->sessions, seen->n_sessions);
+	sums->known = sums->known && seen->rates.queued >= 0;
+	/* The pools of a database follow each other, and have the same waits. */
+	if (sums->last == NULL || !same_database(sums->last, seen))
+	{
+		sums->queued += seen->rates.queued;
+		po_pooler_queue_add(&demand->queue, &seen->queue);
+	}
+	sums->last = seen;
+}
+
 void
 po_pooler_table_demand(int tenant, PoPoolerDemand *demand)
 {
 	int64		ticks = po_shmem_monotonic_us();
 	const int  *first = first_of(tenant);
-	const PoPoolSeen *last = NULL;
-	double		queued = 0;
-	bool		known = true;
-	bool		all_stall = true;
-	int64		servers = 0;
-	int			sessions = 0;
-	int			obtainable = 0;
-	int			n_used = 0;
-	int			n_poolers = 0;
-	int			pooler = -1;
+	DemandSums	sums = {.known = true, .all_stall = true, .pooler = -1};
 
 	memset(demand, 0, sizeof(*demand));
 	demand->queued = -1;
 	if (first == NULL)
 		return;
 	LWLockAcquire(po_shmem_lock(PO_LOCK_POOLERS), LW_SHARED);
+	demand->resizable = *first > 0;
 	for (int i = *first; i > 0; i = po_pools[i - 1].next)
-	{
-		const PoPoolSeen *seen = &po_pools[i - 1];
-		const PoPoolerPool *p = &seen->pool;
-
-		demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
-		demand->waiting = add_up(demand->waiting, p->cl_waiting);
-		demand->linked = add_up(demand->linked, p->sv_active);
-		if (is_in_use(seen))
-		{
-			n_used++;
-			n_poolers += seen->pooler != pooler;
-			pooler = seen->pooler;
-		}
-		all_stall = all_stall && (seen->obtainable > 0 || !is_in_use(seen));
-		obtainable = add_up(obtainable, seen->obtainable);
-		servers += seen->n_servers;
-		sessions = Max(sessions, seen->n_sessions);
-		known = known && seen->rates.queued >= 0;
-		/* The pools of a database follow each other, and have the same waits. */
-		if (last == NULL || !same_database(last, seen))
-		{
-			queued += seen->rates.queued;
-			po_pooler_queue_add(&demand->queue, &seen->queue);
-		}
-		last = seen;
-	}
+		add_pool(&po_pools[i - 1], demand, &sums);
 	/* As po_resize.c shares sizes out. */
-	demand->unit = n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0' ? n_used : 1;
-	if (known && last != NULL && all_answer(ticks))
+	demand->unit = sums.n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0' ?
+		Max(sums.n_waiting, 1) : 1;
+	if (sums.known && sums.last != NULL && all_answer(ticks))
 	{
-		demand->obtainable = all_stall ? obtainable : 0;
-		if (servers < sessions)
-			demand->others = (int) (sessions - servers);
+		demand->obtainable = sums.all_stall ? sums.obtainable : 0;
+		if (sums.servers < sums.sessions)
+			demand->others = (int) (sums.sessions - sums.servers);
 		else
-			demand->queued = queued;
+			demand->queued = sums.queued;
 	}
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }

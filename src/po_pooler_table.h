@@ -39,7 +39,10 @@ typedef struct PoPoolerDemand
 	int			waiting;		/* that wait for one */
 	int			linked;			/* that have one */
 	int			others;			/* sessions that no pooler has opened; 0 = unknown, too */
-	int			unit;			/* pools that get the same size, so sizes are multiples of it */
+	int			pools;			/* in use */
+	int			unit;			/* of these, those that get the same size and use all of it, so
+								 * that their sizes are multiples of it */
+	bool		resizable;		/* nothing keeps "auto" from resizing them, as far as is known */
 	int			obtainable;		/* connections that its pools get, as all of them stall, see
 								 * po_pooler_stalls; 0 = not known */
 	double		queued;			/* mean number that waited of late; -1 = unknown */

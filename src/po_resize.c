@@ -262,12 +262,11 @@ share_of(const Shares *shares, int size, int from)
 	PoShareMark *marks;
 	int			part;
 
-	/* Rounded down. */
-	if (shares->all_alike)
-		return po_pooler_share(size, shares->n, shares->n - 1);
 	memory = palloc(shares->n * sizeof(PoShare));
 	marks = palloc(PO_SHARE_MARKS(shares->n) * sizeof(PoShareMark));
-	part = po_pooler_part(size, from, shares->use, shares->n, shares->index, memory, marks);
+	part = shares->all_alike ?
+		po_pooler_common(size, shares->use, shares->n, memory, marks) :
+		po_pooler_part(size, from, shares->use, shares->n, shares->index, memory, marks);
 	pfree(memory);
 	pfree(marks);
 	return part;
@@ -302,7 +301,7 @@ min_of(const Shares *shares, const PoVisitedPool *pool, int min)
 		return po_pooler_share(min, shares->n, shares->n - 1);
 	use = &shares->use[shares->index];
 	part = (int64) min * use->open / shares->n_servers;
-	return (int) (use->waits ? part : Min(part, pool->now.sv_active));
+	return (int) (use->waits ? part : Min(part, (int64) (pool->active + 0.5)));
 }
 
 /* ---------- telling ---------- */
@@ -402,17 +401,22 @@ note_done(const Work *w, const Change *c)
 
 /* ---------- what it does not get ---------- */
 
-/*
- * Does it want another connection, and may have one by its size?  Not where nothing gets done:
- * it may be paused, of which SHOW DATABASES does not tell when all are.
- */
+/* Does it want another connection, and may have one by its size?  0 = no limit. */
 static bool
-wants_more(const Work *w, const PoVisitedPool *pool, int open, int size)
+wants_more(const PoVisitedPool *pool, int open, int size)
+{
+	return pool->now.cl_waiting > 0 && (size == 0 || open < size);
+}
+
+/* Were transactions done since the last visit?  All may be paused, of which SHOW DATABASES tells
+ * nothing. */
+static bool
+works(const Work *w, const PoVisitedPool *pool)
 {
 	const PoVisitedDatabase *d = hash_search(w->pooler->databases, pool->key.database, HASH_FIND,
 											 NULL);
 
-	return pool->now.cl_waiting > 0 && open < size && d != NULL && d->rates.xacts != 0;
+	return d != NULL && d->rates.xacts != 0;
 }
 
 /* Its new connections are refused by us, which everybody knows. */
@@ -442,6 +446,7 @@ watch_stall(const Work *w, PoVisitedPool *pool)
 	int			open = (int) Min(p->sv_active + p->sv_idle + p->sv_used + p->sv_tested,
 								 PG_INT32_MAX);
 	int			size = po_resize_pool_size(w->pooler, pool);
+	char		of[32] = "";
 	char		reason[PO_REASON_LEN];
 	StringInfoData detail;
 
@@ -452,14 +457,16 @@ watch_stall(const Work *w, PoVisitedPool *pool)
 	}
 	if (open > pool->told_stall)
 		pool->told_stall = 0;
-	if (!po_pooler_stalls(&pool->stall, open, wants_more(w, pool, open, size), w->ticks,
-						  stall_patience(w)) ||
+	if (!po_pooler_stalls(&pool->stall, open, wants_more(pool, open, size), works(w, pool),
+						  w->ticks, stall_patience(w)) ||
 		pool->told_stall == pool->stall.obtainable)
 		return;
 	pool->told_stall = pool->stall.obtainable;
+	if (size > 0)
+		snprintf(of, sizeof(of), " of %d", size);
 	snprintf(reason, sizeof(reason), "PgBouncer %s: %d clients wait, but the pool has got no more "
-			 "than %d of %d connections: " PO_OBTAINABLE_CAUSES, w->pooler->seen.name,
-			 (int) Min(p->cl_waiting, PG_INT32_MAX), pool->stall.obtainable, size);
+			 "than %d%s connections: " PO_OBTAINABLE_CAUSES, w->pooler->seen.name,
+			 (int) Min(p->cl_waiting, PG_INT32_MAX), pool->stall.obtainable, of);
 	describe(w, pool, &detail);
 	appendStringInfo(&detail, ", \"pool_size\": %d, \"obtainable\": %d, \"waiting\": " INT64_FORMAT,
 					 size, pool->stall.obtainable, p->cl_waiting);
@@ -501,18 +508,16 @@ is_automatic(const PoVisitedPool *pool, PoTenant *tenant, PoMode *mode)
 
 /*
  * With several pools, what each of them uses at the moment is not worth a change: all together
- * have what they should, or nearly, where that need not be exact.
+ * have what they should, or nearly; the search takes it for that, too (po_stats.c).
  */
 static bool
-is_near_enough(const Shares *shares, const PoRecommendation *r, int from, int to)
+is_near_enough(const Shares *shares, const PoRecommendation *r, int from, int part)
 {
-	int64		off = shares->n_servers - r->size;
-
 	if (shares->n <= 1)
 		return false;
 	if (r->method < PO_METHOD_SATURATED)
-		return abs(to - from) <= from / 4;
-	return r->method == PO_METHOD_THROUGHPUT ? off >= -1 && off <= 1 : off == 0;
+		return abs(part - from) <= from / 4;
+	return po_pooler_is_near(shares->n_servers, r->size);
 }
 
 /* Fills a change with all but its place; false when there is none to be made. */
@@ -523,6 +528,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	static PoTenantStats stats;
 	const PoPolicyFields *policy = &tenant.fields;
 	Shares		shares;
+	int			part;
 
 	memset(c, 0, sizeof(*c));
 	if (!is_automatic(pool, &tenant, &c->mode) || c->mode == PO_MODE_OFF)
@@ -540,11 +546,9 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	if (!is_sure(&stats) || stats.evaluated_at == pool->evaluation)
 		return false;
 	count_tenant(w, pool, &shares);
-	c->to = po_pooler_next_size(c->from, part_of(&shares, stats.recommendation.size, c->from,
-												 &tenant),
-								policy->scale_up_step, policy->scale_down_step);
-	if (is_near_enough(&shares, &stats.recommendation, c->from, c->to))
-		c->to = c->from;
+	part = part_of(&shares, stats.recommendation.size, c->from, &tenant);
+	c->to = is_near_enough(&shares, &stats.recommendation, c->from, part) ? c->from :
+		po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
 	/* Less than it may have brings nothing to a pool that gets no more, and would hide when it
 	 * does. */
 	if (stats.recommendation.clamped_pooler)

@@ -30,6 +30,7 @@ typedef struct PoVisitedPool
 	int			n_matched;		/* of these, sessions of ours; no more than one is looked for in a
 								 * pool that was ours */
 	int			n_sessions;		/* of its tenant, then */
+	double		active;			/* sv_active, mean of the last visits */
 	/* What was done. */
 	int64		changed_at;		/* monotonic us; 0 = never */
 	TimestampTz evaluation;		/* that it rested on */

@@ -413,11 +413,36 @@ begin_recent(PoTenantStats *t, const PoPoolerDemand *demand, TimestampTz now)
 	t->queue = demand->queue;
 }
 
+/* Will what is recommended be set at once, by po_resize.c? */
+static bool
+is_followed(const PoPolicyFields *policy, const PoPoolerDemand *demand)
+{
+	return policy->auto_apply && demand->resizable && demand->queued >= 0 &&
+		po_mode_lower((PoMode) po_guc_mode, policy->quota_mode) == PO_MODE_ENFORCE;
+}
+
+/*
+ * Sessions of the tenant's pools.  Several pools share a size by what each uses, which is not
+ * exact: nearly the size asked for is taken for it.
+ */
+static int
+pooled_size(const PoTenantStats *t, int sessions, const PoPolicyFields *policy,
+			const PoPoolerDemand *demand)
+{
+	int			size = po_pooler_pooled(sessions, demand->others);
+
+	if (policy->auto_apply && demand->pools > 1 && t->search.phase != PO_SEARCH_NONE &&
+		t->search.asked > 0 && po_pooler_is_near(size, t->search.asked))
+		return t->search.asked;
+	return size;
+}
+
 /* The size that the search asked for has just come: what was done before was done by others. */
 static bool
-notice_arrival(PoTenantStats *t, int sessions, const PoPoolerDemand *demand, TimestampTz now)
+notice_arrival(PoTenantStats *t, int sessions, const PoPolicyFields *policy,
+			   const PoPoolerDemand *demand, TimestampTz now)
 {
-	if (!po_search_arrives(&t->search, po_pooler_pooled(sessions, demand->others)))
+	if (!po_search_arrives(&t->search, pooled_size(t, sessions, policy, demand)))
 		return false;
 	complete_levels(t, now);
 	complete_window(t);
@@ -480,7 +505,7 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 		busy_us += recent->wait_us[i];
 	for (int i = 0; i < PO_N_WAITS && busy_us > 0; i++)
 		seen->share[i] = recent->wait_us[i] / busy_us;
-	seen->size = po_pooler_pooled(sessions, demand->others);
+	seen->size = pooled_size(t, sessions, policy, demand);
 	seen->busy = sampled_us > 0 ? busy_us / sampled_us : 0;
 	seen->transactions = recent->transactions;
 	if (recent->elapsed_us > 0)
@@ -489,7 +514,10 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;
 	seen->queued = mean_queue(t, demand);
+	seen->idle = demand->queued < 0 ? -1 :
+		Max(demand->clients - demand->waiting - demand->linked, 0);
 	seen->unit = policy->auto_apply ? demand->unit : 1;
+	seen->followed = is_followed(policy, demand);
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	if (demand->obtainable > 0)
@@ -527,7 +555,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	bool		due;
 
 	lock_stats();
-	has_arrived = notice_arrival(t, sessions, demand, now);
+	has_arrived = notice_arrival(t, sessions, policy, demand, now);
 	wait = evaluation_wait(t, interval, now);
 	elapsed = now - t->recent_since;
 	due = elapsed >= wait || elapsed < 0;

@@ -111,7 +111,7 @@ my %column = (
 	pool_stats_pooler => {
 		(map { $_ => 'own' } qw(pooler datname usename tenant pool_mode pool_size min_pool_size
 			reserve_pool_size cl_active cl_waiting sv_active sv_idle sv_used maxwait_ms seen_at
-			state version)),
+			state version obtainable auto_problem)),
 		(map { $_ => 'stats' } qw(xact_rate query_rate avg_xact_ms avg_wait_ms error))
 	},
 	pool_stats_session => {

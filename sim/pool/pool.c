@@ -223,6 +223,7 @@ search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, P
 	seen->demand = from->clients;
 	seen->waiting = from->waiting;
 	seen->queued = o->blind ? -1 : from->queued;
+	seen->idle = o->blind ? -1 : from->idle;
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
@@ -267,6 +268,7 @@ evaluate(Tenant *t, const Seen *seen, const Options *o)
 	sizing_input(t, seen->sessions, o->cores, &in);
 	in.search_size = po_search_step(&t->search, &now);
 	in.search_settled = t->search.phase == PO_SEARCH_SETTLED;
+	in.searched = po_search_has_measured(&t->search);
 	in.unsure = po_search_is_unsure(&t->search);
 	in.unhindered = po_search_is_unhindered(&now);
 	po_recommend_size(&in, &policy, &t->r);

@@ -439,6 +439,7 @@ world_run(World *o, double us, double sample_us, Seen *seen)
 	seen->clients = o->w.clients;
 	seen->waiting = o->pool.n;
 	seen->queued /= us;
+	seen->idle = o->w.clients - o->pool.n - o->in_use;
 	seen->speed = seen->speed / us * exp(SPEED_ERROR * gauss(o));
 	seen->sessions = o->opened;
 }

@@ -65,6 +65,7 @@ typedef struct Seen
 	int			clients;		/* all that there are */
 	int			waiting;		/* those without a connection, now */
 	double		queued;			/* and their mean number */
+	int			idle;			/* those that neither wait nor have one, now */
 	double		speed;			/* of the machine, as far as one can tell */
 	int			sessions;		/* that the pooler keeps open */
 } Seen;

@@ -342,6 +342,7 @@ size_it(PoEvaluation *e)
 {
 	e->in.search_size = po_search_step(&e->search, &e->seen);
 	e->in.search_settled = e->search.phase == PO_SEARCH_SETTLED;
+	e->in.searched = po_search_has_measured(&e->search);
 	e->in.unsure = po_search_is_unsure(&e->search);
 	po_recommend_size(&e->in, e->policy, &e->r);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NEARLY			8
 #define STALLED_FOR_US		(3600 * PO_US_PER_S)
 
 int
@@ -44,6 +45,23 @@ po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int index,
 }
 
 int
+po_pooler_common(int size, const PoPoolerUse *use, int n, PoShare *shares, PoShareMark *marks)
+{
+	int			common = 0;		/* the least of those who wait */
+
+	for (int i = 0; i < n; i++)
+		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
+			use[i].waits ? PO_UNLIMITED : use[i].open, 0};
+	(void) po_share(shares, n, size, marks);
+	for (int i = 0; i < n; i++)
+	{
+		if (use[i].waits && (common == 0 || shares[i].share < common))
+			common = shares[i].share > 1 ? shares[i].share : 1;
+	}
+	return common > 0 ? common : po_pooler_share(size, n, n - 1);
+}
+
+int
 po_pooler_pooled(int sessions, int others)
 {
 	return others > 0 && others < sessions - others ? sessions - others : sessions;
@@ -65,6 +83,14 @@ po_pooler_next_size(int current, int wanted, int step_up, int step_down)
 }
 
 bool
+po_pooler_is_near(int64_t open, int wanted)
+{
+	int64_t		off = open > wanted ? open - wanted : wanted - open;
+
+	return off * NEARLY <= wanted;
+}
+
+bool
 po_pooler_min_differs(int current, int wanted)
 {
 	return current >= 0 && (wanted - current > current / 4 || wanted < current - current / 2);
@@ -73,13 +99,21 @@ po_pooler_min_differs(int current, int wanted)
 /* ---------- pools that get no more connections ---------- */
 
 bool
-po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, int64_t now_us,
+po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, bool works, int64_t now_us,
 				 int64_t patience_us)
 {
 	bool		was_known = stall->obtainable > 0;
+	int64_t		passed = stall->last > 0 && now_us > stall->last ? now_us - stall->last : 0;
+
+	stall->last = now_us;
+	if (!works && stall->since > 0)
+		stall->since += passed;
 
 	if (was_known && (open > stall->obtainable || (!wants_more && now_us >= stall->until)))
-		memset(stall, 0, sizeof(*stall));
+		{
+		stall->obtainable = 0;
+		stall->since = 0;
+	}
 	if (!wants_more)
 	{
 		stall->since = 0;

@@ -32,6 +32,17 @@ extern int	po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int
 						   PoShare *shares, PoShareMark *marks);
 
 /*
+ * The same where all of them have the same size: such that those whose clients wait have
+ * what the others leave, rounded down.
+ */
+extern int	po_pooler_common(int size, const PoPoolerUse *use, int n, PoShare *shares,
+							 PoShareMark *marks);
+
+/* Have all pools together so many connections that a change of one of them would tell little?
+ * An eighth more or less; with few connections none. */
+extern bool po_pooler_is_near(int64_t open, int wanted);
+
+/*
  * How many of a tenant's sessions are those of its pools: sizes are tried by these.  others is
  * how many were not, when a pooler was asked last; they are left out as long as they are the
  * fewer, 0 else.
@@ -52,6 +63,7 @@ extern bool po_pooler_min_differs(int current, int wanted);
 typedef struct PoPoolerStall
 {
 	int64_t		since;			/* us: it has wanted more, and got none; 0 = it does not */
+	int64_t		last;			/* us: visit before */
 	int			most;			/* connections that it had meanwhile */
 	int			obtainable;		/* connections that it gets; 0 = as many as it may have */
 	int64_t		until;			/* us: for so long that is taken for true */
@@ -59,14 +71,15 @@ typedef struct PoPoolerStall
 
 /*
  * open of its connections have logged in, and wants_more says that clients wait for one while
- * its size allows another.  A pool that goes on wanting more for patience_us, and has never had
+ * its size allows another; while nothing gets done (works) it may be paused, and that time does
+ * not count.  A pool that goes on wanting more for patience_us, and has never had
  * more than in the beginning, gets no more: a CONNECTION LIMIT, say, or max_db_connections is
  * in the way, of which its console tells nothing.  That is forgotten when it has more, and
  * an hour after it has stopped wanting any, as it can be tried again then.  True when it has
  * just come to be known.
  */
-extern bool po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, int64_t now_us,
-							 int64_t patience_us);
+extern bool po_pooler_stalls(PoPoolerStall *stall, int open, bool wants_more, bool works,
+							 int64_t now_us, int64_t patience_us);
 
 /* ---------- what is in the way ---------- */
 

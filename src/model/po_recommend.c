@@ -65,6 +65,7 @@ typedef struct Demand
 	int			previous;		/* 0 = none */
 	int			search_size;	/* 0 = none */
 	bool		search_settled;
+	bool		searched;
 	bool		unsure;
 	bool		unhindered;
 } Demand;
@@ -212,6 +213,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->previous = sane_count(in->previous);
 	d->search_size = sane_count(in->search_size);
 	d->search_settled = in->search_settled;
+	d->searched = in->searched;
 	d->unsure = in->unsure;
 	d->unhindered = in->unhindered;
 }
@@ -233,7 +235,8 @@ is_saturated(const PoRecommendation *out, const Limits *l, const Demand *d)
 static bool
 has_searched(const Demand *d)
 {
-	return d->search_size > 0 && (d->search_settled || d->search_size != d->present);
+	return d->searched && d->search_size > 0 &&
+		(d->search_settled || d->search_size != d->present);
 }
 
 static PoMethod
@@ -737,8 +740,8 @@ say_limits(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 		po_say(s, "; the pooler tells that clients hardly wait, so %d stays instead of %d",
 			   r->size, r->target);
 	else if (r->held && in->unsure && r->target < r->size)
-		po_say(s, "; it may be that clients wait for it, so until that is sure %d stays instead of %d",
-			   r->size, r->target);
+		po_say(s, "; it may be that clients wait for it, so until that is sure %d stays instead "
+			   "of %d", r->size, r->target);
 	else if (r->held)
 		po_say(s, "; %d is too small a change for the scaling thresholds, so %d stays",
 			   r->target, r->size);

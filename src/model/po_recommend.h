@@ -63,6 +63,7 @@ typedef struct PoSizingInput
 	double		drift;			/* recent load / remembered load - 1, smoothed; 0 = steady */
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
+	bool		searched;		/* a size was measured, see po_search_has_measured */
 	bool		unsure;			/* whether the pool is the limit, see po_search_is_unsure */
 	bool		unhindered;		/* its clients hardly wait, see po_search_is_unhindered */
 	int			cores;

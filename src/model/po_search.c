@@ -54,11 +54,25 @@
 #define FEW_BESIDE			0.25	/* of those at work */
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SURE				2.0		/* standard errors */
+#define MOST_LATE			4		/* evaluations that a changed wait takes to be believed */
+#define MOST_IDLE			0.5		/* of all clients */
+#define HALF_IDLE			0.5
 
 bool
 po_search_is_unsure(const PoSearch *search)
 {
 	return search->phase == PO_SEARCH_NONE && search->limited > 0;
+}
+
+bool
+po_search_has_measured(const PoSearch *search)
+{
+	for (int i = 0; i < search->n_points && i < PO_SEARCH_POINTS; i++)
+	{
+		if (search->point[i].n >= LEAST_N)
+			return true;
+	}
+	return false;
 }
 
 void
@@ -95,6 +109,7 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 	seen->demand = clamp(from->demand, 0, MOST_SIZE);
 	seen->waiting = clamp(from->waiting, 0, MOST_SIZE);
 	seen->queued = from->queued >= 0 ? fmin(from->queued, MOST_SIZE) : -1;
+	seen->idle = clamp(from->idle, -1, MOST_SIZE);
 	seen->target_us = sane(from->target_us, 1e15);
 	seen->unit = clamp(from->unit, 1, MOST_SIZE);
 	seen->cores = clamp(from->cores, 0, MOST_SIZE);
@@ -279,6 +294,30 @@ has_room(const PoSearchSeen *seen)
 	return !seen->saturated && seen->busy < SLACK * seen->size;
 }
 
+/* Does the pooler tell that clients wait for longer than they should? */
+static bool
+is_late(const PoSearchSeen *seen)
+{
+	return seen->queued * PO_US_PER_S > seen->target_us * seen->rate;
+}
+
+/* How long clients waited at the size, and how many wanted nothing; p->n counts this one. */
+static void
+add_clients(PoSearchPoint *p, const PoSearchSeen *seen)
+{
+	if (seen->queued < 0 || seen->idle < 0)
+	{
+		p->late = 0;
+		p->idle = -1;
+		return;
+	}
+	p->late = (int8_t) clamp(p->late + (is_late(seen) ? 1 : -1), -MOST_LATE, MOST_LATE);
+	if (p->n == 1 || p->idle < 0)
+		p->idle = (float) seen->idle;
+	else
+		p->idle += ((float) seen->idle - p->idle) / p->n;
+}
+
 /* The oldest of many evaluations fade, so that a slow drift is followed. */
 static void
 add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
@@ -295,7 +334,8 @@ add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 	if (p->n < MOST_N_SETTLED)
 		p->n++;
 	p->rate += (seen->rate - p->rate) / p->n;
-	p->faster += (speed - p->faster) / p->n;
+	p->faster += (float) (speed - p->faster) / p->n;
+	add_clients(p, seen);
 	p->room = has_room(seen);
 	power = elasticity(&s->noise);
 	usual = mean_speed(s);
@@ -457,6 +497,31 @@ typedef struct Bracket
 	bool		flat;			/* the largest did not pay */
 } Bracket;
 
+/*
+ * Does a backlog of clients that come whatever the pool does make up for what it does less than a
+ * larger one?  In a closed system clients that want nothing are in proportion to throughput
+ * (Little: each thinks for so long); in one with a backlog there are none of them, as all wait,
+ * while with a larger pool nobody does.  Only where most want nothing then, and much of that pool
+ * is free: who is on the way between client and pooler looks as if he wanted nothing, too.
+ */
+static bool
+has_backlog(const PoSearch *s, int i)
+{
+	const PoSearchPoint *p = &s->point[i];
+
+	if (p->late <= 0 || p->idle < 0 || p->rate <= 0)
+		return false;
+	for (int j = i + 1; j < s->n_points; j++)
+	{
+		const PoSearchPoint *q = &s->point[j];
+
+		if (q->n >= LEAST_N && q->room && q->late < 0 && q->idle >= MOST_IDLE * s->demand &&
+			p->idle / p->rate < HALF_IDLE * q->idle / q->rate)
+			return true;
+	}
+	return false;
+}
+
 static void
 read_points(const PoSearch *s, Bracket *b)
 {
@@ -477,6 +542,8 @@ read_points(const PoSearch *s, Bracket *b)
 	while (i > 0 && s->crowded > 0 && s->point[i - 1].size >= s->crowded &&
 		   s->point[i - 1].mean >= FULL_BEST * best)
 		i--;
+	while (has_backlog(s, i))
+		i++;
 	b->near = s->point[i].size;
 	b->failing = i > 0 ? s->point[i - 1].size : 0;
 	b->top = top->size;
@@ -662,6 +729,13 @@ is_measured(const PoSearch *s, int size)
 	return i < s->n_points && s->point[i].size == size && s->point[i].n >= LEAST_N;
 }
 
+/* The next multiple, if that is allowed. */
+static int
+raised(int size, const PoSearchSeen *seen)
+{
+	return size <= seen->highest - seen->unit ? size + seen->unit : size;
+}
+
 /*
  * As near to it as can be had, in the direction it is meant; 0 when that would tell nothing
  * new.
@@ -673,10 +747,17 @@ in_units(const PoSearch *s, const PoSearchSeen *seen, int next)
 
 	if (next <= 0 || size == next || is_measured(s, next))
 		return next;
-	if (next > seen->size)
-		size += seen->unit;
-	size = size > seen->unit ? size : seen->unit;
+	if (next > seen->size || size == 0)
+		size = raised(size, seen);
 	return is_measured(s, size) ? 0 : size;
+}
+
+/* Asked for, it did not come, though whoever sets sizes does that. */
+static bool
+cannot_come(const PoSearch *s, const PoSearchSeen *seen, int next)
+{
+	return seen->followed && next == s->asked && next != seen->size && s->awaited == 0 &&
+		s->stays >= IN_A_ROW && s->n_points > 1;
 }
 
 /* The next size to try, or the one to settle on. */
@@ -691,7 +772,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	forget_unsure(s);
 	read_points(s, &b);
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
-	if (next > 0 && !is_out_of_reach(seen, next))
+	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
 	s->phase = PO_SEARCH_SETTLED;
 	s->limit = limit;
@@ -699,7 +780,8 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	s->again = false;
 	s->queue = 0;
 	s->queues = s->longer = 0;
-	return b.near;
+	return b.near % seen->unit == 0 ? b.near :
+		raised(b.near / seen->unit * seen->unit, seen);
 }
 
 /* ---------- an evaluation ---------- */
@@ -765,9 +847,10 @@ needs_its_size(const PoSearch *s, const PoSearchSeen *seen)
 {
 	int			i = place_of(s, s->probe);
 
-	if (seen->size != s->probe || is_odd_rate(s, seen))
+	if (s->phase != PO_SEARCH_SETTLED || seen->size != s->probe || is_odd_rate(s, seen))
 		return false;
-	return i > 0 && s->point[i - 1].n >= LEAST_N &&
+	return i > 0 && i < s->n_points && s->point[i].size == s->probe &&
+		s->point[i - 1].n >= LEAST_N && s->point[i - 1].mean < s->point[i].mean &&
 		s->point[i - 1].mean < NEAR_BEST * po_search_best(s);
 }
 
@@ -1132,9 +1215,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->stays = moved ? 0 : s->stays < IN_A_ROW ? s->stays + 1 : IN_A_ROW;
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
-	s->slack = is_slack(s, &seen) ? s->slack + 1 : 0;
-	if (s->slack >= IN_A_ROW && (s->n_points <= 1 ||
-								 (s->phase == PO_SEARCH_SETTLED && !needs_its_size(s, &seen))))
+	s->slack = is_slack(s, &seen) && !needs_its_size(s, &seen) ? s->slack + 1 : 0;
+	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
 		stop(s);
 	if (has_only_begun(s) && seen.size > s->probe)
 	{

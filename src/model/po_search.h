@@ -32,9 +32,12 @@ typedef struct PoSearchPoint
 	int			size;
 	int16_t		n;				/* evaluations it rests on */
 	bool		room;			/* much of it was not used: all that came got done */
+	int8_t		late;			/* > 0: of late clients waited for longer than the target; < 0: they
+								 * did not; 0 = unknown */
+	float		idle;			/* clients that wanted no connection, mean; < 0 = unknown */
+	float		faster;			/* logarithm of the machine's speed / reference, meanwhile */
 	double		mean;			/* transactions/s, at the mean speed of the machine */
 	double		rate;			/* as measured */
-	double		faster;			/* logarithm of the machine's speed / reference, meanwhile */
 } PoSearchPoint;
 
 /* How evaluations of the same size differ from its mean: of logarithms (B. P. Welford 1962). */
@@ -110,8 +113,10 @@ typedef struct PoSearchSeen
 	int			demand;			/* clients that want one at once; 0 = unknown */
 	int			waiting;		/* clients that a pooler lets wait; 0 = none or unknown */
 	double		queued;			/* mean number of these since the last one; < 0 = unknown */
+	int			idle;			/* clients that neither wait nor have a connection; < 0 = unknown */
 	double		target_us;		/* that they may wait on average */
 	int			unit;			/* sizes that can be had are multiples of it; 0 and 1 = any */
+	bool		followed;		/* who sets sizes does so at once, as far as they can be had */
 	int			cores;			/* 0 = unknown */
 	int			lowest;			/* sizes allowed, 1 <= lowest <= highest */
 	int			highest;
@@ -122,7 +127,11 @@ typedef struct PoSearchSeen
  * pool is not the limit and the search has nothing to say.
  *
  * A size that nobody sets is asked for again and again; nothing is learnt meanwhile but
- * of the size that is there.
+ * of the size that is there.  Where sizes are followed, it cannot be had.
+ *
+ * Where clients come whatever the pool does, a size that does nearly as much as the best lets
+ * a few more of them wait all the time, in the end all there are.  A larger one is taken then
+ * that keeps the wait target, if one was seen to.
  *
  * Where transactions take so long that an evaluation has too few of them to tell anything,
  * several in a row are one.
@@ -165,6 +174,9 @@ extern bool po_search_is_unhindered(const PoSearchSeen *seen);
  * grow for that nor to shrink: it would be enough again, and too small again, without end.
  */
 extern bool po_search_is_unsure(const PoSearch *search);
+
+/* Has a size been measured as well as it takes at least? */
+extern bool po_search_has_measured(const PoSearch *search);
 
 /* Forgets everything: the workload is another one. */
 extern void po_search_reset(PoSearch *search);

@@ -42,6 +42,7 @@ read_input(FuzzReader *in, PoSizingInput *s)
 	s->search_settled = bits & 1;
 	s->unhindered = bits & 2;
 	s->unsure = bits & 4;
+	s->searched = bits & 8;
 	s->cores = fuzz_int(in);
 	s->least = fuzz_int(in);
 	s->alone = fuzz_int(in);

@@ -31,6 +31,8 @@ read_seen(FuzzReader *in, PoSearchSeen *seen)
 	seen->queued = fuzz_double(in);
 	seen->speed = fuzz_double(in);
 	seen->target_us = fuzz_double(in);
+	seen->unit = fuzz_int(in);
+	seen->idle = fuzz_int(in);
 }
 
 static void

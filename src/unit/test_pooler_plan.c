@@ -60,6 +60,20 @@ test_part(void)
 	CHECK_INT(part(48, 47, 0, works, checks), 24);
 	CHECK_INT(part(49, 24, 0, works, checks), 25);
 	CHECK_INT(part(49, 24, 1, works, checks), 24);
+	/* They read one file: the same for both, of which one does not use it. */
+	{
+		PoPoolerUse use[2] = {{10, true}, {1, false}};
+		PoShare		shares[2];
+		PoShareMark marks[PO_SHARE_MARKS(2)];
+
+		CHECK_INT(po_pooler_common(18, use, 2, shares, marks), 17);
+		use[1].waits = true;
+		CHECK_INT(po_pooler_common(18, use, 2, shares, marks), 9);
+		CHECK_INT(po_pooler_common(19, use, 2, shares, marks), 9);
+		use[0].waits = use[1].waits = false;
+		CHECK_INT(po_pooler_common(7, use, 2, shares, marks), 3);
+		CHECK_INT(po_pooler_common(1, use, 2, shares, marks), 1);
+	}
 	/* At least 1 each. */
 	CHECK_INT(part(1, 24, 0, works, checks), 1);
 	CHECK_INT(part(1, 24, 1, works, checks), 1);
@@ -124,46 +138,64 @@ test_stalls(void)
 
 	/* Growing, however slowly, it does not. */
 	for (int open = 1; open < 20; open++)
-		CHECK(!po_pooler_stalls(&stall, open, true, now += 9 * S, 10 * S));
-	CHECK(!po_pooler_stalls(&stall, 19, true, now += 9 * S, 10 * S));
+		CHECK(!po_pooler_stalls(&stall, open, true, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, true, true, now += 9 * S, 10 * S));
 	/* One that ends and comes back is no growth. */
-	CHECK(!po_pooler_stalls(&stall, 18, true, now + S / 2, 10 * S));
-	CHECK(po_pooler_stalls(&stall, 18, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 18, true, true, now + S / 2, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 18, true, true, now += S, 10 * S));
 	CHECK_INT(stall.obtainable, 19);
-	CHECK(!po_pooler_stalls(&stall, 19, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, true, true, now += S, 10 * S));
 	/* Its size was set to that: remembered for an hour from then. */
-	CHECK(!po_pooler_stalls(&stall, 19, false, now += 3599 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, false, true, now += 3599 * S, 10 * S));
 	CHECK_INT(stall.obtainable, 19);
-	CHECK(!po_pooler_stalls(&stall, 19, false, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, false, true, now += S, 10 * S));
 	CHECK_INT(stall.obtainable, 0);
 	/* It was tried again, in vain, for hours. */
-	CHECK(!po_pooler_stalls(&stall, 19, true, now += S, 10 * S));
-	CHECK(po_pooler_stalls(&stall, 19, true, now += 10 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 19, true, true, now += S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 19, true, true, now += 10 * S, 10 * S));
 	for (int i = 0; i < 10; i++)
 	{
-		CHECK(!po_pooler_stalls(&stall, 19, true, now += 3000 * S, 10 * S));
+		CHECK(!po_pooler_stalls(&stall, 19, true, true, now += 3000 * S, 10 * S));
 		CHECK_INT(stall.obtainable, 19);
 	}
 	/* Somebody has raised what was in the way. */
-	CHECK(!po_pooler_stalls(&stall, 20, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 20, true, true, now += S, 10 * S));
 	CHECK_INT(stall.obtainable, 0);
-	CHECK(!po_pooler_stalls(&stall, 20, true, now += 9 * S, 10 * S));
-	CHECK(po_pooler_stalls(&stall, 20, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 20, true, true, now += 9 * S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 20, true, true, now += S, 10 * S));
 
 	/* A moment in which nobody waits: it was enough. */
 	memset(&stall, 0, sizeof(stall));
-	CHECK(!po_pooler_stalls(&stall, 5, true, now += S, 10 * S));
-	CHECK(!po_pooler_stalls(&stall, 5, false, now += 9 * S, 10 * S));
-	CHECK(!po_pooler_stalls(&stall, 5, true, now += 9 * S, 10 * S));
-	CHECK(!po_pooler_stalls(&stall, 5, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, false, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += 9 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += 9 * S, 10 * S));
 	/* Without any it is a server that is down, or a wrong password, and no size. */
 	memset(&stall, 0, sizeof(stall));
 	for (int i = 0; i < 100; i++)
-		CHECK(!po_pooler_stalls(&stall, 0, true, now += 9 * S, 10 * S));
+		CHECK(!po_pooler_stalls(&stall, 0, true, true, now += 9 * S, 10 * S));
 	CHECK_INT(stall.obtainable, 0);
+	/* Nothing gets done, as in a PAUSE: that time does not count. */
+	memset(&stall, 0, sizeof(stall));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += 5 * S, 10 * S));
+	for (int i = 0; i < 10; i++)
+		CHECK(!po_pooler_stalls(&stall, 5, true, false, now += 5 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 5, true, true, now += 4 * S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 5, true, true, now += S, 10 * S));
+	memset(&stall, 0, sizeof(stall));
 	/* A clock that was set back. */
-	CHECK(!po_pooler_stalls(&stall, 3, true, 5 * S, 10 * S));
-	CHECK(po_pooler_stalls(&stall, 3, true, 15 * S, 10 * S));
+	CHECK(!po_pooler_stalls(&stall, 3, true, true, 5 * S, 10 * S));
+	CHECK(po_pooler_stalls(&stall, 3, true, true, 15 * S, 10 * S));
+}
+
+static void
+test_is_near(void)
+{
+	CHECK(po_pooler_is_near(7, 7) && !po_pooler_is_near(6, 7) && !po_pooler_is_near(8, 7));
+	CHECK(po_pooler_is_near(7, 8) && po_pooler_is_near(9, 8) && !po_pooler_is_near(10, 8));
+	CHECK(po_pooler_is_near(36, 32) && !po_pooler_is_near(37, 32));
+	CHECK(!po_pooler_is_near(INT64_MAX / 16, 1) && !po_pooler_is_near(0, INT_MAX));
 }
 
 static void
@@ -324,6 +356,7 @@ main(void)
 	test_pooled();
 	test_min_differs();
 	test_stalls();
+	test_is_near();
 	test_problem_text();
 	test_next_size();
 	test_edit();

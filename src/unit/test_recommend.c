@@ -494,6 +494,8 @@ test_recommend_few(void)
 	in.sessions = in.search_size = 2;
 	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TOO_LITTLE_DATA);
 	in.search_size = 8;
+	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TOO_LITTLE_DATA);
+	in.searched = true;
 	CHECK_INT(recommend(&in, &policy).method, PO_METHOD_TRYING);
 	CHECK_INT(recommend(&in, &policy).size, 8);
 	CHECK(recommend(&in, &policy).confidence > 0.2);
@@ -822,6 +824,7 @@ random_input(PoSizingInput *in)
 	in->search_size = random_odd_int();
 	in->search_settled = random_below(2);
 	in->unsure = random_below(2);
+	in->searched = random_below(2);
 	in->warmup.login_us = random_odd_int64();
 	in->warmup.span_us = random_odd_int64();
 	in->warmup.rise = random_odd_int();
