@@ -511,13 +511,18 @@ is_automatic(const PoVisitedPool *pool, PoTenant *tenant, PoMode *mode)
  * have what they should, or nearly; the search takes it for that, too (po_stats.c).
  */
 static bool
-is_near_enough(const Shares *shares, const PoRecommendation *r, int from, int part)
+is_near_enough(const Shares *shares, const PoRecommendation *r, int least, int from, int part)
 {
 	if (shares->n <= 1)
 		return false;
 	if (r->method < PO_METHOD_SATURATED)
 		return abs(part - from) <= from / 4;
-	return po_pooler_is_near(shares->n_servers, r->size);
+	/* Bounds are bounds. */
+	if (((r->clamped_max || r->clamped_share) && shares->n_servers > r->size) ||
+		shares->n_servers < least)
+		return false;
+	/* Not the size, which a step may have cut. */
+	return po_pooler_is_near(shares->n_servers, r->target);
 }
 
 /* Fills a change with all but its place; false when there is none to be made. */
@@ -547,8 +552,8 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 		return false;
 	count_tenant(w, pool, &shares);
 	part = part_of(&shares, stats.recommendation.size, c->from, &tenant);
-	c->to = is_near_enough(&shares, &stats.recommendation, c->from, part) ? c->from :
-		po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
+	c->to = is_near_enough(&shares, &stats.recommendation, policy->min_size, c->from, part) ?
+		c->from : po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
 	/* Less than it may have brings nothing to a pool that gets no more, and would hide when it
 	 * does. */
 	if (stats.recommendation.clamped_pooler)

@@ -16,7 +16,7 @@
 #include "model/po_types.h"
 
 #define PO_PACKING_MAGIC	0x504f5354	/* "POST" */
-#define PO_PACKING_FORMAT	5
+#define PO_PACKING_FORMAT	6
 
 /* The words of a struct of so many bytes, the bitmap of so many words, and the most
  * that these can take. */

@@ -48,17 +48,27 @@ int
 po_pooler_common(int size, const PoPoolerUse *use, int n, PoShare *shares, PoShareMark *marks)
 {
 	int			common = 0;		/* the least of those who wait */
+	bool		any_waits = false;
+	int			largest = 0;	/* place of the one that has most */
 
 	for (int i = 0; i < n; i++)
+	{
+		any_waits = any_waits || use[i].waits;
+		if (use[i].open > use[largest].open)
+			largest = i;
+	}
+	for (int i = 0; i < n; i++)
 		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
-			use[i].waits ? PO_UNLIMITED : use[i].open, 0};
+			use[i].waits || (!any_waits && i == largest) ? PO_UNLIMITED : use[i].open, 0};
 	(void) po_share(shares, n, size, marks);
+	if (!any_waits)
+		common = shares[largest].share;
 	for (int i = 0; i < n; i++)
 	{
 		if (use[i].waits && (common == 0 || shares[i].share < common))
-			common = shares[i].share > 1 ? shares[i].share : 1;
+			common = shares[i].share;
 	}
-	return common > 0 ? common : po_pooler_share(size, n, n - 1);
+	return common > 1 ? common : 1;
 }
 
 int

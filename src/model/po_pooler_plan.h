@@ -32,8 +32,8 @@ extern int	po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int
 						   PoShare *shares, PoShareMark *marks);
 
 /*
- * The same where all of them have the same size: such that those whose clients wait have
- * what the others leave, rounded down.
+ * The same where all of them have the same size: such that those whose clients wait (the one
+ * that has most, if none do at the moment) have what the others leave, rounded down.
  */
 extern int	po_pooler_common(int size, const PoPoolerUse *use, int n, PoShare *shares,
 							 PoShareMark *marks);

@@ -38,6 +38,7 @@
 #define ODD_SHARE			0.5		/* sum of absolute differences */
 #define LEARN_SHARE			0.125
 #define IN_A_ROW			3
+#define MOST_REFUSED		6		/* evaluations that a size may take to come */
 #define FIRST_REST			120		/* evaluations */
 #define FIRST_REST_BELOW_ROOM	30
 #define MOST_REST			1920
@@ -756,8 +757,8 @@ in_units(const PoSearch *s, const PoSearchSeen *seen, int next)
 static bool
 cannot_come(const PoSearch *s, const PoSearchSeen *seen, int next)
 {
-	return seen->followed && next == s->asked && next != seen->size && s->awaited == 0 &&
-		s->stays >= IN_A_ROW && s->n_points > 1;
+	return s->refused >= MOST_REFUSED && next == s->asked && next != seen->size &&
+		s->n_points > 1;
 }
 
 /* The next size to try, or the one to settle on. */
@@ -840,18 +841,21 @@ is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 /*
  * Much of it seems not to be used, and yet a smaller one was measured to do less, of the work
  * that is there: a connection that the pooler has linked to a client is in use while the
- * server waits for neither of them, between two statements and on their way.
+ * server waits for neither of them, between two statements and on their way.  Without one that
+ * tells who waits, busy is what is needed.
  */
 static bool
 needs_its_size(const PoSearch *s, const PoSearchSeen *seen)
 {
 	int			i = place_of(s, s->probe);
 
-	if (s->phase != PO_SEARCH_SETTLED || seen->size != s->probe || is_odd_rate(s, seen))
+	if (s->phase != PO_SEARCH_SETTLED || seen->size != s->probe || seen->queued < 0 ||
+		is_odd_rate(s, seen))
 		return false;
 	return i > 0 && i < s->n_points && s->point[i].size == s->probe &&
-		s->point[i - 1].n >= LEAST_N && s->point[i - 1].mean < s->point[i].mean &&
-		s->point[i - 1].mean < NEAR_BEST * po_search_best(s);
+		s->point[i - 1].n >= LEAST_N &&
+		((s->point[i - 1].mean < s->point[i].mean &&
+		  s->point[i - 1].mean < NEAR_BEST * po_search_best(s)) || has_backlog(s, i - 1));
 }
 
 /*
@@ -1116,6 +1120,7 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 	if (s->probe != s->asked)
 	{
 		s->asked_at = seen->size;
+		s->refused = 0;
 		s->awaited = seen->size != s->probe ? IN_A_ROW : 0;
 		s->arrivals = 0;
 	}
@@ -1213,6 +1218,9 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	moved = seen.size != s->seen_size;
 	s->seen_size = seen.size;
 	s->stays = moved ? 0 : s->stays < IN_A_ROW ? s->stays + 1 : IN_A_ROW;
+
+	s->refused = seen.followed && !moved && seen.size != s->asked ?
+		(s->refused < MOST_REFUSED ? s->refused + 1 : MOST_REFUSED) : 0;
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
 	s->slack = is_slack(s, &seen) && !needs_its_size(s, &seen) ? s->slack + 1 : 0;

@@ -75,6 +75,7 @@ typedef struct PoSearch
 	int			asked_at;		/* size that was there when that was asked for first */
 	int			awaited;		/* evaluations that it may still take, see po_search_arrives */
 	int			arrivals;		/* how often it came since then */
+	int			refused;		/* evaluations in a row in which it did not, although followed */
 	int			seen_size;		/* at the last evaluation */
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */

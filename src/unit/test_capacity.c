@@ -560,6 +560,19 @@ run_arrivals(int size, Does *does)
 	does->idle = size < 28.4 ? 0 : 171;
 }
 
+/* 325 a second that have a connection for 100 ms, of which the server is busy for 10. */
+static void
+run_far_arrivals(int size, Does *does)
+{
+	bool		enough = size >= 32.5;
+
+	does->rate = fmin(size / 0.1, 325);
+	does->busy = does->rate * 0.01;
+	does->waiting = enough ? 0 : 200 - size;
+	does->queued = does->waiting;
+	does->idle = enough ? 167 : 0;
+}
+
 static void
 observe_behind(const Behind *w, int size, int evaluation, PoLevels *levels, PoEvaluation *e)
 {
@@ -668,12 +681,16 @@ static void
 test_backlog(void)
 {
 	static const Behind arrivals = {run_arrivals, 100000, 0.01, 200, 2};
+	static const Behind far_arrivals = {run_far_arrivals, 10000, 0.2, 200, 16};
 
 	for (int start = 2; start <= 64; start += 9)
 	{
 		Path		path = follow_behind(&arrivals, start);
 
 		CHECK_WITH(path.size >= 29 && path.size <= 44, "%d from %d", path.size, start);
+		CHECK_WITH(path.last <= 60, "%d from %d", path.last, start);
+		path = follow_behind(&far_arrivals, start);
+		CHECK_WITH(path.size >= 32 && path.size <= 50, "%d from %d", path.size, start);
 		CHECK_WITH(path.last <= 60, "%d from %d", path.last, start);
 	}
 }

@@ -71,7 +71,9 @@ test_part(void)
 		CHECK_INT(po_pooler_common(18, use, 2, shares, marks), 9);
 		CHECK_INT(po_pooler_common(19, use, 2, shares, marks), 9);
 		use[0].waits = use[1].waits = false;
-		CHECK_INT(po_pooler_common(7, use, 2, shares, marks), 3);
+		CHECK_INT(po_pooler_common(7, use, 2, shares, marks), 6);
+		use[0].open = 19;
+		CHECK_INT(po_pooler_common(20, use, 2, shares, marks), 19);
 		CHECK_INT(po_pooler_common(1, use, 2, shares, marks), 1);
 	}
 	/* At least 1 each. */
