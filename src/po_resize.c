@@ -552,8 +552,9 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 		return false;
 	count_tenant(w, pool, &shares);
 	part = part_of(&shares, stats.recommendation.size, c->from, &tenant);
-	c->to = is_near_enough(&shares, &stats.recommendation, policy->min_size, c->from, part) ?
-		c->from : po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
+	if (is_near_enough(&shares, &stats.recommendation, policy->min_size, c->from, part))
+		part = c->from;
+	c->to = po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
 	/* Less than it may have brings nothing to a pool that gets no more, and would hide when it
 	 * does. */
 	if (stats.recommendation.clamped_pooler)

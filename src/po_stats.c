@@ -417,7 +417,8 @@ begin_recent(PoTenantStats *t, const PoPoolerDemand *demand, TimestampTz now)
 static bool
 is_followed(const PoPolicyFields *policy, const PoPoolerDemand *demand)
 {
-	return policy->auto_apply && policy->drain_started_us == 0 && demand->resizable && demand->queued >= 0 &&
+	return policy->auto_apply && policy->drain_started_us == 0 && demand->resizable &&
+		demand->queued >= 0 &&
 		po_mode_lower((PoMode) po_guc_mode, policy->quota_mode) == PO_MODE_ENFORCE;
 }
 
