@@ -513,7 +513,8 @@ is_automatic(const PoVisitedPool *pool, PoTenant *tenant, PoMode *mode)
 static bool
 is_near_enough(const Shares *shares, const PoRecommendation *r, int least, int from, int part)
 {
-	if (shares->n <= 1)
+	/* 0 = no limit, which is not what anybody recommends. */
+	if (shares->n <= 1 || from < 1)
 		return false;
 	if (r->method < PO_METHOD_SATURATED)
 		return abs(part - from) <= from / 4;
