@@ -134,13 +134,12 @@ cmp_ok($admin->value(qq{SELECT count(*) FROM pool_stats_history('1 s')
   or diag($admin->value(qq{SELECT string_agg(format('%s %s %s', bucket_start, bucket_ms,
 		transactions), '; ' ORDER BY bucket_start) FROM pool_stats_history('1 s')
 		WHERE tenant = '$tenant'}));
-is($admin->value(qq{SELECT bool_and(busy_avg <= busy_max AND sessions_avg <= sessions_max
-		AND busy_avg <= sessions_avg + 1e-6 AND sessions_max BETWEEN 2 AND 3
+is($admin->value(qq{SELECT coalesce(string_agg(h::text, '; '), '')
+		FROM pool_stats_history('1 s') h WHERE tenant = '$tenant' AND (busy_avg <= busy_max
+		AND sessions_avg <= sessions_max AND busy_avg <= sessions_avg + 1e-6
+		AND sessions_max BETWEEN 2 AND 3
 		AND max_connections = 3 AND (transactions = 0 OR bucket_ms < 1000 OR
-			(xact_p50_ms <= xact_p95_ms AND xact_p95_ms <= xact_p99_ms)))
-		FROM pool_stats_history('1 s') WHERE tenant = '$tenant'}), 't', 'and sound')
-  or diag(join "\n", map { join ' ', map { $_ // '' } @$_ } @{
-	$admin->query(qq{SELECT * FROM pool_stats_history('1 s') WHERE tenant = '$tenant'})});
+			(xact_p50_ms <= xact_p95_ms AND xact_p95_ms <= xact_p99_ms))) IS FALSE}), '', 'and sound');
 # One session was in a transaction for whole seconds.
 cmp_ok($admin->value(qq{SELECT max(busy_avg) FROM pool_stats_history('1 s',
 		for_tenant => '$tenant')}), '>', 0.9, 'busy_avg tells of a session in a transaction');
