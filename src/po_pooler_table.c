@@ -133,13 +133,6 @@ same_database(const PoPoolSeen *a, const PoPoolSeen *b)
 	return a->pooler == b->pooler && strcmp(a->pool.database, b->pool.database) == 0;
 }
 
-/* Has it clients, or connections? */
-static bool
-is_in_use(const PoPoolSeen *seen)
-{
-	return seen->n_servers > 0 || seen->pool.cl_active + seen->pool.cl_waiting > 0;
-}
-
 /* What becomes a demand once all pools are added up. */
 typedef struct DemandSums
 {
@@ -158,7 +151,7 @@ typedef struct DemandSums
 static void
 add_use(const PoPoolSeen *seen, PoPoolerDemand *demand, DemandSums *sums)
 {
-	if (!is_in_use(seen))
+	if (!po_pooler_is_used(&seen->pool))
 		return;
 	demand->pools++;
 	demand->resizable = demand->resizable && seen->problem == PO_RESIZE_OK;

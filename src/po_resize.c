@@ -99,15 +99,6 @@ typedef struct Work
 
 /* ---------- looking ---------- */
 
-bool
-po_resize_is_used(const PoVisitedPool *pool)
-{
-	const PoPoolerPool *p = &pool->now;
-
-	return p->cl_active + p->cl_waiting + p->sv_active + p->sv_idle + p->sv_used +
-		p->sv_tested + p->sv_login > 0;
-}
-
 const PoPoolerDatabase *
 po_resize_database(const PoVisitedPooler *pooler, const char *name)
 {
@@ -148,7 +139,7 @@ min_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
 static bool
 is_used_by(const PoVisitedPool *pool, const char *database, const char *user)
 {
-	return po_resize_is_used(pool) &&
+	return po_pooler_is_used(&pool->now) &&
 		(database == NULL || strcmp(pool->key.database, database) == 0) &&
 		(user == NULL || strcmp(pool->key.user, user) == 0);
 }
@@ -245,7 +236,7 @@ count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
 		{
 			if (pool == one)
 				shares->index = shares->n;
-			if (pool->tenant != one->tenant || !pool->is_ours || !po_resize_is_used(pool))
+			if (pool->tenant != one->tenant || !pool->is_ours || !po_pooler_is_used(&pool->now))
 				continue;
 			note_use(shares, pool);
 		}
@@ -443,8 +434,7 @@ static void
 watch_stall(const Work *w, PoVisitedPool *pool)
 {
 	const PoPoolerPool *p = &pool->now;
-	int			open = (int) Min(p->sv_active + p->sv_idle + p->sv_used + p->sv_tested,
-								 PG_INT32_MAX);
+	int			open = (int) Min(po_pooler_open(p), PG_INT32_MAX);
 	int			size = po_resize_pool_size(w->pooler, pool);
 	char		of[32] = "";
 	char		reason[PO_REASON_LEN];
@@ -544,7 +534,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	}
 	c->pool = pool;
 	c->from = po_resize_pool_size(w->pooler, pool);
-	if (!po_resize_is_used(pool) || c->from < 0)
+	if (!po_pooler_is_used(&pool->now) || c->from < 0)
 		return false;
 	if (pool->changed_at != 0 && w->ticks - pool->changed_at < policy->evaluation_interval_us)
 		return false;
@@ -955,7 +945,7 @@ spare_others(Work *w)
 	if (set->size == 0)
 		return;
 	own = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
-	if (count_pools(w->pooler, NULL, NULL) > (own != NULL && po_resize_is_used(own) ? 1 : 0))
+	if (count_pools(w->pooler, NULL, NULL) > (own != NULL && po_pooler_is_used(&own->now) ? 1 : 0))
 		give_back_default(w);
 }
 
@@ -1020,7 +1010,7 @@ let_go_surplus(const Work *w, PoVisitedPool *pool)
 {
 	const PoPoolerPool *p = &pool->now;
 	const PoPoolerDatabase *database = po_resize_database(w->pooler, pool->key.database);
-	int64		open = p->sv_active + p->sv_idle + p->sv_used + p->sv_tested + p->sv_login;
+	int64		open = po_pooler_open(p) + p->sv_login;
 	int			size = po_resize_pool_size(w->pooler, pool);
 	StringInfoData command;
 	Change		c = {.pool = pool, .from = (int) Min(open, PG_INT32_MAX), .to = size};

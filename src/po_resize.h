@@ -96,9 +96,6 @@ typedef struct PoVisitedPooler
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;
 
-/* Does anybody use it? */
-extern bool po_resize_is_used(const PoVisitedPool *pool);
-
 /* The size that holds for a pool, -1 = not known. */
 extern int	po_resize_pool_size(const PoVisitedPooler *pooler, const PoVisitedPool *pool);
 extern const PoPoolerDatabase *po_resize_database(const PoVisitedPooler *pooler,

@@ -521,9 +521,6 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->followed = is_followed(policy, demand);
 	seen->target_us = (double) policy->target_wait_us;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
-	if (demand->obtainable > 0)
-		seen->highest = Max(seen->lowest,
-							Min(seen->highest, obtainable_size(sessions, demand)));
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
 
@@ -577,6 +574,8 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		sizing_input(t, e.seen.size, now, &e.in);
 		e.in.least = least_size(t, t->computed_at);
 		e.in.obtainable = obtainable_size(sessions, demand);
+		if (e.in.obtainable > 0)
+			e.seen.highest = Max(e.seen.lowest, Min(e.seen.highest, e.in.obtainable));
 		e.seen.lowest = Max(e.seen.lowest, Min(e.in.least, e.seen.highest));
 	}
 	wait = next_look(t, wait - elapsed, interval);

@@ -21,6 +21,18 @@ po_pooler_share(int size, int n, int index)
 	return share > 1 ? share : 1;
 }
 
+/* Those whose clients wait want all there is, and so does the one at that place (-1 = no more);
+ * others want what they have. */
+static void
+share_out(int size, const PoPoolerUse *use, int n, int place, PoShare *shares,
+		  PoShareMark *marks)
+{
+	for (int i = 0; i < n; i++)
+		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
+			use[i].waits || i == place ? PO_UNLIMITED : use[i].open, 0};
+	(void) po_share(shares, n, size, marks);
+}
+
 int
 po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int index,
 			   PoShare *shares, PoShareMark *marks)
@@ -31,10 +43,7 @@ po_pooler_part(int size, int from, const PoPoolerUse *use, int n, int index,
 
 	if (n <= 1)
 		return size;
-	for (int i = 0; i < n; i++)
-		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
-			use[i].waits || i == index ? PO_UNLIMITED : use[i].open, 0};
-	(void) po_share(shares, n, size, marks);
+	share_out(size, use, n, index, shares, marks);
 	most = shares[index].share > 1 ? shares[index].share : 1;
 	if (use[index].waits)
 		return most;
@@ -57,10 +66,7 @@ po_pooler_common(int size, const PoPoolerUse *use, int n, PoShare *shares, PoSha
 		if (use[i].open > use[largest].open)
 			largest = i;
 	}
-	for (int i = 0; i < n; i++)
-		shares[i] = (PoShare) {1, 1, PO_UNLIMITED,
-			use[i].waits || (!any_waits && i == largest) ? PO_UNLIMITED : use[i].open, 0};
-	(void) po_share(shares, n, size, marks);
+	share_out(size, use, n, any_waits ? -1 : largest, shares, marks);
 	if (!any_waits)
 		common = shares[largest].share;
 	for (int i = 0; i < n; i++)

@@ -106,6 +106,18 @@ static const struct
 	[PO_POOLER_CONFIG] = {"SHOW CONFIG", config_fields}
 };
 
+int64_t
+po_pooler_open(const PoPoolerPool *pool)
+{
+	return pool->sv_active + pool->sv_idle + pool->sv_used + pool->sv_tested;
+}
+
+bool
+po_pooler_is_used(const PoPoolerPool *pool)
+{
+	return pool->cl_active + pool->cl_waiting + po_pooler_open(pool) + pool->sv_login > 0;
+}
+
 const char *
 po_pooler_command(PoPoolerCommand command)
 {

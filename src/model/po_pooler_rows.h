@@ -41,6 +41,12 @@ typedef struct PoPoolerPool
 	char		pool_mode[PO_POOLER_MODE_LEN];
 } PoPoolerPool;
 
+/* Connections that have logged in. */
+extern int64_t po_pooler_open(const PoPoolerPool *pool);
+
+/* Does it have clients or connections? */
+extern bool po_pooler_is_used(const PoPoolerPool *pool);
+
 typedef struct PoPoolerDatabase
 {
 	char		name[PO_PART_LEN];

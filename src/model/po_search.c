@@ -203,6 +203,14 @@ place_of(const PoSearch *s, int size)
 	return i;
 }
 
+static const PoSearchPoint *
+find(const PoSearch *s, int size)
+{
+	int			i = place_of(s, size);
+
+	return i < s->n_points && s->point[i].size == size ? &s->point[i] : NULL;
+}
+
 /* NULL when there is no room for one more size. */
 static PoSearchPoint *
 find_or_add(PoSearch *s, int size)
@@ -361,9 +369,9 @@ forget_room(PoSearch *s, int size, double rate)
 double
 po_search_rate(const PoSearch *s, int size)
 {
-	int			i = place_of(s, size);
+	const PoSearchPoint *p = find(s, size);
 
-	return i < s->n_points && s->point[i].size == size ? s->point[i].mean : 0;
+	return p != NULL ? p->mean : 0;
 }
 
 /*
@@ -725,9 +733,9 @@ is_out_of_reach(const PoSearchSeen *seen, int size)
 static bool
 is_measured(const PoSearch *s, int size)
 {
-	int			i = place_of(s, size);
+	const PoSearchPoint *p = find(s, size);
 
-	return i < s->n_points && s->point[i].size == size && s->point[i].n >= LEAST_N;
+	return p != NULL && p->n >= LEAST_N;
 }
 
 /* The next multiple, if that is allowed. */
@@ -826,12 +834,11 @@ stop(PoSearch *s)
 static bool
 is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 {
-	int			i = place_of(s, seen->size);
-	const PoSearchPoint *p = &s->point[i];
+	const PoSearchPoint *p = find(s, seen->size);
 	double		one = seen->rate;
 	double		other;
 
-	if (i >= s->n_points || p->size != seen->size || p->rate <= 0)
+	if (p == NULL || p->rate <= 0)
 		return false;
 	other = at_mean_speed(one, MOST_POWER, p->faster - speed_of(s, seen));
 	return fmax(one, other) < (1 - ODD_RATE) * p->rate ||
@@ -847,15 +854,18 @@ is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
 static bool
 needs_its_size(const PoSearch *s, const PoSearchSeen *seen)
 {
-	int			i = place_of(s, s->probe);
+	const PoSearchPoint *p = find(s, s->probe);
+	const PoSearchPoint *below;
 
 	if (s->phase != PO_SEARCH_SETTLED || seen->size != s->probe || seen->queued < 0 ||
 		is_odd_rate(s, seen))
 		return false;
-	return i > 0 && i < s->n_points && s->point[i].size == s->probe &&
-		s->point[i - 1].n >= LEAST_N &&
-		((s->point[i - 1].mean < s->point[i].mean &&
-		  s->point[i - 1].mean < NEAR_BEST * po_search_best(s)) || has_backlog(s, i - 1));
+	if (p == NULL || p == s->point)
+		return false;
+	below = p - 1;
+	return below->n >= LEAST_N &&
+		((below->mean < p->mean && below->mean < NEAR_BEST * po_search_best(s)) ||
+		 has_backlog(s, (int) (below - s->point)));
 }
 
 /*
