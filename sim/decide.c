@@ -62,7 +62,7 @@ sizing_input(const Tenant *t, int64_t now, PoSizingInput *in)
 	in->transactions = (uint64_t) t->transactions;
 	in->sessions = t->granted;
 	in->peak_busy = in->busy.max;
-	in->previous = t->r.method >= PO_METHOD_IDLE ? t->r.size : 0;
+	in->previous = t->r.known;
 	if (t->elapsed_us > 0)
 		in->arrival_rate = t->transactions * PO_US_PER_S / t->elapsed_us;
 	if (t->transactions >= 1)

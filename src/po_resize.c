@@ -475,10 +475,8 @@ is_deaf(const Work *w, int64 since)
 /* Is what is recommended known well enough to act on?  The size of a pool that nobody
  * uses is left for when somebody does. */
 static bool
-is_sure(const PoTenantStats *stats)
+is_sure(const PoRecommendation *r)
 {
-	const PoRecommendation *r = &stats->recommendation;
-
 	return r->size > 0 && r->confidence > LEAST_CONFIDENCE && r->method != PO_METHOD_NONE &&
 		r->method != PO_METHOD_TOO_LITTLE_DATA && r->method != PO_METHOD_IDLE;
 }
@@ -524,6 +522,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	static PoTenantStats stats;
 	const PoPolicyFields *policy = &tenant.fields;
 	Shares		shares;
+	bool		sure;
 	int			part;
 
 	memset(c, 0, sizeof(*c));
@@ -539,7 +538,9 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	if (pool->changed_at != 0 && w->ticks - pool->changed_at < policy->evaluation_interval_us)
 		return false;
 	po_stats_copy(pool->tenant, &stats);
-	if (!is_sure(&stats) || stats.evaluated_at == pool->evaluation)
+	sure = is_sure(&stats.recommendation);
+	/* What weeks have shown is known, however quiet it is just before its hour. */
+	if ((!sure && !stats.recommendation.seasonal) || stats.evaluated_at == pool->evaluation)
 		return false;
 	count_tenant(w, pool, &shares);
 	part = part_of(&shares, stats.recommendation.size, c->from, &tenant);
@@ -548,7 +549,7 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 	c->to = po_pooler_next_size(c->from, part, policy->scale_up_step, policy->scale_down_step);
 	/* Less than it may have brings nothing to a pool that gets no more, and would hide when it
 	 * does. */
-	if (stats.recommendation.clamped_pooler)
+	if (!sure || stats.recommendation.clamped_pooler)
 		c->to = Max(c->to, c->from);
 	c->min = Min(min_of(&shares, pool, stats.recommendation.min), c->to);
 	if (shares.use != NULL)

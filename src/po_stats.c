@@ -23,6 +23,7 @@
 #include "po_stats.h"
 
 #define HOUR_US				(3600 * PO_US_PER_S)
+#define SEASON_GRACE_US		(300 * PO_US_PER_S)
 
 /* What is learnt is forgotten with this many evaluation intervals as time constant. */
 #define MEMORY_INTERVALS	30
@@ -323,14 +324,17 @@ po_stats_season(void)
 	return (int64) pg_atomic_read_u64(&po_shared->season_start);
 }
 
-/* It is over when no keeper could read the next one. */
+/*
+ * It covers the next hour, too, so it goes on until a keeper has read that one; when none could, it
+ * is over.
+ */
 bool
 po_stats_season_holds(void)
 {
 	int64		start = po_stats_season();
 	int64		now = GetCurrentTimestamp() - PO_HISTORY_EPOCH;
 
-	return start != 0 && now >= start && now < start + HOUR_US;
+	return start != 0 && now >= start && now < start + HOUR_US + SEASON_GRACE_US;
 }
 
 bool
@@ -355,12 +359,13 @@ sizing_input(const PoTenantStats *t, int sessions, TimestampTz now, PoSizingInpu
 	po_levels_digest(&t->busy, &in->busy);
 	in->arrival_cv2 = 1.0;
 	in->observed_us = t->observed_since == 0 ? 0 : Max(now - t->observed_since, 0);
+	in->memory_us = (int64) Min(w->elapsed_us, (double) in->observed_us);
 	in->transactions = (uint64) w->transactions;
 	in->sessions = sessions;
 	in->peak_busy = in->busy.max;
 	in->drift = t->drift;
 	po_warmup_read(&t->warmup, (int64) po_guc_sample_interval * PO_US_PER_MS, &in->warmup);
-	in->previous = t->recommendation.method >= PO_METHOD_IDLE ? t->recommendation.size : 0;
+	in->previous = t->recommendation.known;
 	if (w->elapsed_us > 0)
 		in->arrival_rate = w->transactions * PO_US_PER_S / w->elapsed_us;
 	if (w->transactions >= 1)
@@ -482,15 +487,30 @@ mean_queue(const PoTenantStats *t, const PoPoolerDemand *demand)
 	return t->recent_since > t->evaluated_at ? -1 : demand->queued;
 }
 
+/* Sessions that no pooler has opened, if the size does not count them. */
+static int
+beside_pool(int sessions, const PoPoolerDemand *demand)
+{
+	return sessions - po_pooler_pooled(sessions, demand->others);
+}
+
 /* The most that its size can be, as that is counted; 0 = nobody knows. */
 static int
 obtainable_size(int sessions, const PoPoolerDemand *demand)
 {
-	bool		counts_others = po_pooler_pooled(sessions, demand->others) == sessions;
-
 	if (demand->obtainable <= 0)
 		return 0;
-	return demand->obtainable + (counts_others ? demand->others : 0);
+	return demand->obtainable + (beside_pool(sessions, demand) > 0 ? 0 : demand->others);
+}
+
+/* What stays whatever is recommended: a pooler gives back what is more, others do not. */
+static void
+stays(int sessions, const PoPoolerDemand *demand, PoEvaluation *e)
+{
+	bool		has_pool = demand->clients + demand->linked > 0;
+
+	e->beside = has_pool ? beside_pool(sessions, demand) : 0;
+	e->held = !has_pool ? sessions : e->beside > 0 ? 0 : demand->others;
 }
 
 /* What the search for a size is told of the time since the last evaluation. */
@@ -587,8 +607,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 
 	e.policy = policy;
 	e.in.cores = e.seen.cores;
-	/* A pooler gives back what is more than recommended; what others opened stays. */
-	e.held = demand->clients + demand->linked > 0 ? 0 : sessions;
+	stays(sessions, demand, &e);
 	po_sharing_evaluate(tenant, &e);
 
 	lock_stats();

@@ -768,6 +768,36 @@ unlike(slurp_file($_), qr/ERROR|FATAL|aborted|failed to/, 'no client has noticed
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_batch@postgres', auto => false)});
 
 # ---------------------------------------------------------------------------
+# What is usual in this hour of the week finds its pool ready, however little is known just before
+# ---------------------------------------------------------------------------
+
+append_to_file("$dir/rare.sql", "SELECT pg_sleep(2);\n");
+my $S = new_bouncer('s', settings => ['default_pool_size = 2']);
+write_passfile($A, $B, $S);
+start_bouncer($S);
+$node->safe_psql('postgres', q{SELECT pool_reset_stats('r_other@postgres');
+	SELECT pool_set_sizing('r_other@postgres', auto => true)});
+wait_sync($node);
+my $rare = start_pooled_load($S, 'r_other', 'postgres', 1, "$dir/rare.sql");
+set_poolers($S);
+poolers_are("pooler = '$S->{label}' AND tenant = 'r_other\@postgres' AND pool_size = 2", 'a quiet pool');
+method_is('r_other@postgres', q{method = 'too_little_data'}, 'of which too little is known');
+# The next hour as well, as one may begin meanwhile.
+$node->safe_psql('postgres', q{
+	INSERT INTO pool_history SELECT date_trunc('hour', now()) - w * interval '7 days' + i * interval '5 min',
+		1, 0, 0, 0, 300000, b, b, 99, 99, 0, -1, 0, 1, 1, 1, 1, 1, t
+	FROM (VALUES ('', 0::real), ('r_other@postgres', 6)) v (t, b), generate_series(0, 23) i,
+		generate_series(1, 4) w ON CONFLICT DO NOTHING;
+	DELETE FROM pool_history_profile});
+poolers_are("pooler = '$S->{label}' AND pool_size = 6 AND min_pool_size = 6",
+	'gets what is usual at this time');
+method_is('r_other@postgres', q{method = 'too_little_data' AND reason ~ 'at least 6 are kept ready'},
+	'and why is told');
+end_process($rare, 'TERM');
+end_process($S->{process}, 'INT');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_other@postgres', auto => false)});
+
+# ---------------------------------------------------------------------------
 # The include file; a tenant that two poolers share
 # ---------------------------------------------------------------------------
 

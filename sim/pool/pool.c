@@ -242,7 +242,7 @@ sizing_input(const Tenant *t, int sessions, int cores, PoSizingInput *in)
 	in->transactions = (uint64_t) t->transactions;
 	in->sessions = sessions;
 	in->peak_busy = in->busy.max;
-	in->previous = t->r.method >= PO_METHOD_IDLE ? t->r.size : 0;
+	in->previous = t->r.known;
 	in->arrival_rate = t->transactions / t->elapsed_us * 1e6;
 	in->service_us = mean;
 	if (mean > 0)

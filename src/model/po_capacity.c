@@ -15,9 +15,6 @@
  */
 #define CROWDED_CPU			1.5
 
-/* In shares, hundredths of a session on the CPU. */
-#define CPU_UNIT			100
-
 /* Of all sessions on the CPU, those of others: from where on they are protected, and until. */
 #define OTHERS_NEED			0.1
 #define OTHERS_ARE_GONE		0.02
@@ -28,7 +25,7 @@
 #define NEAR				0.5
 #define NEAR_SHARE			0.15
 
-#define LEAST_PER_CONNECTION	0.001
+#define LEAST_PER_CONNECTION	1e-5
 #define WISH_FADES			0.9
 #define SHARE_EVERY_US		100		/* for each tenant; sharing takes about 0.1 */
 
@@ -76,24 +73,34 @@ read_wish(const PoWish *from, PoWish *w)
 	w->ceiling = from->ceiling < 0 ? MOST_CONNECTIONS : sane_count(from->ceiling);
 	w->size = sane_count(from->size);
 	w->held = sane_count(from->held);
+	w->beside = sane_count(from->beside);
 	w->present = sane_count(from->present);
 	w->on_cpu = from->on_cpu > 0 ? fmin(from->on_cpu, MOST_CONNECTIONS) : 0;
 }
 
+/* Of the tenant, like all that is shared: its pool and what it has besides. */
 static int
 floor_of(const PoWish *w)
 {
-	return w->guaranteed > w->least ? w->guaranteed : w->least;
+	int			least = w->least + w->beside;
+
+	return w->guaranteed > least ? w->guaranteed : least;
 }
 
 static int
-pool_of(const PoClaim *claim)
+ceiling_of(const PoWish *w)
+{
+	return w->ceiling + w->beside;
+}
+
+static int
+demand_of(const PoClaim *claim)
 {
 	int			size = claim->wish.size;
 
 	if (claim->cpu_most > 0 && size > claim->cpu_most)
 		size = claim->cpu_most;
-	return size > claim->wish.held ? size : claim->wish.held;
+	return (size > claim->wish.held ? size : claim->wish.held) + claim->wish.beside;
 }
 
 /* Connections it wants. */
@@ -101,7 +108,7 @@ static int
 wanted_by(const PoClaim *claim)
 {
 	int			floor = floor_of(&claim->wish);
-	int			wanted = clamp(pool_of(claim), 0, claim->wish.ceiling);
+	int			wanted = clamp(demand_of(claim), 0, ceiling_of(&claim->wish));
 
 	return wanted > floor ? wanted : floor;
 }
@@ -166,6 +173,14 @@ room(const PoCapacity *c)
 								   c->connections : 0);
 }
 
+/* What its pool may have, of so many that the tenant may have. */
+static void
+allot(PoClaim *claim, int64_t connections)
+{
+	connections -= claim->wish.beside;
+	claim->most = connections > 1 ? (int) connections : 1;
+}
+
 static int64_t
 left_over(const PoCapacity *c)
 {
@@ -185,7 +200,7 @@ bound_by_cpu(const PoCapacity *c, PoClaim *claim, double shared)
 	double		pool;
 
 	if (claim->cpu_most > 0 &&
-		(c->cpu_wanted < RELIEVED * budget || others < OTHERS_ARE_GONE * budget))
+		(budget <= 0 || c->cpu_wanted < RELIEVED * budget || others < OTHERS_ARE_GONE * budget))
 		claim->cpu_most = 0;
 	if (claim->cpu_most == 0 &&
 		(claim->cpu_share >= claim->cpu || others < OTHERS_NEED * budget))
@@ -198,23 +213,28 @@ bound_by_cpu(const PoCapacity *c, PoClaim *claim, double shared)
 		claim->cpu_most = (int) fmax(floor(pool + 0.5), 1);
 }
 
+/*
+ * po_share.h shares whole things, so the budget is cut into as many as it takes: of ten
+ * thousand tenants that need next to nothing each, all together need a good part of it.
+ */
 static void
 share_cpus(PoCapacity *c)
 {
+	double		budget = cpu_budget(c);
+	double		unit = budget > 0 ? MOST_CONNECTIONS / budget : 0;
 	double		shared = 0;
 
 	for (int i = 0; i < c->n; i++)
 		c->share[i] = (PoShare) {c->claim[i].wish.weight, 0, PO_UNLIMITED,
-			(int) fmin(c->claim[i].cpu * CPU_UNIT, MOST_CONNECTIONS), 0};
-	po_share(c->share, c->n, (int) fmin(cpu_budget(c) * CPU_UNIT, MOST_CONNECTIONS * 1000.0),
-			 c->marks);
+			(int) nearbyint(fmin(c->claim[i].cpu, budget) * unit), 0};
+	(void) po_share(c->share, c->n, budget > 0 ? MOST_CONNECTIONS : 0, c->marks);
 	for (int i = 0; i < c->n; i++)
 	{
 		PoClaim    *claim = &c->claim[i];
-		double		share = (double) c->share[i].share / CPU_UNIT;
 
 		/* What was cut off by the unit is no cut. */
-		claim->cpu_share = share > claim->cpu - 1.0 / CPU_UNIT ? claim->cpu : share;
+		claim->cpu_share = c->share[i].share + 1 > claim->cpu * unit ? claim->cpu :
+			c->share[i].share / unit;
 		shared += claim->cpu_share;
 	}
 	for (int i = 0; i < c->n; i++)
@@ -231,13 +251,16 @@ share_connections(PoCapacity *c)
 	{
 		const PoWish *w = &c->claim[i].wish;
 
-		c->share[i] = (PoShare) {w->weight, floor_of(w), w->ceiling, pool_of(&c->claim[i]), 0};
+		c->share[i] = (PoShare) {w->weight, floor_of(w), ceiling_of(w), demand_of(&c->claim[i]), 0};
 	}
 	outcome = po_share(c->share, c->n, room(c), c->marks);
 	for (int i = 0; i < c->n; i++)
 		left -= c->share[i].share;
 	for (int i = 0; i < c->n; i++)
-		c->claim[i].most = (int) (c->share[i].share + (left > 0 ? left : 0));
+	{
+		if (c->claim[i].wish.weight > 0)
+			allot(&c->claim[i], c->share[i].share + (left > 0 ? left : 0));
+	}
 	c->contended = c->contended || outcome != PO_SHARE_ENOUGH;
 }
 
@@ -280,7 +303,7 @@ is_due(const PoCapacity *c, int64_t now_us)
 static void
 answer(const PoCapacity *c, const PoClaim *claim, PoAllotment *out)
 {
-	int			floor = floor_of(&claim->wish);
+	int			floor = floor_of(&claim->wish) - claim->wish.beside;
 
 	out->bound = PO_BOUND_CONNECTIONS;
 	out->most = claim->most;
@@ -318,7 +341,7 @@ po_capacity_ask(PoCapacity *c, int tenant, const PoWish *wish, int64_t now_us,
 	claim->cpu = claim->per_connection * claim->wish.size;
 	put_in(c, claim);
 	if (!is_contended(c))
-		claim->most = (int) (wanted_by(claim) + left_over(c));
+		allot(claim, wanted_by(claim) + left_over(c));
 	else if (is_due(c, now_us))
 		share_out(c, now_us);
 	else if (claim->most == 0)
@@ -386,6 +409,7 @@ make_wish(const PoCapacity *c, int tenant, const PoEvaluation *e, const PoSearch
 	w->least = e->seen.lowest;
 	w->size = wished_size(c, tenant, e, before);
 	w->held = e->held;
+	w->beside = e->beside;
 	w->present = e->seen.size;
 	w->on_cpu = e->seen.busy * e->seen.share[PO_WAIT_CPU];
 	w->limited = e->r.method >= PO_METHOD_SATURATED;

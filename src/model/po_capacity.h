@@ -34,7 +34,8 @@ typedef struct PoWish
 	int			least;			/* that its pool has in any case */
 	int			ceiling;		/* PO_UNLIMITED = none */
 	int			size;			/* of its pool if it were alone */
-	int			held;			/* connections that no recommendation takes from it */
+	int			held;			/* connections that no recommendation takes from its pool, */
+	int			beside;			/* and those it has besides, which size does not count */
 	int			present;		/* connections it has */
 	double		on_cpu;			/* of these, the mean number on the CPU */
 	bool		limited;		/* a larger pool would do more */
@@ -44,7 +45,7 @@ typedef struct PoWish
 typedef struct PoAllotment
 {
 	PoBound		bound;			/* what decides */
-	int			most;			/* connections, >= 1 */
+	int			most;			/* connections of its pool, >= 1 */
 	int			budget;			/* of all */
 	double		cpus;			/* its part of the CPUs; 0 = all it wants */
 } PoAllotment;
@@ -57,7 +58,7 @@ typedef struct PoClaim
 	double		cpu;			/* that it wants */
 	double		cpu_share;
 	int			cpu_most;		/* connections that this carries; 0 = not bounded */
-	int			most;
+	int			most;			/* of its pool */
 } PoClaim;
 
 typedef struct PoCapacity
@@ -108,7 +109,8 @@ typedef struct PoEvaluation
 	/* in */
 	const PoPolicyFields *policy;
 	int			guaranteed;		/* in force */
-	int			held;
+	int			held;			/* see PoWish */
+	int			beside;
 	PoSearchSeen seen;
 	/* in and out */
 	PoSizingInput in;			/* search_*, alone and what is allotted is set here */

@@ -211,6 +211,7 @@ po_curve_fit(const PoSizingInput *in, double load, const PoSearch *search, int d
 		c->load = sane(c->rate * c->service_us / PO_US_PER_S, PO_QUEUEING_MAX_SERVERS);
 	if (c->service_us <= 0 && c->rate > 0)
 		c->service_us = fmin(c->load / c->rate * PO_US_PER_S, MOST_US);
+	c->busy_max = po_recommend_most_busy(in);
 	c->burst_load = fmax(c->load, sane(load, PO_QUEUEING_MAX_SERVERS));
 	if (search != NULL && search->phase != PO_SEARCH_NONE)
 	{
@@ -228,6 +229,8 @@ open_at(const PoCurve *c, int size, PoCurvePoint *p)
 	p->throughput = c->rate * fmin(size / c->load, 1);
 	p->wait_us = po_queueing_mean_wait(size, c->burst_load, c->service_us, c->arrival_cv2,
 									   c->service_cv2);
+	if (c->busy_max > 0)
+		p->wait_us = fmin(p->wait_us, c->service_us * fmax(c->busy_max - size, 0) / size);
 }
 
 static void

@@ -5,7 +5,8 @@
  * While the pool is not the limit, the system is open: clients bring arrival_rate
  * transactions/s whatever the size.  A pool larger than the load serves them all, and
  * the wait is that of Erlang C with Allen-Cunneen (po_queueing.h); one that is not
- * serves size / service time, and its queue grows without end.
+ * serves size / service time, and its queue grows without end.  But no more wait than ever
+ * were busy at once, less those served, as in po_recommend.c.
  *
  * While the pool is the limit (po_search.h), every session is busy, as there is always
  * a client more.  Throughput is then bounded (asymptotic bounds: R. Muntz and J. Wong
@@ -53,6 +54,7 @@ typedef struct PoCurve
 	double		burst_load;		/* what the wait is predicted for, >= load */
 	double		arrival_cv2;
 	double		service_cv2;
+	int			busy_max;		/* sessions that ever were at once; 0 = unknown */
 	/* the pool is the limit */
 	int			demand;			/* clients that want one at once; 0 = unknown, endless */
 	PoUsl		usl;

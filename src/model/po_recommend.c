@@ -170,8 +170,8 @@ po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest)
  * The highest level seen, exact where the peak is known exactly: a bucket of
  * PoLevels is up to a quarter wide.
  */
-static int
-most_busy(const PoSizingInput *in)
+int
+po_recommend_most_busy(const PoSizingInput *in)
 {
 	int			max = sane_count(in->busy.max);
 	int			peak = sane_count(in->peak_busy);
@@ -192,7 +192,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	double		rate = sane_number(in->arrival_rate, 1e9);
 	double		service_us = sane_number(in->service_us, MOST_US);
 
-	out->busy_max = most_busy(in);
+	out->busy_max = po_recommend_most_busy(in);
 	out->busy_mean = fmin(sane_number(in->busy.mean, out->busy_max), out->busy_max);
 	out->busy_p95 = lesser(sane_count(in->busy.p95), out->busy_max);
 	out->busy_p50 = lesser(sane_count(in->busy.p50), out->busy_p95);
@@ -515,6 +515,7 @@ po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 	keep_season_open(in, out);
 	predict_waits(&demand, out);
 	out->confidence = confidence_of(out, &demand);
+	out->known = out->method >= PO_METHOD_IDLE ? out->size : demand.previous;
 }
 
 const char *
@@ -588,6 +589,13 @@ plural(int n)
 	return n == 1 ? "" : "s";
 }
 
+/* What numbers of it are of: what is longer ago is forgotten. */
+static double
+remembered_us(const PoSizingInput *in)
+{
+	return (double) (in->memory_us > 0 ? in->memory_us : in->observed_us);
+}
+
 static void
 say_too_little(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 {
@@ -596,10 +604,11 @@ say_too_little(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in
 	if (r->method == PO_METHOD_NONE)
 		po_say(s, "nothing is known about this tenant yet, so its pool stays as it is");
 	else
-		po_say(s, "only %llu transaction%s in %s seen so far, which is too little to size a "
-			   "pool, so it stays at %d connection%s",
+		po_say(s, "only %llu transaction%s in the last %s, which is too little to size a pool",
 			   (unsigned long long) in->transactions, plural((int) in->transactions),
-			   time_text((double) in->observed_us, observed), r->target, plural(r->target));
+			   time_text(remembered_us(in), observed));
+	if (r->method != PO_METHOD_NONE && !r->seasonal)
+		po_say(s, ", so it stays at %d connection%s", r->target, plural(r->target));
 	po_say(s, "; at least %d transactions and %d s are needed", LEAST_TRANSACTIONS,
 		   (int) (LEAST_OBSERVED_US / PO_US_PER_S));
 }
@@ -610,7 +619,7 @@ say_idle(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 	char		observed[TIME_LEN];
 
 	po_say(s, "no session was busy in the last %s; %d connection%s %s enough",
-		   time_text((double) in->observed_us, observed), r->target, plural(r->target),
+		   time_text(remembered_us(in), observed), r->target, plural(r->target),
 		   r->target == 1 ? "is" : "are");
 }
 

@@ -55,11 +55,12 @@ typedef struct PoSizingInput
 	double		service_cv2;	/* squared coefficient of variation of it */
 	double		arrival_cv2;	/* of the time between arrivals; 1 when unknown */
 	double		wait_share[PO_N_WAITS]; /* of busy time; sums to 1 or all 0 */
-	int64_t		observed_us;	/* how long the tenant has been watched */
+	int64_t		observed_us;	/* how long the tenant has been watched, */
+	int64_t		memory_us;		/* and how much of it is remembered; 0 = all */
 	uint64_t	transactions;	/* that the numbers above rest on */
 	int			sessions;		/* now */
 	int			peak_busy;
-	int			previous;		/* last recommendation, 0 = none */
+	int			previous;		/* last recommendation's known, 0 = none */
 	double		drift;			/* recent load / remembered load - 1, smoothed; 0 = steady */
 	int			search_size;	/* what po_search_step says; 0 = nothing */
 	bool		search_settled;
@@ -81,6 +82,7 @@ typedef struct PoSizingInput
 typedef struct PoRecommendation
 {
 	int			size;
+	int			known;			/* the last one that came of enough data; 0 = none */
 	int			min;			/* to keep open: see below */
 	int			max;			/* covers the most that was ever busy at once */
 	int			target;			/* before steps and thresholds */
@@ -137,6 +139,9 @@ typedef struct PoRecommendation
  */
 extern void po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 							  PoRecommendation *out);
+
+/* The most sessions that were ever busy at once; 0 = unknown. */
+extern int	po_recommend_most_busy(const PoSizingInput *in);
 
 /* The sizes that a policy allows: 1 <= lowest <= highest. */
 extern void po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest);

@@ -148,6 +148,7 @@ evaluate(FuzzReader *in, PoCapacity *c, PoSearch *searches, int64_t now_us)
 	e.policy = &policy;
 	e.guaranteed = policy.guaranteed;
 	e.held = fuzz_int(in);
+	e.beside = fuzz_int(in);
 	e.seen.size = e.in.sessions;
 	e.seen.saturated = flags & 4;
 	e.seen.rate = e.in.arrival_rate;

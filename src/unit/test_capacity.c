@@ -91,6 +91,30 @@ test_connections(void)
 	CHECK_INT(most(&c, 2, &other), 1);
 }
 
+/* Sessions besides the pool are there, too: of 97, 25 of cron jobs and a pool of 30. */
+static void
+test_beside(void)
+{
+	PoCapacity	c;
+	PoWish		app = wish_for(30);
+	PoWish		other = wish_for(60);
+
+	app.beside = 25;
+	begin(&c, 97, 0, 0);
+	CHECK_INT(most(&c, 0, &app), 72);
+	CHECK_INT(most(&c, 1, &other), 97 - 49);
+	/* Of 97 the first has 49 in all, of which 25 are no pool. */
+	CHECK_INT(most(&c, 0, &app), 49 - 25);
+	CHECK_INT(most(&c, 1, &other), 97 - 49);
+	/* A guarantee is for all of its sessions, a policy's size for its pool. */
+	app.guaranteed = 60;
+	po_capacity_set(&c, 97, 60, 0);
+	CHECK_INT(most(&c, 0, &app), 35);
+	app.least = 40;
+	CHECK_INT(most(&c, 0, &app), 40);
+	CHECK_INT(most(&c, 1, &other), 97 - 65);
+}
+
 /* Others have to be asked again, but a storm of questions shares nothing anew. */
 static void
 test_not_too_often(void)
@@ -195,6 +219,49 @@ test_weights_of_cpus(void)
 	CHECK_INT(ask(&c, 1, &two).most, 18);
 }
 
+static double
+cpu_shares(int n)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += claims[i].cpu_share;
+	return sum;
+}
+
+/* Many that need next to nothing each need a good part together. */
+static void
+test_cpus_of_many(void)
+{
+	PoCapacity	c;
+	PoAllotment a;
+	PoWish		computes = busy_wish(20, 20, 20);
+	PoWish		small = wish_for(1);
+	double		all_small;
+
+	small.present = 1;
+	small.on_cpu = 0.009;
+	begin(&c, 10000, 0, 4);
+	for (int i = 1; i < MANY; i++)
+		(void) ask(&c, i, &small);
+	all_small = c.cpu_wanted;
+	CHECK_WITH(all_small > 3 && all_small < 5, "%g", all_small);
+	for (int i = 0; i < 3; i++)
+		a = ask(&c, 0, &computes);
+	CHECK_INT(a.bound, PO_BOUND_CPU);
+	CHECK_NEAR(a.cpus * 1.5, 6 - all_small, 0.1);
+	CHECK_NEAR(cpu_shares(MANY), 6, 0.1);
+
+	/* Those of which nothing was seen on a CPU take nothing. */
+	small.on_cpu = 0;
+	for (int round = 0; round < 20; round++)
+	{
+		for (int i = 1; i < MANY; i++)
+			(void) ask(&c, i, &small);
+	}
+	CHECK_INT(ask(&c, 0, &computes).bound, PO_BOUND_CONNECTIONS);
+}
+
 /* ---------- properties ---------- */
 
 static void
@@ -206,6 +273,7 @@ fill_odd(PoWish *w)
 	w->ceiling = random_odd_int();
 	w->size = random_odd_int();
 	w->held = random_odd_int();
+	w->beside = random_odd_int();
 	w->present = random_odd_int();
 	w->on_cpu = random_odd_double();
 	w->limited = random_below(2) == 0;
@@ -410,7 +478,7 @@ observe(World *w, int i, int evaluation, PoEvaluation *e)
 	e->in.transactions = (uint64_t) fmin(e->in.transactions * memory + e->seen.transactions, 1e9);
 	e->in.sessions = e->seen.size;
 	e->in.peak_busy = e->in.busy.max;
-	e->in.previous = e->r.method >= PO_METHOD_IDLE ? e->r.size : 0;
+	e->in.previous = e->r.known;
 	e->in.cores = w->cpus;
 }
 
@@ -608,7 +676,7 @@ observe_behind(const Behind *w, int size, int evaluation, PoLevels *levels, PoEv
 	e->in.transactions = (uint64_t) (e->seen.transactions * evaluation);
 	e->in.sessions = e->seen.size;
 	e->in.peak_busy = e->in.busy.max;
-	e->in.previous = e->r.method >= PO_METHOD_IDLE ? e->r.size : 0;
+	e->in.previous = e->r.known;
 }
 
 typedef struct Path
@@ -699,9 +767,11 @@ int
 main(void)
 {
 	test_connections();
+	test_beside();
 	test_not_too_often();
 	test_cpus();
 	test_weights_of_cpus();
+	test_cpus_of_many();
 	test_any_input();
 	test_sums();
 	test_two_searches();

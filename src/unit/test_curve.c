@@ -62,6 +62,7 @@ test_open(void)
 	PoCurvePoint p;
 
 	set_input(&in, 10000, 4, 0.5, 0, 8);
+	in.busy.max = in.peak_busy = 0;
 	po_curve_fit(&in, 0, NULL, 0, &c);
 	CHECK_INT(c.kind, PO_CURVE_OPEN);
 	po_curve_at(&c, 8, &p);
@@ -80,6 +81,39 @@ test_open(void)
 	po_curve_at(&c, 8, &p);
 	CHECK_NEAR(p.wait_us, po_queueing_mean_wait(8, 6, 10000, 1, 1), 1e-6);
 	CHECK_NEAR(p.utilization, 0.5, 1e-9);
+}
+
+/* Four workers, of which three are busy on average: with four connections none of them waits. */
+static void
+test_open_and_few(void)
+{
+	PoSizingInput in;
+	PoPolicyFields policy;
+	PoRecommendation r;
+	PoCurve		c;
+	PoCurvePoint p;
+	double		before = INFINITY;
+
+	po_policy_defaults(&policy);
+	set_input(&in, 30e6, 3, 0.5, 0, 8);
+	in.service_cv2 = 2;
+	in.busy.max = in.busy.p95 = in.busy.p50 = in.peak_busy = 4;
+	in.sessions = 10;
+	in.transactions = 1000;
+	in.observed_us = 3600 * PO_US_PER_S;
+	po_recommend_size(&in, &policy, &r);
+	CHECK_INT(r.size, 4);
+	po_curve_fit(&in, r.load, NULL, 0, &c);
+	for (int size = 1; size <= 10; size++)
+	{
+		po_curve_at(&c, size, &p);
+		CHECK(p.wait_us <= before && isfinite(p.wait_us));
+		before = p.wait_us;
+		if (size == r.size)
+			CHECK_NEAR(p.wait_us, r.predicted_wait_us, 1);
+	}
+	po_curve_at(&c, 3, &p);
+	CHECK_NEAR(p.wait_us, 10e6, 1);
 }
 
 static void
@@ -355,6 +389,7 @@ int
 main(void)
 {
 	test_open();
+	test_open_and_few();
 	test_nothing_known();
 	test_bounds();
 	test_usl_found_again();

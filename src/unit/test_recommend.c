@@ -148,11 +148,28 @@ test_recommend_too_little(void)
 	CHECK_INT(r.method, PO_METHOD_TOO_LITTLE_DATA);
 	CHECK_INT(r.size, 12);
 	CHECK(r.confidence > 0 && r.confidence <= 0.2);
-	CHECK_REASON(r, in, policy, "only 99 transactions in 60 min");
+	CHECK_REASON(r, in, policy, "only 99 transactions in the last 60 min");
+	in.observed_us = 720 * 60 * MINUTE;
+	in.memory_us = 30 * MINUTE;
+	CHECK_REASON(r, in, policy, "only 99 transactions in the last 30 min");
 	CHECK_REASON(r, in, policy, "stays at 12 connections");
 	in.previous = 5;
 	r = recommend(&in, &policy);
 	CHECK_INT(r.size, 5);
+	/* For the night, not for one evaluation. */
+	for (int i = 0; i < 3; i++)
+	{
+		in.previous = r.known;
+		r = recommend(&in, &policy);
+		CHECK_INT(r.size, 5);
+	}
+	/* What is kept ready meanwhile is not what it had. */
+	in.season.busy = 20;
+	in.season.weeks = 4;
+	r = recommend(&in, &policy);
+	CHECK_INT(r.size, 20);
+	CHECK_INT(r.known, 5);
+	CHECK_REASON(r, in, policy, "too little to size a pool; at least");
 
 	in = textbook();
 	in.observed_us = 5 * PO_US_PER_S - 1;
