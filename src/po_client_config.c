@@ -155,9 +155,10 @@ comment_head(Text *t, const char *what)
 				psprintf(", and %d in reserve for when clients wait", p->each_reserve),
 				p->instances, p->each * p->instances);
 	else
-		comment(t, "Each process: %d. %d of them: %d. While a deploy runs, with a quarter more, "
-				"rounded up, %d: %d.", p->each, p->instances, p->each * p->instances, p->peak,
-				p->each * p->peak);
+		comment(t, "Each process: %d. %d of them: %d. While a deploy runs, with %s, %d: %d.",
+				p->each, p->instances, p->each * p->instances,
+				p->peak_seen ? "as many more as were seen at once" :
+				"a quarter more, rounded up", p->peak, p->each * p->peak);
 	if (p->ceiling >= 0)
 		comment(t, "Allowed: %d, %s.", p->ceiling, po_client_ceiling_name(p->ceiling_by));
 	if (p->idle_in_transaction_us > 0)

@@ -1694,25 +1694,38 @@ begin_tenant(const PoTenant *t, const PoTenantStats *s, PoInstancesTenant *of)
 static int
 size_of_process(const PoTenant *t, const PoTenantStats *s, int instances)
 {
-	const PoRecommendation *r = &s->recommendation;
 	PoInstancesTenant of;
 	PoInstanceRule rule;
 	int			each;
 
-	/* It may not have what its load needs: then what it may have is divided. */
-	if (r->clamped_max || r->clamped_pooler || r->clamped_share)
-		return 0;
 	begin_tenant(t, s, &of);
 	each = po_instances_each(&of, 1, instances, 1, &rule);
 	return rule == PO_INSTANCE_LOAD ? each : 0;
 }
 
+/* How many times the usual instances were there at once, of the tenant's busiest application. */
+static double
+surge_of(int tenant)
+{
+	int			n;
+	const PoClientSeen *seen = po_client_table_copy(&n);
+	const PoClientSeen *busiest = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (seen[i].tenant == tenant && (busiest == NULL || seen[i].busy > busiest->busy))
+			busiest = &seen[i];
+	}
+	return busiest == NULL ? 0 : busiest->peak / Max(rint(busiest->usual), 1);
+}
+
 static void
-fill_input(const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
+fill_input(int tenant, const PoTenant *t, const PoTenantStats *s, PoClientInput *in)
 {
 	const PoRecommendation *r = &s->recommendation;
 	const PoPolicyFields *f = &t->fields;
 
+	in->surge = surge_of(tenant);
 	if (s->computed_at == 0)
 		in->size = in->min = in->max = present_size(t);
 	else
@@ -1796,7 +1809,7 @@ pool_client_config_1_0(PG_FUNCTION_ARGS)
 		subject.role = shared_part(tenant, true);
 	if (subject.database == NULL)
 		subject.database = shared_part(tenant, false);
-	fill_input(&t, &s, &subject.in);
+	fill_input(tenant, &t, &s, &subject.in);
 	subject.observed = is_observed(&t, &subject.in);
 	fill_ceilings(&t, &subject);
 	subject.tenant = po_view_printable(t.name);

@@ -173,6 +173,15 @@ ok(wait_until(sub {
 		return $sizes =~ /^(\d+)\|\1$/;
 	}), 'and is what a driver is told') or diag($sizes);
 
+# As many instances at once as there were before are expected of the next deploy.
+like($node->safe_psql('postgres', q{SELECT replace(pool_client_config('r_load@postgres', 'pgx', 2), E'\n//', '')}),
+	qr/with a quarter more, rounded up, 3:/, 'a deploy as usual');
+my @deploy = map { client('r_load', 'shop', $_) } qw(127.0.0.4 127.0.0.5);
+becomes('r_load', 'shop', 'peak_overlap', '4', 'until one is seen');
+close_all(@deploy);
+like($node->safe_psql('postgres', q{SELECT replace(pool_client_config('r_load@postgres', 'pgx', 2), E'\n//', '')}),
+	qr/with as many more as were seen at once, 4:/, 'which the next text has room for');
+
 # Two threads in each that need two connections at once, and some: a floor that only people know.
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_load@postgres', min_size => 18)});
 wait_sync($node);

@@ -25,6 +25,9 @@
 
 #define LOW_CONFIDENCE	0.5
 
+/* No deploy has more than all of the old ones beside all of the new. */
+#define MOST_SURGE		2.0
+
 /* What is known of a client; docs/guides/client-pools.md has the sources. */
 typedef struct ClientFacts
 {
@@ -131,6 +134,7 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 	if ((unsigned) in->client >= PO_N_CLIENTS)
 		in->client = PO_CLIENT_PGBOUNCER;
 	in->instances = within(in->instances, 1, PO_MAX_INSTANCES);
+	in->surge = in->surge > 0 ? fmin(in->surge, MOST_SURGE) : 0;
 	in->size = within(in->size, 1, MAX_COUNT);
 	in->min = within(in->min, 0, in->size);
 	in->busy = within(in->busy, 0, in->min);
@@ -190,7 +194,14 @@ divide(const PoClientInput *in, PoClientPlan *plan)
 	plan->instances = in->instances;
 	plan->peak = in->instances;
 	if (!facts_of(in->client)->is_pooler)
+	{
+		int			seen = (int) ceil(in->instances * in->surge - 1e-6);
+
 		plan->peak += (in->instances + 3) / 4;
+		plan->peak_seen = seen > plan->peak;
+		if (plan->peak_seen)
+			plan->peak = seen;
+	}
 	plan->ceiling = po_client_lowest_ceiling(in->ceiling, &plan->ceiling_by);
 	most = plan->ceiling < 0 ? MAX_COUNT : plan->ceiling / plan->peak;
 	if (facts_of(in->client)->opens_one_more && most > 1)

@@ -46,7 +46,8 @@ typedef enum PoCeiling
 typedef struct PoClientInput
 {
 	PoClient	client;
-	int			instances;		/* processes of it */
+	int			instances;		/* processes of it, */
+	double		surge;			/* and how many times as many were seen at once; 0 = unknown */
 	int			size;			/* recommended, for all of them */
 	int			min;
 	int			busy;			/* of these, half of the time; 0 = unknown */
@@ -98,7 +99,8 @@ typedef enum PoClientRemark
 typedef struct PoClientPlan
 {
 	int			instances;
-	int			peak;			/* processes while a deploy runs */
+	int			peak;			/* processes while a deploy runs, */
+	bool		peak_seen;		/* as one was seen */
 	int			wanted;			/* connections of one process, whatever they all may have */
 	int			each;			/* and as that allows, at least 1 */
 	int			each_min;		/* of those, kept open without work; */
@@ -122,8 +124,9 @@ typedef struct PoClientPlan
 /*
  * The rules:
  *	1. a deploy is taken to surge by a quarter of the processes, rounded up, the
- *	   default of Kubernetes (maxSurge); twice as many are only remarked upon.  Poolers
- *	   are not: while two overlap, clients queue in them instead of being refused;
+ *	   default of Kubernetes (maxSurge), or by what was seen, if that is more, up to twice as
+ *	   many; where they were not seen, these are only remarked upon.  Poolers are not: while
+ *	   two overlap, clients queue in them instead of being refused;
  *	2. each pooler has size / instances, rounded down but at least 1; so has each process of
  *	   a driver, or what its own part of the load needs, where that is known (separate pools
  *	   cannot lend each other a connection); and no more than the lowest ceiling / processes

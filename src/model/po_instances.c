@@ -213,6 +213,13 @@ is_limited(const PoRecommendation *r)
 	return r->method >= PO_METHOD_SATURATED;
 }
 
+/* May it not have what its load needs? */
+static bool
+is_cut(const PoRecommendation *r)
+{
+	return r->clamped_max || r->clamped_pooler || r->clamped_share;
+}
+
 /*
  * The application's part of the tenant's load.  When nobody was ever busy, sessions
  * tell who is there.
@@ -246,6 +253,7 @@ po_instances_each(const PoInstancesTenant *t, double part, int instances, int pr
 	const PoRecommendation *r = t->recommendation;
 	int			size = within(r->size, 1, MOST_COUNT);
 	double		least = ceil(within(t->min_size, 0, MOST_COUNT) * part / instances);
+	int			recommended = within(floor(size * part / instances), 1, size);
 	int			each;
 
 	if (r->method <= PO_METHOD_TOO_LITTLE_DATA)
@@ -253,15 +261,17 @@ po_instances_each(const PoInstancesTenant *t, double part, int instances, int pr
 		*rule = PO_INSTANCE_PRESENT;
 		each = within(present, 1, MOST_COUNT);
 	}
-	else if (is_limited(r) || (part >= 1 && instances == 1))
-	{
-		*rule = PO_INSTANCE_RECOMMENDED;
-		each = within(floor(size * part / instances), 1, size);
-	}
 	else
 	{
 		*rule = PO_INSTANCE_LOAD;
 		each = within(size_by_load(t, r->load * part / instances), 1, size);
+	}
+	/* What is recommended may be more, too: for a load that is usual at this time, say. */
+	if (is_limited(r) || is_cut(r) || (part >= 1 && instances == 1) ||
+		(recommended > each && !r->clamped_min && (*rule == PO_INSTANCE_LOAD || r->seasonal)))
+	{
+		*rule = PO_INSTANCE_RECOMMENDED;
+		each = recommended;
 	}
 	if (least <= each)
 		return each;
@@ -284,25 +294,63 @@ size_one(const PoInstancesTenant *t, PoApplication *a, double part)
 	a->each_min = within(least, 0, a->each);
 }
 
-/* All of them together, while they overlap, below the ceiling. */
-static void
-fit(const PoInstancesTenant *t, PoApplication *application, int n)
+/* Instances that may be there at once. */
+static double
+at_once(const PoApplication *application, int n)
 {
 	double		all = 0;
 
 	for (int i = 0; i < n; i++)
-		all += (double) application[i].each * application[i].overlap;
-	if (t->ceiling < 0 || all <= t->ceiling)
-		return;
+		all += application[i].overlap;
+	return all;
+}
+
+/* What of its size each keeps, so that all fit: those of which less than one is left have one,
+ * for which the others pay.  0 = nobody has more than one. */
+static double
+part_that_fits(const PoInstancesTenant *t, const PoApplication *application, int n)
+{
+	double		part = 1;
+
+	/* Each time there are more of those with one. */
+	for (int i = 0; i <= n; i++)
+	{
+		double		ones = 0;
+		double		rest = 0;
+		double		next;
+
+		for (int k = 0; k < n; k++)
+		{
+			if (application[k].each * part < 1)
+				ones += application[k].overlap;
+			else
+				rest += (double) application[k].each * application[k].overlap;
+		}
+		next = rest > 0 ? fmax(t->ceiling - ones, 0) / rest : 0;
+		if (next >= part)
+			return part;
+		part = next;
+	}
+	return part;
+}
+
+/* All of them together, while they overlap, below the ceiling. */
+static void
+fit(const PoInstancesTenant *t, PoApplication *application, int n)
+{
+	bool		is_vain = t->ceiling >= 0 && at_once(application, n) > t->ceiling;
+	double		part = t->ceiling < 0 ? 1 : part_that_fits(t, application, n);
+
 	for (int i = 0; i < n; i++)
 	{
 		PoApplication *a = &application[i];
-		double		each = floor(a->each * (t->ceiling / all));
+		int			each = within(floor(a->each * part), 1, MOST_COUNT);
 
-		if (each >= a->each)
-			continue;
-		a->rule = each < 1 ? PO_INSTANCE_ONE : PO_INSTANCE_CEILING;
-		a->each = within(each, 1, MOST_COUNT);
+		if (is_vain)
+			a->rule = PO_INSTANCE_ONE;
+		else if (each < a->each)
+			a->rule = PO_INSTANCE_CEILING;
+		a->each = each;
 		a->each_min = a->each_min < a->each ? a->each_min : a->each;
 	}
 }
@@ -378,6 +426,16 @@ plural(double n)
 	return n == 1 ? "" : "s";
 }
 
+static const char *
+why_recommended(const PoRecommendation *r)
+{
+	if (is_limited(r))
+		return "as more in all would not get more done";
+	if (is_cut(r))
+		return "which is less than the load needs";
+	return "which has more reasons than the load (see pool_recommendations)";
+}
+
 static void
 say_size(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 {
@@ -404,8 +462,8 @@ say_size(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 					   a->each, plural(a->each));
 			else
 				po_say(s, "%d connection%s for each of %d instance%s: their part of the %d "
-					   "recommended for all, as more in all would not get more done", a->each,
-					   plural(a->each), a->instances, plural(a->instances), r->size);
+					   "recommended for all, %s", a->each, plural(a->each), a->instances,
+					   plural(a->instances), r->size, why_recommended(r));
 			break;
 		case PO_INSTANCE_LEAST:
 			po_say(s, "%d connection%s for each of %d instance%s: their part of the %d that "

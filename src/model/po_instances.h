@@ -84,7 +84,8 @@ typedef enum PoInstanceRule
 {
 	PO_INSTANCE_PRESENT,		/* too little is known: what is */
 	PO_INSTANCE_LOAD,			/* the wait target at its part of the load */
-	PO_INSTANCE_RECOMMENDED,	/* its part of the recommended size: the server's limit is known */
+	PO_INSTANCE_RECOMMENDED,	/* its part of the recommended size: the server is the limit, or
+								 * that was cut, or has more reasons than the load */
 	PO_INSTANCE_LEAST,			/* its part of min_size, though its load asks for less */
 	PO_INSTANCE_CEILING,		/* all together must stay below a ceiling */
 	PO_INSTANCE_ONE				/* one connection is the least, though they do not fit */

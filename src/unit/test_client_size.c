@@ -69,6 +69,25 @@ test_division(void)
 	CHECK_INT(plan.ceiling_by, PO_CEILING_QUOTA);
 	CHECK_INT(plan.remarks, 0);
 
+	/* Seven were seen where four usually are: 7 x 5 are 35; of twice as many, as of any more, each has
+	 * less: 8 x 5 are 40, but a quota of 39 is 4 each. */
+	in.surge = 7.0 / 4;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.peak, 7);
+	CHECK(plan.peak_seen);
+	CHECK_INT(plan.each, 5);
+	in.surge = 40;
+	in.ceiling[PO_CEILING_QUOTA] = 39;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.peak, 8);
+	CHECK_INT(plan.each, 4);
+	CHECK_INT(plan.remarks, UINT32_C(1) << PO_REMARK_CUT);
+	in.surge = 1.2;
+	in.ceiling[PO_CEILING_QUOTA] = 40;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.peak, 5);
+	CHECK(!plan.peak_seen);
+
 	/* One alone: two at a deploy, exactly what is allowed. */
 	in.instances = 1;
 	po_client_plan(&in, &plan);
@@ -371,6 +390,7 @@ any_input(void)
 	random_fill(&in, sizeof(in));
 	in.client = (PoClient) random_below(PO_N_CLIENTS);
 	in.instances = random_odd_int();
+	in.surge = random_odd_double();
 	in.size = random_odd_int();
 	in.min = random_odd_int();
 	in.max = random_odd_int();

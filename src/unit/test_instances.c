@@ -253,6 +253,36 @@ test_recommended(void)
 	CHECK(a[0].confidence <= 0.2);
 }
 
+/* A size that was cut is divided, though the load asks for more; one that has other reasons than the
+ * load is, too, if that is more. */
+static void
+test_not_by_load(void)
+{
+	PoInstancesTenant t = tenant(PO_METHOD_QUEUEING, 8, 12);
+	PoApplication a = application(4, 4, 12);
+
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 4);
+	recommendation.clamped_share = true;
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 2);
+	CHECK_TEXT(po_instances_rule_name(&t, &a), "recommended_size");
+	CHECK_REASON(t, a, "which is less than the load needs");
+
+	t = tenant(PO_METHOD_QUEUEING, 20, 0.2);
+	recommendation.min = 20;
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 5);
+	CHECK_INT(a.each_min, 5);
+	CHECK_REASON(t, a, "more reasons than the load");
+	t = tenant(PO_METHOD_TOO_LITTLE_DATA, 20, 0);
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 4);
+	recommendation.seasonal = true;
+	po_instances_plan(&t, &a, 1);
+	CHECK_INT(a.each, 5);
+}
+
 /*
  * Three threads in each of two processes that need three connections at once: seven each, so
  * 14, whatever the load.  It divides as the load does, and what is there is a limit still.
@@ -260,12 +290,14 @@ test_recommended(void)
 static void
 test_least(void)
 {
-	PoInstancesTenant t = tenant(PO_METHOD_QUEUEING, 14, 2);
+	PoInstancesTenant t = tenant(PO_METHOD_QUEUEING, 4, 2);
 	PoApplication a = application(2, 2, 2);
 	PoApplication two[2] = {application(2, 2, 1.5), application(1, 1, 0.5)};
 
 	po_instances_plan(&t, &a, 1);
 	CHECK_WITH(a.each < 7, "%d", a.each);
+	t = tenant(PO_METHOD_QUEUEING, 14, 2);
+	recommendation.clamped_min = true;
 	t.min_size = 14;
 	po_instances_plan(&t, &a, 1);
 	CHECK_INT(a.each, 7);
@@ -309,6 +341,31 @@ test_ceiling(void)
 	t.has_pooler = true;
 	po_instances_plan(&t, &a, 1);
 	CHECK_REASON(t, a, "see pool_stats_pooler");
+}
+
+/* Twenty workers have one each, whatever is cut: the others have what is left. */
+static void
+test_ceiling_beside_ones(void)
+{
+	PoInstancesTenant t = tenant(PO_METHOD_QUEUEING, 33, 30);
+	PoApplication a[2] = {application(20, 25, 8), application(4, 5, 22)};
+
+	po_instances_plan(&t, a, 2);
+	CHECK_INT(a[0].each, 1);
+	CHECK_INT(a[1].each, 7);
+	t.ceiling = 40;
+	po_instances_plan(&t, a, 2);
+	CHECK_INT(a[0].each, 1);
+	CHECK_INT(a[1].each, 3);
+	CHECK_TEXT(po_instances_rule_name(&t, &a[0]), "load");
+	CHECK_TEXT(po_instances_rule_name(&t, &a[1]), "quota");
+	t.ceiling = 30;
+	po_instances_plan(&t, a, 2);
+	CHECK_INT(a[1].each, 1);
+	CHECK_TEXT(po_instances_rule_name(&t, &a[1]), "quota");
+	t.ceiling = 29;
+	po_instances_plan(&t, a, 2);
+	CHECK_TEXT(po_instances_rule_name(&t, &a[0]), "one_each");
 }
 
 /* ---------- any input ---------- */
@@ -377,9 +434,9 @@ test_any(void)
 		}
 		/* Together they fit, as far as one each does. */
 		if (t.ceiling >= 0)
-			CHECK_WITH(all <= t.ceiling + least, "%g of %d, least %g", all, t.ceiling, least);
+			CHECK_WITH(all <= t.ceiling || all <= least, "%g of %d, least %g", all, t.ceiling, least);
 		for (int i = 0; i < n && t.ceiling >= 0 && all > t.ceiling; i++)
-			CHECK(a[i].each == 1 || a[i].rule == PO_INSTANCE_CEILING);
+			CHECK(a[i].each == 1 && a[i].rule == PO_INSTANCE_ONE);
 	}
 }
 
@@ -422,8 +479,10 @@ main(void)
 	test_overlap();
 	test_by_load();
 	test_recommended();
+	test_not_by_load();
 	test_least();
 	test_ceiling();
+	test_ceiling_beside_ones();
 	test_any();
 	test_monotone();
 	return check_end("test_instances");
