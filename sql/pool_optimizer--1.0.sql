@@ -514,18 +514,23 @@ RETURNS SETOF record
 COMMENT ON FUNCTION pool_findings() IS
 	'the findings of view pool_findings, without who has acknowledged them';
 
--- The view's owner reads the table, so that its rows are told for what the reader may see.
+-- The view's owner reads the table, so that its rows are told for what the reader may see.  LIMIT,
+-- which takes nothing away (the three are the key), keeps the reader's own conditions out of
+-- the subquery: they are asked of rows of findings that it sees, not of the whole table.
 CREATE VIEW pool_findings AS
 	SELECT f.tenant, f.kind, f.severity, f.since, f.last_seen, f.evidence, f.connections_spent,
 		f.advice, f.queryid, a.tenant IS NOT NULL AS acknowledged, a.acknowledged_by,
 		a.until AS acknowledged_until, a.reason AS acknowledged_reason
-	FROM pool_findings() AS f LEFT JOIN pool_acknowledged AS a
-		ON a.tenant = f.tenant AND a.kind = f.kind AND a.queryid = COALESCE(f.queryid, 0)
-		AND (a.until IS NULL OR a.until > pg_catalog.clock_timestamp())
-		-- As po_finding_is_worse, for alerts.
-		AND f.connections_spent <= 1.5 * a.connections_spent + 0.1
-		AND pg_catalog.array_position('{info,warning,critical}'::text[], f.severity)
-			<= pg_catalog.array_position('{info,warning,critical}'::text[], a.severity)
+	FROM pool_findings() AS f LEFT JOIN LATERAL (
+		SELECT k.tenant, k.acknowledged_by, k.until, k.reason FROM pool_acknowledged AS k
+		WHERE k.tenant = f.tenant AND k.kind = f.kind AND k.queryid = COALESCE(f.queryid, 0)
+			AND (k.until IS NULL OR k.until > pg_catalog.clock_timestamp())
+			-- As po_finding_is_worse, for alerts.  With types as pg_catalog has them: no operator
+			-- that somebody planted is a better match.
+			AND f.connections_spent <= 1.5::float8 * k.connections_spent + 0.1::float8
+			AND pg_catalog.array_position('{info,warning,critical}'::text[], f.severity)
+				<= pg_catalog.array_position('{info,warning,critical}'::text[], k.severity)
+		LIMIT 1) AS a ON true
 	ORDER BY f.connections_spent DESC, f.tenant, f.kind, f.queryid;
 COMMENT ON VIEW pool_findings IS 'One row per finding: what connections are spent on that need not be, and what to change; the dearest first';
 COMMENT ON COLUMN pool_findings.tenant IS 'the tenant';

@@ -646,6 +646,38 @@ foreach my $from (sort keys %column, 'pool_policies', 'pool_alert_rules', 'pool_
 cmp_ok($mine->value('SELECT count(*) FROM seen'), '>', 50, 'code in a WHERE clause runs');
 is(join("\n", told($mine, 'SELECT what FROM seen')), '',
 	'but not on rows that the role does not see');
+
+# Column by column and strict: then an outer join may become an inner one, and the condition go
+# to the table that is joined.  Nor may a cast that fails say what of.
+$mine->query($_) // die $mine->error_text foreach ('TRUNCATE seen',
+	q{CREATE FUNCTION s_own.tell_strict(text) RETURNS bool LANGUAGE plpgsql STRICT
+		COST 0.0000001 AS $$ BEGIN INSERT INTO pg_temp.seen VALUES ($1); RETURN true; END $$});
+my @texts = @{ $mine->query(sprintf q{SELECT relname, attname FROM pg_attribute
+	JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'pool'::regnamespace
+	AND relname IN (%s) AND atttypid = 'text'::regtype AND attnum > 0},
+	join(', ', map { "'$_'" } sort keys %column, 'pool_policies', 'pool_alert_rules',
+		'pool_acknowledged')) };
+my @cast;
+
+cmp_ok(scalar @texts, '>', 50, 'there are columns of texts');
+foreach my $joins ('enable_hashjoin, enable_mergejoin', 'enable_mergejoin', 'enable_nestloop')
+{
+	$mine->query("SET $_ = off") foreach split /, /, $joins;
+	foreach (@texts)
+	{
+		my ($from, $text) = @$_;
+
+		defined $mine->query("SELECT 1 FROM $from WHERE s_own.tell_strict($text)")
+		  or fail("$from, $text: " . $mine->error_text);
+		push @cast, map { "$from, $text: $_" }
+		  told($mine, "SELECT 1 FROM $from WHERE $text\::int = 1");
+	}
+	$mine->query("RESET $_") foreach split /, /, $joins;
+}
+cmp_ok($mine->value('SELECT count(*) FROM seen'), '>', 50, 'strict code runs');
+is(join("\n", told($mine, 'SELECT DISTINCT what FROM seen')), '',
+	'nor does it on rows that the role does not see');
+is(join("\n", @cast), '', 'nor does an error show any of them');
 is($mine->query(q{ALTER FUNCTION s_own.tell(text) LEAKPROOF}), undef,
 	'and cannot be called leakproof');
 
