@@ -192,7 +192,7 @@ claim_keeper(void)
 static PoPolicy *policies = NULL;
 static int	n_policies = 0;
 
-/* The same as the last time? */
+/* The same as the last time?  What is wrong with history may follow. */
 static bool
 is_told(const char *problem)
 {
@@ -200,17 +200,28 @@ is_told(const char *problem)
 	TimestampTz at;
 
 	po_shmem_get_error(last, sizeof(last), &at);
-	return strcmp(last, problem) == 0;
+	return strncmp(last, problem, strlen(problem)) == 0;
 }
 
-static bool
-history_failed(void)
+/* What is wrong with history comes after a problem that is there already. */
+static void
+add_history_problem(char *problem, Size size, const char *message)
 {
-	char		last[PO_ERROR_LEN];
-	TimestampTz at;
+	Size		used = strlen(problem);
 
-	po_shmem_get_error(last, sizeof(last), &at);
-	return strncmp(last, PO_HISTORY_TABLE_NAME ": ", strlen(PO_HISTORY_TABLE_NAME ": ")) == 0;
+	snprintf(problem + used, size - used, "%s" PO_HISTORY_TABLE_NAME ": %s",
+			 used > 0 ? "; " : "", message);
+}
+
+/* Was this told the last time, with something that is wrong with history? */
+static bool
+history_failed(const char *problem)
+{
+	char		expected[PO_ERROR_LEN];
+
+	strlcpy(expected, problem, sizeof(expected));
+	add_history_problem(expected, sizeof(expected), "");
+	return is_told(expected);
 }
 
 /* A table of the extension, locked, with a snapshot of its rows that is pushed. */
@@ -461,7 +472,7 @@ keep_history(char *problem, Size size)
 		error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		snprintf(problem, size, PO_HISTORY_TABLE_NAME ": %s", error->message);
+		add_history_problem(problem, size, error->message);
 		if (!is_told(problem))
 			ereport(LOG, (errmsg("pool_optimizer could not keep history: %s", error->message)));
 		FreeErrorData(error);
@@ -500,11 +511,12 @@ po_keeper_main(Datum arg)
 	pgstat_report_activity(STATE_RUNNING, "reading " PO_ACKNOWLEDGED_TABLE);
 	read_and_publish_acknowledged(problem, sizeof(problem));
 	/* What is wrong with history is told until it is known to be well again. */
-	if (problem[0] != '\0' || !history_failed())
+	if (!history_failed(problem))
 		po_shmem_set_error(problem);
 	pg_atomic_write_u64(&po_shared->changes_applied, requested);
 	po_shmem_wake_sampler();
-	if (problem[0] == '\0')
+	/* Also while something is wrong with policies: that may last as long as it is meant to. */
+	if (pg_atomic_read_u32(&po_shared->extension_found) == 2)
 	{
 		pgstat_report_activity(STATE_RUNNING, "writing " PO_HISTORY_TABLE_NAME);
 		keep_history(problem, sizeof(problem));

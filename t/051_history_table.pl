@@ -269,6 +269,34 @@ $admin->query(qq{INSERT INTO pool_history SELECT t, 1, 1, 1, 1, n, 1, n, 1, 1, 1
 check_sums('with rows that are none');
 $admin->query(q{DELETE FROM pool_history WHERE busy_avg IS NULL OR NOT isfinite(bucket_start)});
 $admin->query('ALTER TABLE pool_history ALTER busy_avg SET NOT NULL');
+
+# ---------- something else is wrong ----------
+
+# For as long as it is: a policy that was made nonsense by hand.
+$admin->query($_) // die $admin->error_text foreach ('SET session_replication_role = replica',
+	q{INSERT INTO pool_policies (tenant, quota_mode) VALUES ('r_x', 'nonsense')},
+	'RESET session_replication_role');
+$node->reload;
+my $policy = 'policy of tenant "r_x": "quota_mode" must be off, observe or enforce';
+
+last_error_like(qr/^\Q$policy\E$/, 'a bad policy is told');
+work(6);
+wait_kept('and history is kept all the same');
+check_sums('with a bad policy');
+$admin->query('ALTER TABLE pool_history RENAME TO gone');
+$node->reload;
+last_error_like(qr/^\Q$policy\E; pool_history: table "pool_history" is missing$/,
+	'if history cannot be kept either, both are told');
+my $told = () = log_since($node) =~ /could not keep history/g;
+
+is($admin->value(q{SELECT pool_sync('1 min')}), 't', 'a keeper comes and goes') foreach 1 .. 2;
+is(scalar(() = log_since($node) =~ /could not keep history/g), $told, 'the log is told once');
+$admin->query('ALTER TABLE gone RENAME TO pool_history');
+$node->reload;
+last_error_like(qr/^\Q$policy\E$/, 'and no more when it can');
+$admin->query(q{DELETE FROM pool_policies});
+$node->reload;
+last_error_like(qr/^$/, 'all is well again');
 my $dump = run_log_out('pg_dump', '-d', $node->connstr('postgres'));
 like($dump, qr/CREATE EXTENSION.*pool_optimizer/, 'pg_dump carries the extension');
 unlike($dump, qr/pool_history/, 'but not what was measured here');
