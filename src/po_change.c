@@ -11,6 +11,7 @@
 #include "model/po_names.h"
 #include "po_change.h"
 #include "po_events.h"
+#include "po_inject.h"
 #include "po_session.h"
 #include "po_shmem.h"
 
@@ -66,23 +67,30 @@ tell(void)
 	po_events_add(PO_EVENT_POLICY, "", MyProcPid, reason, "");
 }
 
-/* The transaction is committed: an error now would be a PANIC. */
-static void
-tell_whatever_happens(void)
+bool
+po_change_after_commit(void (*step) (void))
 {
 	MemoryContext before = CurrentMemoryContext;
+	uint32		holdoff = InterruptHoldoffCount;
+	volatile bool done = true;
 
 	PG_TRY();
 	{
-		tell();
+		po_inject("commit");
+		step();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(before);
 		FlushErrorState();
+		/* Core holds interrupts off here.  The error has set that back, and with what core does
+		 * next the count would wrap, so that nothing could end this session any more. */
+		InterruptHoldoffCount = holdoff;
 		pg_atomic_fetch_add_u64(&po_shared->worker_errors, 1);
+		done = false;
 	}
 	PG_END_TRY();
+	return done;
 }
 
 static void
@@ -92,7 +100,7 @@ on_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	if (event == XACT_EVENT_COMMIT && po_shared != NULL && n_notes > 0)
-		tell_whatever_happens();
+		(void) po_change_after_commit(tell);
 	if (event == XACT_EVENT_COMMIT && po_shared != NULL && read_tables)
 	{
 		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);

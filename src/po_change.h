@@ -18,4 +18,11 @@ extern void po_change_note(const char *tenant, const char *what, bool dropped);
 /* When this transaction has committed, the keeper reads the tables. */
 extern void po_change_read_tables(void);
 
+/*
+ * In a callback of a commit: a step of ours, whatever happens in it.  The transaction is
+ * committed, so an error (of memory, of somebody's hook for log lines) would be a PANIC; it is
+ * caught and counted in worker_errors.  False when there was one.
+ */
+extern bool po_change_after_commit(void (*step) (void));
+
 #endif							/* PO_CHANGE_H */

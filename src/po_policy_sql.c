@@ -21,7 +21,6 @@
 #include "model/po_names.h"
 #include "po_change.h"
 #include "po_guc.h"
-#include "po_inject.h"
 #include "po_policy_row.h"
 #include "po_registry.h"
 #include "po_session.h"
@@ -51,7 +50,6 @@ put_in_force(void)
 {
 	PoPublished published;
 
-	po_inject("commit");
 	/* Somebody else's change came between: only the table has both. */
 	if (final_policies != NULL && final_generation == po_shared->registry.generation)
 	{
@@ -63,29 +61,14 @@ put_in_force(void)
 	po_shmem_wake_sampler();
 }
 
-/*
- * The transaction is committed: an error now (of memory, of somebody's hook for log
- * lines) would be a PANIC.  The keeper reads the table as well, so what is missed here
- * is only later.
- */
+/* The keeper reads the table as well, so what is missed here is only later. */
 static void
 put_in_force_whatever_happens(void)
 {
-	MemoryContext before = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		put_in_force();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(before);
-		FlushErrorState();
-		pg_atomic_fetch_add_u64(&po_shared->worker_errors, 1);
-		pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
-		po_shmem_wake_sampler();
-	}
-	PG_END_TRY();
+	if (po_change_after_commit(put_in_force))
+		return;
+	pg_atomic_fetch_add_u64(&po_shared->changes_requested, 1);
+	po_shmem_wake_sampler();
 }
 
 static void

@@ -221,6 +221,18 @@ inject('commit');
 	ok($node->poll_query_until('postgres',
 			"SELECT max_connections = 3 FROM pool_stats WHERE tenant = '$A'"),
 		'commit: and the keeper puts it in force');
+	# Core holds interrupts off there; the session that met the error must not go on so.
+	foreach my $sql ("pool_set_quota('$A', max_connections => 3)",
+		q{pool_set_alert('refusals', threshold => 5)})
+	{
+		my $super = open_session($node, $node->safe_psql('postgres', 'SELECT current_user'));
+
+		ok(defined $super->query("SELECT $sql"), "commit: $sql") or diag($super->error_text);
+		$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . $super->pid . ')');
+		ok(wait_until(sub { !$super->is_alive }, 'terminated'),
+			'commit: who met it can be terminated');
+		close_all($super) if $super->is_alive;
+	}
 }
 
 inject('tell');
