@@ -38,7 +38,8 @@ PG_FUNCTION_INFO_V1(pool_policies_changed_1_0);
 static bool policies_changed = false;
 
 /* All policies as this transaction's last statement left them, in its memory; NULL
- * when that is not known. */
+ * when that is not known.  While they are being read, they are here already: an error, which
+ * ends the subtransaction at least, must not leave them behind. */
 static PoPolicy *final_policies = NULL;
 static int	n_final_policies = 0;
 static uint32 final_generation = 0; /* what was in force when they were read */
@@ -83,7 +84,15 @@ on_transaction_end(XactEvent event, void *arg)
 	final_policies = NULL;
 }
 
-/* What was rolled back to a savepoint may be in final_policies. */
+static void
+forget_final_policies(void)
+{
+	if (final_policies != NULL)
+		pfree(final_policies);
+	final_policies = NULL;
+}
+
+/* What was rolled back to a savepoint may be in final_policies, which outlive it. */
 static void
 on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
 					  void *arg)
@@ -92,7 +101,7 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 	(void) parent;
 	(void) arg;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		final_policies = NULL;
+		forget_final_policies();
 }
 
 /* Only sessions that change policies pay for the callbacks. */
@@ -435,7 +444,6 @@ Datum
 pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = po_setter_trigger(fcinfo);
-	PoPolicy   *policies;
 	int			n;
 	int			n_bad;
 	char		problem[PO_ERROR_LEN] = "";
@@ -450,15 +458,13 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	watch_transactions();
 	policies_changed = true;
-	if (final_policies != NULL)
-		pfree(final_policies);
-	final_policies = NULL;
-	policies = MemoryContextAllocHuge(TopTransactionContext,
-									  po_shared->n_policies * sizeof(PoPolicy));
+	forget_final_policies();
+	final_policies = MemoryContextAllocHuge(TopTransactionContext,
+											po_shared->n_policies * sizeof(PoPolicy));
 	final_generation = po_shared->registry.generation;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	n = po_policy_row_read_all(trigger->tg_relation, GetActiveSnapshot(), policies,
+	n = po_policy_row_read_all(trigger->tg_relation, GetActiveSnapshot(), final_policies,
 							   po_shared->n_policies, &n_bad, problem, sizeof(problem));
 	PopActiveSnapshot();
 	if (n_bad > 0 && n >= po_shared->n_policies)
@@ -467,8 +473,7 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 				 errmsg("too many policies"),
 				 errhint("Raise pool_optimizer.max_tenants (needs a restart), or use "
 						 "patterns.")));
-	check_together(policies, n);
-	final_policies = policies;
+	check_together(final_policies, n);
 	n_final_policies = n;
 	return PointerGetDatum(NULL);
 }

@@ -165,6 +165,39 @@ is($other->value('SELECT policy_generation FROM pool_stats_cluster'), $generatio
 good_are_in_force('with a column that nobody knows');
 $admin->query('ALTER TABLE pool_policies DROP COLUMN note') // die $admin->error_text;
 
+# ---------- what is rolled back, again and again ----------
+
+# By how many bytes the memory of a transaction grows with many rollbacks to a savepoint.
+sub grown_by
+{
+	my ($sql) = @_;
+	my $size = q{(SELECT total_bytes FROM pg_backend_memory_contexts
+		WHERE name = 'TopTransactionContext')};
+
+	$admin->query(qq{DO \$\$ DECLARE before bigint; BEGIN
+		FOR i IN 1 .. 210 LOOP
+			before := coalesce(before, CASE WHEN i > 10 THEN $size END);
+			BEGIN
+				$sql;
+				RAISE 'again';
+			EXCEPTION WHEN OTHERS THEN
+				PERFORM set_config('test.failed', SQLERRM, false);
+			END;
+		END LOOP;
+		PERFORM set_config('test.grown', ($size - before)::text, false); END \$\$})
+	  // die $admin->error_text;
+	return $admin->value(q{SELECT current_setting('test.grown')});
+}
+
+cmp_ok(grown_by(q{PERFORM pool_set_quota('x@other', guaranteed => 1000)}), '<', 100_000,
+	'a policy that is refused leaves nothing in memory');
+like($admin->value(q{SELECT current_setting('test.failed')}), qr/of all tenants together is more/,
+	'(it is refused after all were read)');
+cmp_ok(grown_by(q{PERFORM pool_set_quota('x@other', 5)}), '<', 100_000,
+	'nor does one that is rolled back');
+is($admin->value(q{SELECT current_setting('test.failed')}), 'again', '(it is rolled back)');
+good_are_in_force('after many rollbacks');
+
 # ---------- nonsense in every column ----------
 
 my $far = '178000000 years';
