@@ -28,6 +28,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -326,6 +327,27 @@ append_columns(StringInfo query, int first, const char *prefix)
 		appendStringInfo(query, "%s%s%s", i > first ? ", " : "", prefix, columns[i].name);
 }
 
+/* The rows that were fetched, as the caller, since whoever is told looks at who asks.  What is
+ * left behind of each goes with these rows: a question may be about years. */
+static void
+visit_fetched(const PoHistoryTable *table, MemoryContext memory, PoHistoryVisitor visit,
+			  void *arg)
+{
+	MemoryContext before = MemoryContextSwitchTo(memory);
+
+	po_history_table_as_caller(table);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		PoHistoryBucket bucket = {.length = table->length};
+
+		if (unpack_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &bucket))
+			visit(&bucket, arg);
+	}
+	po_history_table_as_owner(table);
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(memory);
+}
+
 void
 po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, int64 until,
 					  PoHistoryVisitor visit, void *arg)
@@ -335,6 +357,9 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 	Datum		names[2];
 	Portal		portal;
 	StringInfoData query;
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
+												 "pool_optimizer rows of history",
+												 ALLOCSET_DEFAULT_SIZES);
 
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
@@ -357,22 +382,12 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 		SPI_cursor_fetch(portal, true, FETCHED_ROWS);
 		if (SPI_processed == 0)
 			break;
-		/* Whoever is told looks at who asks. */
-		po_history_table_as_caller(table);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			PoHistoryBucket bucket = {.length = table->length};
-
-			if (!unpack_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &bucket))
-				continue;
-			visit(&bucket, arg);
-			pfree((void *) bucket.tenant);
-		}
-		po_history_table_as_owner(table);
+		visit_fetched(table, memory, visit, arg);
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
+	MemoryContextDelete(memory);
 }
 
 /* ---------- writing ---------- */

@@ -384,6 +384,30 @@ work(14);
 wait_kept('written although the clock was set back');
 check_sums('with time lived twice');
 
+# ---------- what a question takes of memory ----------
+
+# Of years with many tenants it must not be the more the more rows there are; 40 MB of names here.
+SKIP:
+{
+	my $reader = open_session($standby, $super, options => '-c pool_optimizer.label=reader');
+	my $status = '/proc/' . $reader->pid . '/status';
+	my $peak = sub { return slurp_file($status) =~ /^VmPeak:\s+(\d+) kB/m ? $1 : 0; };
+	my $ask = q{SELECT count(*) FROM pool_stats_history('5 min', '-infinity', '%s')};
+
+	skip 'no /proc to see memory in', 2 unless -r $status;
+	$admin->query(q{INSERT INTO pool_history
+		SELECT '2028-01-01'::timestamptz + b * interval '5 min',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, t || repeat('x', 240)
+		FROM generate_series(1, 150) t, generate_series(1, 1000) b}) // die $admin->error_text;
+	$reader->value(sprintf $ask, '2027-01-01');
+	my $peak_before = $peak->();
+
+	is($reader->value(sprintf $ask, '2029-01-01'), '150000', 'many rows are read');
+	cmp_ok($peak->() - $peak_before, '<', 20_000, 'with a memory that does not grow with them');
+	close_all($reader);
+	$admin->query(q{DELETE FROM pool_history WHERE bucket_start < '2029-01-01'});
+}
+
 # ---------- retention ----------
 
 $standby->append_conf('postgresql.conf', "pool_optimizer.history_retention = '20min'");
