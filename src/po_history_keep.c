@@ -188,11 +188,15 @@ static int64
 write_sums(PoHistoryTableKind kind, int64 changed, int64 until)
 {
 	int64		length = po_history_table_length(kind);
-	int64		end = floor_to(until, length);
-	int64		from = table_end(kind, end);
 	PoHistoryTable table;
+	int64		end;
+	int64		from;
 	int64		first;
 
+	if (until == PO_HISTORY_NEVER)
+		return until;
+	end = floor_to(until, length);
+	from = table_end(kind, end);
 	/* Most of the time. */
 	if (from >= end && changed >= end)
 		return end;

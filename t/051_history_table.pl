@@ -139,6 +139,20 @@ sub last_error_like
 			$pattern }, 'last_error'), $msg);
 }
 
+# ---------- hours without what they were summed up from ----------
+
+# So there is nothing to sum up, and it goes on: to what is too old.
+$node->safe_psql('postgres', q{
+	INSERT INTO pool_history_hour SELECT '2030-01-07 06:00+0',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '';
+	INSERT INTO pool_history_day SELECT '2020-01-01 00:00+0',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, ''});
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pool_history_day
+		WHERE bucket_start < '2021-01-01'}), 'hours alone do not hold up the keeper');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pool_history}), '0',
+	'(there were only these)');
+$node->safe_psql('postgres', q{DELETE FROM pool_history_hour; DELETE FROM pool_history_day});
+
 # ---------- written, and joined ----------
 
 connect_all();
