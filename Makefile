@@ -90,13 +90,13 @@ OBJS = \
 	src/po_health.o \
 	src/po_view.o \
 	src/po_profile_table.o \
-	src/po_history_keep.o \
 	src/po_metrics.o \
 	src/po_policy_row.o \
 	src/po_alert_row.o \
 	src/po_finding_row.o \
 	src/po_state.o \
 	src/po_notify.o \
+	src/po_history_keep.o \
 	src/po_keeper.o \
 	src/po_console.o \
 	src/po_resize.o \

@@ -22,6 +22,7 @@
 #include "po_history_read.h"
 #include "po_history_rings.h"
 #include "po_history_table.h"
+#include "po_notify.h"
 #include "po_profile_table.h"
 #include "po_shmem.h"
 #include "po_view.h"
@@ -47,15 +48,18 @@ commit(PoHistoryTable *table)
 	CommitTransactionCommand();
 }
 
-/* Policies and listeners must not wait for history. */
+/*
+ * Policies and listeners must not wait for history; the next keeper, which tells them first,
+ * goes on.  Something may always wait, so whoever asks this has done a piece before.
+ */
 static bool
 others_wait(void)
 {
 	return pg_atomic_read_u64(&po_shared->changes_requested) >
-		pg_atomic_read_u64(&po_shared->changes_applied);
+		pg_atomic_read_u64(&po_shared->changes_applied) || po_notify_is_waiting();
 }
 
-/* For what can wait: a second of each keeper. */
+/* For what can wait: a second of each keeper, and one piece at least. */
 static bool
 is_free(void)
 {
@@ -64,7 +68,10 @@ is_free(void)
 
 	INSTR_TIME_SET_CURRENT(now);
 	if (INSTR_TIME_IS_ZERO(begun))
+	{
 		begun = now;
+		return true;
+	}
 	INSTR_TIME_SUBTRACT(now, begun);
 	return !others_wait() && INSTR_TIME_GET_DOUBLE(now) < 1;
 }
@@ -209,8 +216,10 @@ write_sums(PoHistoryTableKind kind, int64 changed, int64 until)
 	from = Max(Min(from, floor_to(changed, length)), floor_to(first, length));
 	for (int64 at = from; at < end; at += length)
 	{
-		if (others_wait() || !write_bucket(kind, at))
+		if (!write_bucket(kind, at))
 			return at;
+		if (others_wait())
+			return at + length;
 	}
 	return end;
 }
@@ -250,7 +259,7 @@ prune(PoHistoryTableKind kind)
 	int64		before = GetCurrentTimestamp() - PO_HISTORY_EPOCH -
 		po_guc_history_retention * USECS_PER_MINUTE;
 
-	for (int i = 0; i < PRUNED_PER_KEEPER && !others_wait(); i++)
+	for (int i = 0; i < PRUNED_PER_KEEPER; i++)
 	{
 		PoHistoryTable table;
 		int			n;
@@ -260,7 +269,7 @@ prune(PoHistoryTableKind kind)
 			return;
 		n = po_history_table_prune(&table, before, ROWS_PER_BATCH);
 		commit(&table);
-		if (n == 0)
+		if (n == 0 || others_wait())
 			return;
 	}
 }

@@ -36,11 +36,23 @@
 
 /* ---------- in the sampler ---------- */
 
+static bool
+is_possible(void)
+{
+	return po_guc_notify_channel[0] != '\0' && !RecoveryInProgress();
+}
+
+bool
+po_notify_is_waiting(void)
+{
+	return is_possible() && (po_alert_table_is_pending() || po_events_are_pending());
+}
+
 bool
 po_notify_is_due(void)
 {
 	static bool was_possible = true;
-	bool		possible = po_guc_notify_channel[0] != '\0' && !RecoveryInProgress();
+	bool		possible = is_possible();
 
 	if (!possible)
 	{
@@ -50,7 +62,7 @@ po_notify_is_due(void)
 	else if (!was_possible)
 		po_alert_table_tell_again();
 	was_possible = possible;
-	return possible && (po_alert_table_is_pending() || po_events_are_pending());
+	return po_notify_is_waiting();
 }
 
 uint64
@@ -235,7 +247,7 @@ po_notify_deliver(void)
 	MemoryContext context = CurrentMemoryContext;
 
 	memset(&p, 0, sizeof(p));
-	if (po_guc_notify_channel[0] == '\0' || RecoveryInProgress())
+	if (!is_possible())
 		return;
 	initStringInfo(&payload);
 	do

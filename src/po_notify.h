@@ -14,6 +14,9 @@
  */
 extern bool po_notify_is_due(void);
 
+/* Anywhere: is there something to deliver, now that it can be? */
+extern bool po_notify_is_waiting(void);
+
 /* How much has been delivered so far; moves when a keeper succeeds. */
 extern uint64 po_notify_position(void);
 

@@ -168,6 +168,19 @@ ok($node->poll_query_until('postgres', q{SELECT last_error = 'keeper: injected a
 		FROM pool_stats_cluster}), 'notify_start: the keeper fails, which is shown');
 is(heard('cleared', $id), 0, 'notify_start: nothing is heard');
 
+# Something is always to be told now.  History makes room for that, and gets on all the same.
+$node->safe_psql('postgres', q{
+	INSERT INTO pool_history SELECT date_bin('1 h', now(), '2000-01-03') - i * interval '1 h',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '' FROM generate_series(1, 3) i;
+	INSERT INTO pool_history_day SELECT '2001-01-01',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, t FROM unnest(ARRAY['', 'x']) t});
+ok(wait_until(sub {
+			$node->safe_psql('postgres', q{SELECT pool_sync('10 s')});
+			$node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pool_history_hour) || ' ' ||
+				(SELECT count(*) FROM pool_history_day
+				WHERE bucket_start < '2002-01-01')}) eq '3 0';
+		}), 'notify_start: hours are summed up, and days pruned');
+
 # After it: told again by the next one, with the same number.
 inject('notify_end');
 ok(wait_until(sub { heard('cleared', $id) >= 2 }), 'notify_end: what was told is told again');

@@ -531,6 +531,23 @@ is(refused_sqlstate($node, 'first'), '53300', 'refused') foreach 1 .. 40;
 hears_of('second');
 unlike(log_since($node, 0), qr/events are lost to them/,
 	'more refusals than events are kept were no loss to those who hear of tenants');
+
+# ---------- nobody waits for history ----------
+
+create_roles($node, 'third');
+$node->safe_psql('postgres', q{INSERT INTO pool_history
+	SELECT date_bin('1 h', now(), '2000-01-03') - i * interval '1 h',
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '' FROM generate_series(1, 2000) i});
+# At once, and not in ten seconds.
+$node->reload;
+ok($node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pool_history_hour'),
+	'a keeper sums up hours');
+hears_of('third');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM pool_history_hour'), '<', 2000,
+	'a listener does not wait until it has done all of them');
+$node->reload;
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 2000 FROM pool_history_hour'),
+	'they are done in the end');
 close_all($listens, $only);
 stop_clean($node);
 done_testing();
