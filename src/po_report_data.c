@@ -32,10 +32,10 @@ static const char cluster_sql[] =
 "  authenticating, tenants, utilization,"
 "  sampler_pid IS NOT NULL, last_sample, overflow_logins::float8, unready_logins::float8,"
 "  worker_errors::float8, last_error, last_error_at,"
-"  pg_has_role('pg_read_all_stats', 'USAGE'),"
-"  has_function_privilege("
-"    '@pool_set_timeouts(text, interval, interval, interval, interval, float8, text)', 'EXECUTE')"
+"  pg_has_role('pg_read_all_stats', 'USAGE'), has_function_privilege($1, 'EXECUTE')"
 "  FROM @pool_stats_cluster";
+
+#define SETTER "pool_set_timeouts(text, interval, interval, interval, interval, float8, text)"
 
 static void
 take_cluster(PoReportRow *row)
@@ -59,6 +59,16 @@ take_cluster(PoReportRow *row)
 	r->last_error_at = po_report_time(row);
 	r->sees_all = po_report_bool(row);
 	r->may_set = po_report_bool(row);
+}
+
+/* The function goes as a parameter: a schema's name may have a quote in it. */
+static void
+read_cluster(PoReport *r)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(psprintf("%s." SETTER, r->schema))};
+
+	po_report_query(r, cluster_sql, lengthof(types), types, values, take_cluster, NULL);
 }
 
 /* ---------- tenants ---------- */
@@ -475,7 +485,7 @@ void
 po_report_read(PoReport *r)
 {
 	r->since = r->now - r->since_us;
-	po_report_query(r, cluster_sql, 0, NULL, NULL, take_cluster, NULL);
+	read_cluster(r);
 	read_tenants(r);
 	read_sessions(r);
 	read_told(r);

@@ -35,6 +35,14 @@ foreach my $good ('1 min', '90 s', '1 hour', '24 hours', '7 days', '1 month', '3
 like($node->safe_psql('postgres', 'SELECT pool_report()'), qr/in the last 24 hours/,
 	'without an argument: the last day');
 
+# Whatever its schema is called.
+$node->safe_psql('postgres', 'CREATE DATABASE odd_schema');
+$node->safe_psql('odd_schema', q{CREATE SCHEMA "o'n@e""il";
+	CREATE EXTENSION pool_optimizer SCHEMA "o'n@e""il"});
+like($node->safe_psql('odd_schema', q{SELECT "o'n@e""il".pool_report()}), qr/^<!DOCTYPE html>/,
+	'in a schema with an odd name');
+$node->safe_psql('postgres', 'DROP DATABASE odd_schema');
+
 my $none = report($node);
 
 like($none, qr/There is no history yet/, 'without history: says so');
