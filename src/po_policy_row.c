@@ -298,8 +298,11 @@ po_policy_row_is_field(const char *column)
 bool
 po_policy_row_is_ours(Oid relid)
 {
-	return getExtensionOfObject(RelationRelationId, relid) ==
-		get_extension_oid("pool_optimizer", true);
+	Oid			extension = get_extension_oid("pool_optimizer", true);
+
+	/* Where there is no such extension, what is of none is not of ours. */
+	return OidIsValid(extension) &&
+		getExtensionOfObject(RelationRelationId, relid) == extension;
 }
 
 void

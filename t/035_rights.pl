@@ -736,6 +736,15 @@ unlike(join("\n", map { $_->[0] } @{ $mine->query(q{EXPLAIN SELECT * FROM pool_a
 unlike(join("\n", map { $_->[0] } @{ $mine->query(q{EXPLAIN SELECT * FROM pool_acknowledged
 	WHERE tenant = 'acme_role@acme_db' AND kind = 'churn' AND queryid = 0}) }),
 	qr/Index/, 'nor has pool_acknowledged');
+# Where the extension is not, a table that is only called like it is none of our business.
+$node->safe_psql('postgres', 'CREATE DATABASE without');
+$node->safe_psql('without', q{CREATE TABLE pool_policies (tenant text PRIMARY KEY);
+	ALTER TABLE pool_policies ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY any_but_x ON pool_policies USING (tenant <> 'x');
+	GRANT SELECT ON pool_policies TO PUBLIC});
+like(scalar psql_as($node, 't_mine', q{SET enable_seqscan = off;
+	EXPLAIN SELECT * FROM pool_policies WHERE tenant = 'y'}, dbname => 'without'),
+	qr/Index/, 'a table of somebody else keeps its index');
 $mine->query('RESET enable_seqscan');
 is($mine->value(q{SELECT count(*) FROM pg_stats WHERE tablename IN ('pool_policies',
 		'pool_alert_rules', 'pool_acknowledged')}), '0',
