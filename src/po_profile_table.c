@@ -431,6 +431,21 @@ visit_tuple(HeapTuple tuple, TupleDesc desc,
 	pfree((void *) row.time_zone);
 }
 
+/* The rows that were fetched; what is left behind of each goes with them. */
+static void
+visit_fetched(const PoHistoryTable *table, MemoryContext memory,
+			  void (*visit) (const PoProfileRow *row, void *arg), void *arg)
+{
+	MemoryContext before = MemoryContextSwitchTo(memory);
+
+	po_history_table_as_caller(table);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		visit_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, visit, arg);
+	po_history_table_as_owner(table);
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(memory);
+}
+
 void
 po_profile_table_read(const char *tenant, void (*visit) (const PoProfileRow *row, void *arg),
 					  void *arg)
@@ -439,9 +454,12 @@ po_profile_table_read(const char *tenant, void (*visit) (const PoProfileRow *row
 	Datum		values[1];
 	PoHistoryTable table;
 	Portal		portal;
+	MemoryContext memory;
 
 	if (!open_profile(WARNING, &table))
 		return;
+	memory = AllocSetContextCreate(CurrentMemoryContext, "pool_optimizer hours of the week",
+								   ALLOCSET_DEFAULT_SIZES);
 	values[0] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
 	portal = SPI_cursor_open_with_args(NULL, psprintf("SELECT tenant, hour_of_week, busy_mean, "
 													  "busy_p95, weeks, time_zone, computed_at "
@@ -453,13 +471,11 @@ po_profile_table_read(const char *tenant, void (*visit) (const PoProfileRow *row
 		SPI_cursor_fetch(portal, true, FETCHED_ROWS);
 		if (SPI_processed == 0)
 			break;
-		po_history_table_as_caller(&table);
-		for (uint64 i = 0; i < SPI_processed; i++)
-			visit_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, visit, arg);
-		po_history_table_as_owner(&table);
+		visit_fetched(&table, memory, visit, arg);
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
+	MemoryContextDelete(memory);
 	po_history_table_close(&table);
 }
