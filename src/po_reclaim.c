@@ -39,6 +39,7 @@ static PoExcess *excess = NULL;
 static int *called_back = NULL; /* per tenant, in this pass */
 static bool scan_again = false;
 static int64 scan_at = 0;
+static int64 tell_at = 0;		/* not before: whom observing would call back */
 
 void
 po_reclaim_attach(void)
@@ -366,26 +367,33 @@ static void
 call_back(void)
 {
 	int			n = gather_sessions(false);
-	int			count = po_registry_called_back();	/* after them, see below */
+	PoCalledBack count;
 
+	po_registry_called_back(&count);	/* after them, see below */
 	for (int i = 0; i < n; i++)
-		count -= idle[i].ordered ? 1 : 0;
-	for (int i = 0; i < n && count > 0; i++)
+	{
+		count.enforced -= idle[i].ordered ? 1 : 0;
+		count.observed -= idle[i].ordered ? 1 : 0;
+	}
+	for (int i = 0; i < n && (count.enforced > 0 || count.observed > 0); i++)
 	{
 		int			tenant = idle[i].tenant;
 		PoMode		mode;
 
-		if (idle[i].ordered ||
-			po_registry_lent(tenant, &mode) - called_back[tenant] <= 0 ||
-			mode == PO_MODE_OFF)
+		if (idle[i].ordered || po_registry_lent(tenant, &mode) - called_back[tenant] <= 0)
 			continue;
-		if (end_surplus_session(&idle[i], mode, false,
-								"lent connection called back: unused guarantees of other "
-								"tenants need the room"))
-		{
-			called_back[tenant]++;
-			count--;
-		}
+		/* What only guarantees in mode observe want is told, as it is at a login. */
+		if (count.enforced <= 0)
+			mode = po_mode_lower(mode, PO_MODE_OBSERVE);
+		if (mode == PO_MODE_OFF || (mode == PO_MODE_OBSERVE && count.observed <= 0) ||
+			!end_surplus_session(&idle[i], mode, false,
+								 "lent connection called back: unused guarantees of other "
+								 "tenants need the room"))
+			continue;
+		called_back[tenant]++;
+		count.observed--;
+		/* One that is only told of has made no room. */
+		count.enforced -= mode == PO_MODE_ENFORCE ? 1 : 0;
 	}
 	for (int i = 0; i < n; i++)
 		called_back[idle[i].tenant] = 0;
@@ -425,6 +433,7 @@ void
 po_reclaim_surplus(bool scan)
 {
 	bool		with_busy;
+	PoCalledBack count;
 
 	scan = scan || (scan_again && po_shmem_monotonic_us() >= scan_at);
 	if (find_excess(scan, &with_busy) > 0)
@@ -433,6 +442,9 @@ po_reclaim_surplus(bool scan)
 
 		end_excess(find_excess(scan, &with_busy), n);
 	}
-	if (po_registry_called_back() > 0)
-		call_back();
+	po_registry_called_back(&count);
+	if (count.enforced <= 0 && (count.observed <= 0 || po_shmem_monotonic_us() < tell_at))
+		return;
+	tell_at = po_shmem_monotonic_us() + PO_US_PER_S;
+	call_back();
 }

@@ -1072,27 +1072,31 @@ po_registry_excess(PoExcess *to, int max)
 	return n;
 }
 
-int
-po_registry_called_back(void)
+/* How many of those in use are too many beside so many unused guarantees. */
+static int
+too_many_beside(int unused, int in_use)
+{
+	int			critical = po_shared->usable * po_guc_critical_threshold / 100;
+	int			count = in_use + unused - po_shared->usable;
+
+	if (unused <= 0)
+		return 0;
+	if (in_use >= critical)
+		count = Max(count, in_use - critical + 1);
+	return Max(count, 0);
+}
+
+void
+po_registry_called_back(PoCalledBack *count)
 {
 	PoRegistry *r = registry();
 	int			in_use;
-	int			room;
-	int			critical = po_shared->usable * po_guc_critical_threshold / 100;
-	int			count = 0;
 
 	lock_admission();
 	in_use = r->admitted + r->exempt + r->waiting;
-	room = po_shared->usable - in_use - r->unused_enforce - r->unused_observe;
-	if (r->guaranteed_total > 0)
-	{
-		if (room < 0)
-			count = -room;
-		if (in_use >= critical && r->unused_enforce + r->unused_observe > 0)
-			count = Max(count, in_use - critical + 1);
-	}
+	count->enforced = too_many_beside(r->unused_enforce, in_use);
+	count->observed = too_many_beside(r->unused_enforce + r->unused_observe, in_use);
 	unlock_admission();
-	return count;
 }
 
 int

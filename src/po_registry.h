@@ -157,12 +157,18 @@ extern int	po_registry_excess(PoExcess *to, int max);
 /* Queued logins that want idle sessions ended, summed by what they wait for. */
 extern int	po_registry_evictions(PoExcess *to, int max);
 
+/* Lent connections to call back, 0 without pressure. */
+typedef struct PoCalledBack
+{
+	int			enforced;		/* for guarantees in mode enforce alone */
+	int			observed;		/* if those in mode observe were enforced, too; no fewer */
+} PoCalledBack;
+
 /*
- * Lent connections to call back: how many sessions are to end, 0 without pressure.
  * Pressure is room below 0 beyond unused guarantees, or usage at or above the
- * critical threshold while a guarantee is unused.
+ * critical threshold, in both cases while a guarantee is unused.
  */
-extern int	po_registry_called_back(void);
+extern void po_registry_called_back(PoCalledBack *count);
 
 /* How many more than its guarantee a tenant has; with what mode. */
 extern int	po_registry_lent(int tenant, PoMode *mode);

@@ -19,6 +19,7 @@ my $node = new_node(
 	'pool_optimizer.critical_threshold' => 100);
 my $A = 'regress_pool_a@postgres';
 my $B = 'regress_pool_b@postgres';
+my $C = 'regress_pool_c@postgres';
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 create_roles($node, qw(regress_pool_a regress_pool_b regress_pool_c));
@@ -141,7 +142,18 @@ my $would = $root->value("SELECT would_reject FROM pool_stats WHERE tenant = '$B
 # 20 less this superuser less 9: 10 were admitted as they are.
 is($would, 6, 'but counts whom it would have refused');
 is($root->value(sprintf $outcome, 'b'), 'would_reject', 'and explains so');
-close_all(@$b);
+ok(wait_until(sub {
+			$root->value("SELECT would_terminate FROM pool_stats WHERE tenant = '$B'") == 6;
+		}, 'whom it would call back'), 'and tells whom it would call back');
+wait_samples($root, 20);
+is((scalar grep { $_->is_alive } @$b), 16, 'but calls nobody back');
+# Beside it one that is enforced: 17 + 5 of 20 are 2 too many.
+quota("'$C', guaranteed => 5");
+ok(wait_until(sub { sessions($B) == 14 }, 'calling back'), 'one in mode enforce calls back');
+wait_samples($root, 20);
+is((scalar grep { $_->is_alive } @$b), 14, 'what it wants itself, and no more');
+$root->value("SELECT pool_drop_policy('$C')");
+close_all(grep { $_->is_alive } @$b);
 ok(wait_until(sub { sessions($B) == 0 }), 'all have left');
 quota("'$A', mode => 'enforce'");
 
