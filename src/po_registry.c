@@ -51,6 +51,7 @@ set_phase(PoSlot *slot, PoSlotPhase phase)
 	pg_atomic_write_u32(&slot->phase, phase);
 }
 
+/* By what this process knows of the settings; see serve_queue for those that wait. */
 static inline PoMode
 mode_in_force(PoMode policy_mode)
 {
@@ -345,22 +346,45 @@ hold_counters(PoSlot *slot)
 
 /* ---------- deciding ---------- */
 
+/* Who asks, beside the counters. */
+typedef struct Asks
+{
+	bool		is_waiting;		/* and so counted among those that wait */
+	PoMode		mode;			/* pool_optimizer.mode, as it holds for this login */
+} Asks;
+
+static Asks
+asks_newly(void)
+{
+	Asks		asks = {false, (PoMode) po_guc_mode};
+
+	return asks;
+}
+
+static Asks
+asks_from_queue(PoMode mode)
+{
+	Asks		asks = {true, mode};
+
+	return asks;
+}
+
 static void
-fill_quota(PoQuota *quota, int used, const PoPolicyFields *fields)
+fill_quota(PoQuota *quota, int used, const PoPolicyFields *fields, Asks asks)
 {
 	quota->used = used;
 	quota->max_connections = fields->max_connections;
-	quota->mode = mode_in_force(fields->quota_mode);
+	quota->mode = po_mode_lower(asks.mode, fields->quota_mode);
 	quota->on_full = fields->on_full;
 	quota->wait_timeout_us = fields->wait_timeout_us;
 }
 
 /* Connections that are neither taken nor promised to others than t. */
 static void
-fill_room(const PoTenant *t, bool is_waiting, PoAdmissionInput *in)
+fill_room(const PoTenant *t, Asks asks, PoAdmissionInput *in)
 {
 	const PoRegistry *r = registry();
-	int			waiting = r->waiting - (is_waiting ? 1 : 0);
+	int			waiting = r->waiting - (asks.is_waiting ? 1 : 0);
 	int			own_enforce = t->guarantee_mode == PO_MODE_ENFORCE ? t->guarantee_counted : 0;
 	int			own_observe = t->guarantee_mode == PO_MODE_OBSERVE ? t->guarantee_counted : 0;
 	int			room;
@@ -372,33 +396,34 @@ fill_room(const PoTenant *t, bool is_waiting, PoAdmissionInput *in)
 	in->any_guarantee = r->guaranteed_total > 0;
 	in->room_enforced = room;
 	in->room_observed = room;
-	if (po_guc_mode >= PO_MODE_OBSERVE)
+	if (asks.mode >= PO_MODE_OBSERVE)
 		in->room_observed -= r->unused_enforce - own_enforce + r->unused_observe - own_observe;
-	if (po_guc_mode >= PO_MODE_ENFORCE)
+	if (asks.mode >= PO_MODE_ENFORCE)
 		in->room_enforced -= r->unused_enforce - own_enforce;
 }
 
 /* counters[i] may be NULL: nobody is counted there yet. */
 static void
-decide(const PoTenant *t, const PoCounter *const counters[PO_N_COUNTED], bool is_waiting,
+decide(const PoTenant *t, const PoCounter *const counters[PO_N_COUNTED], Asks asks,
 	   PoAdmission *out)
 {
 	PoAdmissionInput in;
 
 	memset(&in, 0, sizeof(in));
-	fill_quota(&in.quota[PO_SCOPE_TENANT], t->used, &t->fields);
-	fill_quota(&in.quota[PO_SCOPE_CLUSTER], registry()->admitted, &registry()->cluster);
+	fill_quota(&in.quota[PO_SCOPE_TENANT], t->used, &t->fields, asks);
+	fill_quota(&in.quota[PO_SCOPE_CLUSTER], registry()->admitted, &registry()->cluster, asks);
 	for (int i = 0; i < PO_N_COUNTED; i++)
-		fill_quota(&in.quota[PO_SCOPE_DATABASE + i], counters[i]->used, &counters[i]->fields);
+		fill_quota(&in.quota[PO_SCOPE_DATABASE + i], counters[i]->used, &counters[i]->fields,
+				   asks);
 	in.draining = (t->fields.set & PO_SET_DRAIN) != 0 &&
-		mode_in_force(t->fields.quota_mode) != PO_MODE_OFF;
+		po_mode_lower(asks.mode, t->fields.quota_mode) != PO_MODE_OFF;
 	in.guaranteed = (int) (t->fields.guaranteed * registry()->guarantee_scale);
-	fill_room(t, is_waiting, &in);
+	fill_room(t, asks, &in);
 	po_admission_decide(&in, out);
 }
 
 static void
-decide_slot(PoSlot *slot, bool is_waiting, PoAdmission *out)
+decide_slot(PoSlot *slot, Asks asks, PoAdmission *out)
 {
 	PoTenant   *t = &po_tenants[slot->tenant];
 	PoCounter	absent[PO_N_COUNTED];
@@ -423,7 +448,7 @@ decide_slot(PoSlot *slot, bool is_waiting, PoAdmission *out)
 		resolve_counter(c);
 		counters[i] = c;
 	}
-	decide(t, counters, is_waiting, out);
+	decide(t, counters, asks, out);
 }
 
 /* ---------- taking and giving back ---------- */
@@ -505,9 +530,14 @@ dequeue(PoSlot *slot, PoSlotPhase next_phase)
 /*
  * Serves the queue in order; whom it let in or sent away goes to procnos, to be
  * woken once the lock is free.
+ *
+ * Who waits came while the mode was enforce, and whoever serves him need not know better:
+ * a session hears of a reload with its next command only, so one that ends without any
+ * would let in all of them by a mode of the past.  That it is not enforce any more is for
+ * the sampler to know, see po_registry_serve_queue.
  */
 static int
-serve_queue(int *procnos, int max, TimestampTz now)
+serve_queue(PoMode mode, int *procnos, int max, TimestampTz now)
 {
 	int			n = 0;
 	int			i = registry()->queue_head;
@@ -518,7 +548,7 @@ serve_queue(int *procnos, int max, TimestampTz now)
 		PoAdmission admission;
 
 		i = slot->queue_next;
-		decide_slot(slot, true, &admission);
+		decide_slot(slot, asks_from_queue(mode), &admission);
 		if (admission.outcome <= PO_OUTCOME_WOULD_REJECT)
 		{
 			dequeue(slot, PO_SLOT_QUEUED);
@@ -542,10 +572,10 @@ wake(const int *procnos, int n)
 
 /* Lets the lock go, but not before those in the queue have got what became free. */
 static void
-unlock_and_serve(TimestampTz now)
+unlock_and_serve(PoMode mode, TimestampTz now)
 {
 	int			procnos[GRANT_BATCH];
-	int			n = serve_queue(procnos, GRANT_BATCH, now);
+	int			n = serve_queue(mode, procnos, GRANT_BATCH, now);
 
 	unlock_admission();
 	wake(procnos, n);
@@ -553,7 +583,7 @@ unlock_and_serve(TimestampTz now)
 	while (n == GRANT_BATCH)
 	{
 		lock_admission();
-		n = serve_queue(procnos, GRANT_BATCH, now);
+		n = serve_queue(mode, procnos, GRANT_BATCH, now);
 		unlock_admission();
 		wake(procnos, n);
 	}
@@ -565,7 +595,7 @@ po_registry_serve_queue(void)
 	TimestampTz now = GetCurrentTimestamp();
 
 	lock_admission();
-	unlock_and_serve(now);
+	unlock_and_serve((PoMode) po_guc_mode, now);
 }
 
 /* ---------- coming in and leaving ---------- */
@@ -577,7 +607,7 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 	PoTenant   *t = &po_tenants[slot->tenant];
 	PoOutcome	outcome;
 
-	decide_slot(slot, false, &ticket->admission);
+	decide_slot(slot, asks_newly(), &ticket->admission);
 	outcome = ticket->admission.outcome;
 	if (outcome == PO_OUTCOME_WOULD_REJECT)
 	{
@@ -661,7 +691,7 @@ po_registry_decide_again(int slot_index, PoAdmission *admission)
 	PoAdmission again;
 
 	lock_admission();
-	decide_slot(&po_slots[slot_index], false, &again);
+	decide_slot(&po_slots[slot_index], asks_newly(), &again);
 	unlock_admission();
 	/* A place that came free in this moment does not make it less refused. */
 	if (again.outcome > PO_OUTCOME_WOULD_REJECT)
@@ -718,7 +748,7 @@ po_registry_release(int slot_index, bool failed)
 	}
 	set_phase(slot, PO_SLOT_FREE);
 	slot->tenant = -1;
-	unlock_and_serve(now);
+	unlock_and_serve(PO_MODE_ENFORCE, now);
 }
 
 void
@@ -860,7 +890,7 @@ po_registry_publish(PoPolicy *policies, int n, uint64 requested, PoPublished *re
 	result->generation = registry()->generation;
 	result->guarantee_scale = registry()->guarantee_scale;
 	result->n_no_room = registry()->n_no_room;
-	unlock_and_serve(now);
+	unlock_and_serve(PO_MODE_ENFORCE, now);
 	return current;
 }
 
@@ -1004,7 +1034,7 @@ po_registry_explain(const PoIdentity *who, const char *tenant_name, PoExplained 
 		counters[i] = &counter[i];
 		strlcpy(out->key[po_rule_of_scope(scope)], counter[i].name, PO_NAME_LEN);
 	}
-	decide(tenant, counters, false, &out->admission);
+	decide(tenant, counters, asks_newly(), &out->admission);
 	out->guaranteed = (int) (tenant->fields.guaranteed * registry()->guarantee_scale);
 	out->queue_full = registry()->waiting >= po_shared->max_waiting;
 	unlock_admission();
@@ -1171,7 +1201,7 @@ po_registry_evictions(PoExcess *to, int max)
 
 		if (!po_slots[i].wants_eviction)
 			continue;
-		decide_slot(&po_slots[i], true, &admission);
+		decide_slot(&po_slots[i], asks_from_queue((PoMode) po_guc_mode), &admission);
 		if (admission.outcome == PO_OUTCOME_EVICT_IDLE)
 			n = add_eviction(to, n, max, &po_slots[i], admission.rule);
 	}
@@ -1323,7 +1353,7 @@ po_registry_reconcile(void)
 
 	lock_admission();
 	mended = recount();
-	unlock_and_serve(now);
+	unlock_and_serve(PO_MODE_ENFORCE, now);
 	return mended;
 }
 

@@ -52,7 +52,10 @@ extern void po_registry_count_rejection(int tenant);
 /* Gives back all that a slot holds; failed: core refused after we had admitted. */
 extern void po_registry_release(int slot, bool failed);
 
-/* Hands places to those in the queue that may have one (after a reload, say). */
+/*
+ * Hands places to those in the queue that may have one by the mode that the calling process
+ * knows: for the sampler, after it has read the settings.
+ */
 extern void po_registry_serve_queue(void);
 
 /* Was let in because something failed in the hook. */

@@ -902,6 +902,8 @@ po_sampler_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	wait_event = po_compat_wait_event("PoolOptimizerSampler");
 	attach();
+	/* The mode may have been lowered while no sampler ran. */
+	po_registry_serve_queue();
 	for (;;)
 	{
 		run_round();

@@ -28,6 +28,16 @@ sub quota
 	return;
 }
 
+sub set_mode
+{
+	my ($mode) = @_;
+
+	$node->append_conf('postgresql.conf', "pool_optimizer.mode = '$mode'");
+	$node->reload;
+	ok(wait_until(sub { cluster_stat($node, 'mode') eq $mode }), "mode $mode");
+	return;
+}
+
 sub waiting_is
 {
 	my ($n, $what) = @_;
@@ -137,6 +147,28 @@ unlike(refused($node, 'regress_pool_a'), qr/waiting/, 'a timeout of 0 refuses at
 quota("'$A', wait_timeout => '1h', max_connections => 0");
 ok(wait_until(sub { !$holder->is_alive }), 'a quota of 0 ends the idle one');
 like(refused($node, 'regress_pool_a'), qr/quota is 0/, 'and nobody waits for it');
+
+# ---------- whoever leaves, the mode is that of the server ----------
+
+# One that comes in mode observe and hears of nothing, as it sends no command any more.
+set_mode('observe');
+my $deaf = open_session($node, 'regress_pool_b');
+set_mode('enforce');
+quota("'$A', max_connections => 1, wait_timeout => '1h'");
+$holder = open_session($node, 'regress_pool_a');
+@queue = map { wait_as($_, 'regress_pool_a') } 1 .. 3;
+is($node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . $deaf->pid . ')'), 't',
+	'a session that has not heard of the reload is ended');
+$deaf->wait_closed;
+is((scalar grep { $_->is_waiting } @queue), 3, 'it lets nobody in over the quota');
+is(stat_of($node, $A, q{sessions || ' ' || waiting}), '1 3', 'nor is anybody counted so');
+# A lower mode does.
+set_mode('observe');
+$_->wait_login foreach @queue;
+is((scalar grep { $_->is_admitted } @queue), 3, 'in mode observe nobody has to wait');
+close_all($holder, @queue);
+set_mode('enforce');
+wait_sessions($node, $A, 0);
 
 # ---------- not behind others ----------
 
