@@ -600,6 +600,21 @@ po_registry_serve_queue(void)
 
 /* ---------- coming in and leaving ---------- */
 
+/*
+ * May one more wait?  Who waits sits on a connection; on one of those that core keeps for
+ * superusers it would keep these out, and core would refuse it once it had a place.
+ */
+static PoEntry
+ask_queue(void)
+{
+	const PoRegistry *r = registry();
+
+	if (r->waiting >= po_shared->max_waiting)
+		return PO_ENTRY_QUEUE_FULL;
+	return r->admitted + r->exempt + r->waiting < po_shared->usable ? PO_ENTRY_QUEUED :
+		PO_ENTRY_NO_ROOM;
+}
+
 /* Admits, queues or rejects a session that is not exempt. */
 static void
 enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
@@ -620,18 +635,14 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 		ticket->entry = PO_ENTRY_ADMITTED;
 		return;
 	}
+	ticket->entry = PO_ENTRY_REJECTED;
 	if (outcome != PO_OUTCOME_REJECT && ticket->admission.wait_timeout_us > 0)
+		ticket->entry = ask_queue();
+	if (ticket->entry == PO_ENTRY_QUEUED)
 	{
-		if (registry()->waiting < po_shared->max_waiting)
-		{
-			enqueue(slot, &ticket->admission);
-			ticket->entry = PO_ENTRY_QUEUED;
-			return;
-		}
-		ticket->entry = PO_ENTRY_QUEUE_FULL;
+		enqueue(slot, &ticket->admission);
+		return;
 	}
-	else
-		ticket->entry = PO_ENTRY_REJECTED;
 	t->rejected++;
 	t->last_refused_at = now;
 	note_news(t);
@@ -1036,7 +1047,7 @@ po_registry_explain(const PoIdentity *who, const char *tenant_name, PoExplained 
 	}
 	decide(tenant, counters, asks_newly(), &out->admission);
 	out->guaranteed = (int) (tenant->fields.guaranteed * registry()->guarantee_scale);
-	out->queue_full = registry()->waiting >= po_shared->max_waiting;
+	out->queue_full = ask_queue() != PO_ENTRY_QUEUED;
 	unlock_admission();
 
 	strlcpy(out->key[PO_RULE_DRAIN], tenant->name, PO_NAME_LEN);

@@ -18,6 +18,7 @@ typedef enum PoEntry
 	PO_ENTRY_ADMITTED,
 	PO_ENTRY_QUEUED,
 	PO_ENTRY_QUEUE_FULL,		/* had to wait, but max_waiting do already */
+	PO_ENTRY_NO_ROOM,			/* the same, but clients have all connections they can */
 	PO_ENTRY_REJECTED
 } PoEntry;
 
@@ -123,7 +124,7 @@ typedef struct PoExplained
 	PoAdmission admission;
 	char		key[PO_N_RULES][PO_NAME_LEN];	/* what each rule counts */
 	int			guaranteed;
-	bool		queue_full;
+	bool		queue_full;		/* nobody could wait now */
 } PoExplained;
 
 extern void po_registry_explain(const PoIdentity *who, const char *tenant_name,

@@ -427,7 +427,7 @@ refuse(const PoTicket *ticket, int64 waited_ms)
 	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
 	PoRule		rule = ticket->admission.rule;
 	char		message[PO_REASON_LEN];
-	char		waited[64] = "";
+	char		waited[96] = "";
 
 	rejection_message(ticket, message, sizeof(message));
 	note_rejection(PO_EVENT_REJECT, ticket, message, waited_ms);
@@ -436,6 +436,9 @@ refuse(const PoTicket *ticket, int64 waited_ms)
 	else if (ticket->entry == PO_ENTRY_QUEUE_FULL)
 		snprintf(waited, sizeof(waited), ", and %d logins wait already",
 				 po_shared->max_waiting);
+	else if (ticket->entry == PO_ENTRY_NO_ROOM)
+		strlcpy(waited, ", and no connection to the server is left to wait on",
+				sizeof(waited));
 
 	if (rule == PO_RULE_DRAIN)
 		ereport(FATAL,
@@ -653,6 +656,7 @@ login(const Port *port)
 			queue(&ticket);
 			break;
 		case PO_ENTRY_QUEUE_FULL:
+		case PO_ENTRY_NO_ROOM:
 		case PO_ENTRY_REJECTED:
 			refuse(&ticket, 0);
 			break;

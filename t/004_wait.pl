@@ -263,4 +263,37 @@ close_all($holder);
 waiting_is(0, 'in the end nobody waits');
 ok(wait_sessions($node, $A, 0), 'and nobody is counted');
 
+# ---------- not on connections reserved for superusers ----------
+
+# 9 of 12 are for others; the queue could have more than is left.
+$node = new_node(
+	max_connections => 12,
+	superuser_reserved_connections => 3,
+	'pool_optimizer.max_waiting' => 10);
+create_roles($node, qw(regress_pool_a regress_pool_b));
+quota("'$A', max_connections => 1, on_full => 'wait', wait_timeout => '1h'");
+my $root = open_session($node, $superuser);
+my @others = map { open_session($node, 'regress_pool_b') } 1 .. 6;
+
+$holder = open_session($node, 'regress_pool_a');
+@queue = map { start_login($node, 'regress_pool_a') } 1 .. 4;
+ok(wait_until(sub {
+			3 == grep { $_->is_refused } @queue;
+		}, 'refusals'), 'where one connection is left one login waits');
+is($root->value('SELECT waiting FROM pool_stats_cluster'), '1', 'and is counted');
+like($_->error_text, qr/^DETAIL:  1 of 1 .* in use, and no connection .* is left to wait on\.$/m,
+	'the others are told why they may not')
+  foreach grep { $_->is_refused } @queue;
+is($root->value(q{
+		SELECT outcome FROM pool_explain_admission(role => 'regress_pool_a')
+		WHERE NOT passes}), 'reject', 'explained as reject');
+my @supers = map { open_session($node, $superuser) } 1 .. 3;
+is((scalar grep { $_->is_admitted } @supers), 3, 'superusers get in on what is theirs');
+close_all(@supers);
+$holder->close_and_wait;
+my ($waits) = grep { !$_->is_refused } @queue;
+$waits->wait_login;
+ok($waits->is_admitted, 'and core does not refuse the one that waited') or diag($waits->error_text);
+close_all($root, @others, $waits);
+
 done_testing();
