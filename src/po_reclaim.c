@@ -20,7 +20,7 @@
 #include "po_registry.h"
 #include "po_stats.h"
 
-#define MAX_EXCESS			256
+#define MAX_EXCESS			256	/* in a pass, beside evictions */
 
 /* While draining, a session between two transactions of one request is left alone. */
 #define DRAIN_IDLE_US		PO_US_PER_S
@@ -37,16 +37,25 @@ typedef struct IdleSession
 static IdleSession *idle = NULL;
 static PoExcess *excess = NULL;
 static int *called_back = NULL; /* per tenant, in this pass */
+static int excess_from = 0;		/* where the next pass begins to look */
 static bool scan_again = false;
 static int64 scan_at = 0;
 static int64 tell_at = 0;		/* not before: whom observing would call back */
+
+/* One for each login that waits. */
+static int
+most_evictions(void)
+{
+	return Min(po_shared->max_waiting, po_shared->n_slots);
+}
 
 void
 po_reclaim_attach(void)
 {
 	idle = MemoryContextAllocZero(TopMemoryContext,
 								  po_shared->n_slots * sizeof(IdleSession));
-	excess = MemoryContextAllocZero(TopMemoryContext, MAX_EXCESS * sizeof(PoExcess));
+	excess = MemoryContextAllocZero(TopMemoryContext,
+									(most_evictions() + MAX_EXCESS) * sizeof(PoExcess));
 	called_back = MemoryContextAllocExtended(TopMemoryContext,
 											 po_shared->n_tenants * sizeof(int),
 											 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -302,18 +311,21 @@ end_surplus_session(IdleSession *s, PoMode mode, bool whatever_it_does, const ch
 	return s->ordered;
 }
 
-/* Every excess that this session is part of has one less to end. */
+/*
+ * Every excess that this session is part of has one less to end.  One that is only told of
+ * stays: what is enforced has as many to end as before.
+ */
 static void
-settle(const IdleSession *s, int n_excess)
+settle(const IdleSession *s, int n_excess, bool goes)
 {
 	for (int i = 0; i < n_excess; i++)
 	{
-		if (counts_in(s, &excess[i]))
+		if (counts_in(s, &excess[i]) && (goes || excess[i].mode != PO_MODE_ENFORCE))
 			excess[i].count--;
 	}
 }
 
-/* Why this session should go, NULL if it may stay. */
+/* Why this session should go, NULL if it may stay.  What is enforced comes first. */
 static const PoExcess *
 excess_of(const IdleSession *s, int n_excess, TimestampTz now, bool *forced)
 {
@@ -344,7 +356,7 @@ end_excess(int n_excess, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (idle[i].ordered)
-			settle(&idle[i], n_excess);
+			settle(&idle[i], n_excess, true);
 	}
 	for (int i = 0; i < n; i++)
 	{
@@ -358,7 +370,7 @@ end_excess(int n_excess, int n)
 			continue;
 		surplus_reason(e, forced, reason, sizeof(reason));
 		if (end_surplus_session(&idle[i], e->mode, forced, reason))
-			settle(&idle[i], n_excess);
+			settle(&idle[i], n_excess, e->mode == PO_MODE_ENFORCE);
 	}
 }
 
@@ -399,19 +411,22 @@ call_back(void)
 		called_back[idle[i].tenant] = 0;
 }
 
-/* Everything that is to end for the moment; excess holds it. */
+/*
+ * What is to end for the moment; excess holds it, what is enforced first.  from: as of
+ * po_registry_excess.
+ */
 static int
-find_excess(bool scan, bool *with_busy)
+find_excess(bool scan, int *from, bool *with_busy)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			n = po_registry_evictions(excess, MAX_EXCESS);
+	int			n = po_registry_evictions(excess, most_evictions());
 	int			n_evictions = n;
 	bool		enforce = false;
 
 	*with_busy = false;
 	if (!scan)
 		return n;
-	n += po_registry_excess(excess + n, MAX_EXCESS - n);
+	n += po_registry_excess(excess + n, MAX_EXCESS, from);
 	for (int i = n_evictions; i < n; i++)
 	{
 		enforce = enforce || excess[i].mode == PO_MODE_ENFORCE;
@@ -433,14 +448,17 @@ void
 po_reclaim_surplus(bool scan)
 {
 	bool		with_busy;
+	int			from = excess_from;
 	PoCalledBack count;
 
 	scan = scan || (scan_again && po_shmem_monotonic_us() >= scan_at);
-	if (find_excess(scan, &with_busy) > 0)
+	if (find_excess(scan, &from, &with_busy) > 0)
 	{
 		int			n = gather_sessions(with_busy);
 
-		end_excess(find_excess(scan, &with_busy), n);
+		from = excess_from;
+		end_excess(find_excess(scan, &from, &with_busy), n);
+		excess_from = from;
 	}
 	po_registry_called_back(&count);
 	if (count.enforced <= 0 && (count.observed <= 0 || po_shmem_monotonic_us() < tell_at))

@@ -1082,33 +1082,69 @@ find_excess(PoScope scope, int index, int used, const char *name,
 	return e->mode != PO_MODE_OFF ? 1 : 0;
 }
 
-int
-po_registry_excess(PoExcess *to, int max)
+/* The same at a place among all that are counted: tenants, counters, the cluster. */
+static int
+find_excess_at(int place, PoExcess *e)
 {
 	PoRegistry *r = registry();
-	int			n = 0;
+	int			counter = place - r->n_tenants;
 
-	lock_admission();
-	for (int i = 0; i < r->n_tenants && n < max; i++)
+	if (counter < 0)
 	{
-		PoTenant   *t = &po_tenants[i];
+		PoTenant   *t = &po_tenants[place];
 
 		if (!t->in_use)
-			continue;
+			return 0;
 		resolve_tenant(t);
-		n += find_excess(PO_SCOPE_TENANT, i, t->used, t->name, &t->fields, &to[n]);
+		return find_excess(PO_SCOPE_TENANT, place, t->used, t->name, &t->fields, e);
 	}
-	for (int i = 0; i < po_shared->n_counters && n < max; i++)
+	if (counter < po_shared->n_counters)
 	{
-		PoCounter  *c = &po_counters[i];
+		PoCounter  *c = &po_counters[counter];
 
 		if (c->used <= 0)
-			continue;
+			return 0;
 		resolve_counter(c);
-		n += find_excess(c->scope, i, c->used, c->name, &c->fields, &to[n]);
+		return find_excess(c->scope, counter, c->used, c->name, &c->fields, e);
 	}
-	if (n < max)
-		n += find_excess(PO_SCOPE_CLUSTER, 0, r->admitted, "*", &r->cluster, &to[n]);
+	return find_excess(PO_SCOPE_CLUSTER, 0, r->admitted, "*", &r->cluster, e);
+}
+
+int
+po_registry_excess(PoExcess *to, int max, int *from)
+{
+	PoExcess	e;
+	int			n = 0;
+	int			n_enforced = 0;
+	int			n_places;
+	int			begin = *from;
+	bool		is_cut = false;
+
+	*from = 0;
+	lock_admission();
+	n_places = registry()->n_tenants + po_shared->n_counters + 1;
+	for (int i = 0; i < n_places; i++)
+	{
+		int			place = (begin + i) % n_places;
+
+		if (find_excess_at(place, &e) == 0)
+			continue;
+		if (n == max && !is_cut)
+			*from = place;
+		is_cut = n == max;
+		if (n_enforced == max)
+			break;
+		if (e.mode != PO_MODE_ENFORCE)
+		{
+			if (n < max)
+				to[n++] = e;
+			continue;
+		}
+		/* In front of what is only observed; if there is no room the last of that goes. */
+		n += n < max ? 1 : 0;
+		to[n - 1] = to[n_enforced];
+		to[n_enforced++] = e;
+	}
 	unlock_admission();
 	return n;
 }

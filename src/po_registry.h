@@ -153,10 +153,12 @@ typedef struct PoExcess
 } PoExcess;
 
 /*
- * Finds what is over its quota or draining; returns how many (at most max).
- * Reads every tenant and counter.
+ * Finds what is over its quota or draining, what is enforced first; returns how many (at
+ * most max).  Reads every tenant and counter.  from: where to begin, 0 for anywhere; where
+ * there was no room for all of them, it is set to where to go on, as those found may be
+ * such that nothing can be ended of them.
  */
-extern int	po_registry_excess(PoExcess *to, int max);
+extern int	po_registry_excess(PoExcess *to, int max, int *from);
 
 /* Queued logins that want idle sessions ended, summed by what they wait for. */
 extern int	po_registry_evictions(PoExcess *to, int max);

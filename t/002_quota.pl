@@ -239,6 +239,18 @@ $node->reload;
 ok(wait_until(sub { cluster_stat($node, 'mode') eq 'enforce' }), 'enforce again');
 drop_policies();
 
+# Of two rules the one that only observes takes nothing from the other: 3 are too many for it,
+# 2 for the one that is enforced, and those idle for longest are the same.
+quota(q{'regress_pool_a@db2', max_connections => 3, mode => 'observe'});
+@held = map { open_session($node, 'regress_pool_a', dbname => 'db2') } 1 .. 6;
+$_->value('SELECT 1') foreach @held;
+quota(q{'db2', max_connections => 4, scope => 'database'});
+ok(wait_until(sub { 4 == grep { $_->is_alive } @held }, 'the end of the surplus'),
+	'what is enforced ends its surplus beside a rule that observes');
+ok(!$held[0]->is_alive && !$held[1]->is_alive, 'those idle for longest');
+close_all(grep { $_->is_alive } @held);
+drop_policies();
+
 # ---------- a lowered quota ----------
 
 my ($oldest, $middle, $newest, $busy) = map { open_session($node, 'regress_pool_a') } 1 .. 4;

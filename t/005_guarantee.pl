@@ -155,7 +155,19 @@ is((scalar grep { $_->is_alive } @$b), 14, 'what it wants itself, and no more');
 $root->value("SELECT pool_drop_policy('$C')");
 close_all(grep { $_->is_alive } @$b);
 ok(wait_until(sub { sessions($B) == 0 }), 'all have left');
+
+# Those idle for longest are of a tenant in mode observe itself: 13 + 9 are 2 too many.
+quota("'$C', mode => 'observe'");
+my @c = map { open_session($node, 'regress_pool_c') } 1 .. 6;
+($b) = open_until_refused('regress_pool_b', 6);
 quota("'$A', mode => 'enforce'");
+ok(wait_until(sub { sessions($B) == 4 }, 'calling back'),
+	'who is only told that he would go makes no room: the next ones go');
+wait_samples($root, 20);
+is((scalar grep { $_->is_alive } @c, @$b), 10, 'and no more than that');
+$root->value("SELECT pool_drop_policy('$C')");
+close_all(grep { $_->is_alive } @c, @$b);
+ok(wait_until(sub { sessions($B) + sessions($C) == 0 }), 'all have left');
 
 # ---------- under pressure ----------
 

@@ -145,4 +145,27 @@ ok($node->poll_query_until('postgres',
 ok($idle->is_alive && $other->is_alive, 'and stays');
 close_all($idle, $other);
 
+# ---------- behind many that nothing can be ended of ----------
+
+# More tenants than are worked off in a pass, all over their quotas and busy.
+my $CROWD = 260;
+
+$node = new_node(
+	max_connections => $CROWD + 20,
+	'pool_optimizer.tenant' => q{'%a'});
+create_roles($node, 'r_any');
+my @busy = map { start_login($node, 'r_any', application_name => "busy $_") } 1 .. $CROWD;
+
+$_->wait_login->query('BEGIN') foreach @busy;
+my $last = open_session($node, 'r_any', application_name => 'last');
+
+$last->query('BEGIN');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('busy*', max_connections => 0)});
+$node->safe_psql('postgres', q{SELECT pool_drain('last', '0s')});
+wait_sync($node);
+ok(wait_until(sub { !$last->is_alive }, 'the end of grace'),
+	'a drain after its grace does not wait for others');
+is((scalar grep { $_->is_alive } @busy), $CROWD, 'who are left alone');
+close_all(@busy);
+
 done_testing();
