@@ -488,7 +488,7 @@ take_exempt(PoSlot *slot, TimestampTz now)
 /* ---------- the queue ---------- */
 
 static void
-enqueue(PoSlot *slot, const PoAdmission *admission)
+enqueue(PoSlot *slot)
 {
 	PoRegistry *r = registry();
 	int			me = (int) (slot - po_slots);
@@ -500,7 +500,6 @@ enqueue(PoSlot *slot, const PoAdmission *admission)
 	else
 		r->queue_head = me;
 	r->queue_tail = me;
-	slot->wants_eviction = admission->outcome == PO_OUTCOME_EVICT_IDLE;
 	r->waiting++;
 	po_tenants[slot->tenant].waiting++;
 	note_news(&po_tenants[slot->tenant]);
@@ -640,7 +639,7 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 		ticket->entry = ask_queue();
 	if (ticket->entry == PO_ENTRY_QUEUED)
 	{
-		enqueue(slot, &ticket->admission);
+		enqueue(slot);
 		return;
 	}
 	t->rejected++;
@@ -1242,12 +1241,11 @@ po_registry_evictions(PoExcess *to, int max)
 	if (registry()->queue_head < 0)
 		return 0;
 	lock_admission();
+	/* All of them: what one waits for is not what it was when it came. */
 	for (int i = registry()->queue_head; i >= 0; i = po_slots[i].queue_next)
 	{
 		PoAdmission admission;
 
-		if (!po_slots[i].wants_eviction)
-			continue;
 		decide_slot(&po_slots[i], asks_from_queue((PoMode) po_guc_mode), &admission);
 		if (admission.outcome == PO_OUTCOME_EVICT_IDLE)
 			n = add_eviction(to, n, max, &po_slots[i], admission.rule);

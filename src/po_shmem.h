@@ -195,7 +195,6 @@ typedef struct PoSlot
 	int			counter[PO_N_COUNTED];
 	int			queue_next;
 	int			queue_previous;
-	bool		wants_eviction;
 
 	/* Written by the owner, read by anyone. */
 	pg_atomic_uint32 keeps;		/* PO_KEEPS_* */

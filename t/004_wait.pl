@@ -250,6 +250,33 @@ $_->query('COMMIT') for $a[0], $new;
 close_all($a[0], $new, $late, $b);
 wait_sessions($node, $A, 0);
 
+# One that began to wait for something else: as soon as only an idle session is in its way.
+quota("'$A', max_connections => 1");
+quota(q{'postgres', max_connections => 2, scope => 'database', on_full => 'wait',
+	wait_timeout => '1h'});
+$holder = open_session($node, 'regress_pool_a');
+$b = open_session($node, 'regress_pool_b');
+$late = wait_as(1, 'regress_pool_a');
+ok($holder->is_alive, 'while the database is full nobody has to go');
+$b->close_and_wait;
+$late->wait_login;
+ok($late->is_admitted, 'then a login evicts that began to wait for the database');
+ok(!$holder->is_alive, 'the idle session of its tenant');
+close_all($late);
+$node->safe_psql('postgres', q{SELECT pool_drop_policy('postgres', scope => 'database')});
+wait_sync($node);
+
+# One that was let wait only, when it came.
+quota("'$A', on_full => 'wait'");
+$holder = open_session($node, 'regress_pool_a');
+$late = wait_as(1, 'regress_pool_a');
+quota("'$A', on_full => 'evict_idle'");
+$late->wait_login;
+ok($late->is_admitted, 'so does one whose policy has become evict_idle');
+ok(!$holder->is_alive, 'in the place of the idle one');
+close_all($late);
+wait_sessions($node, $A, 0);
+
 # ---------- never beyond authentication_timeout ----------
 
 $node->append_conf('postgresql.conf', 'authentication_timeout = 4s');
