@@ -101,6 +101,15 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 	int64		now = po_shmem_monotonic_us();
 	bool		ordered;
 
+	/*
+	 * It says idle, but its client does not read the answer: it would decline, in each pass
+	 * anew, and others would stay in its stead.
+	 */
+	if (!whatever_it_does && po_sample_in_client_write(po_slots[slot].procno))
+	{
+		publish(slot, class, PO_VERDICT_KEEP);
+		return false;
+	}
 	if (!po_stats_take_termination(now))
 	{
 		publish(slot, class, PO_VERDICT_RATE_LIMITED);

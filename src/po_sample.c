@@ -206,6 +206,12 @@ po_sample_in_client_read(int procno)
 }
 
 bool
+po_sample_in_client_write(int procno)
+{
+	return wait_event_info(procno) == WAIT_EVENT_CLIENT_WRITE;
+}
+
+bool
 po_sample_in_lock(int procno)
 {
 	return (wait_event_info(procno) & 0xFF000000) == PG_WAIT_LOCK;

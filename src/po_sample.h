@@ -59,6 +59,7 @@ extern int64 po_sample_copy_progress(int slot);
 /* What the session waits for, by the index of its PGPROC. */
 extern PoWait po_sample_wait(int procno);
 extern bool po_sample_in_client_read(int procno);
+extern bool po_sample_in_client_write(int procno);
 extern bool po_sample_in_lock(int procno);	/* of a row, a relation, ... */
 
 /* What it holds that others, or it itself, would miss. */

@@ -250,6 +250,23 @@ $_->query('COMMIT') for $a[0], $new;
 close_all($a[0], $new, $late, $b);
 wait_sessions($node, $A, 0);
 
+# The one idle for longest has a client that does not read its answers, so it cannot be ended.
+quota("'$A', max_connections => 2");
+my ($deaf_client, $idle) = map { open_session($node, 'regress_pool_a') } 1, 2;
+my $sql = q{SELECT repeat('x', 4000)};
+my $message = 'Q' . pack('N', length($sql) + 5) . "$sql\0";
+
+$deaf_client->write_all($message x 1000);
+ok($node->poll_query_until('postgres', q{SELECT state = 'idle' AND wait_event = 'ClientWrite'
+		FROM pg_stat_activity WHERE pid = } . $deaf_client->pid), 'a client does not read');
+$idle->value('SELECT 1');
+$new = open_session($node, 'regress_pool_a');
+ok($new->is_admitted, 'a login does not wait for that one to end') or diag($new->error_text);
+ok(!$idle->is_alive, 'the next one goes');
+$deaf_client->vanish;
+close_all($new);
+wait_sessions($node, $A, 0);
+
 # One that began to wait for something else: as soon as only an idle session is in its way.
 quota("'$A', max_connections => 1");
 quota(q{'postgres', max_connections => 2, scope => 'database', on_full => 'wait',
