@@ -403,7 +403,7 @@ COMMENT ON COLUMN pool_stats_session.xact_ms IS 'age of its transaction; null wh
 COMMENT ON COLUMN pool_stats_session.transactions IS 'transactions it has ended';
 COMMENT ON COLUMN pool_stats_session.class IS 'busy, idle, surplus, unknown (not reported), or a leak: idle_in_transaction, aborted_in_transaction, idle_too_long, never_used, stuck_in_client_read, lifetime, beyond_norm, growth';
 COMMENT ON COLUMN pool_stats_session.leak_probability IS 'how likely (0..1) it is never used again; 1 when a rule says so';
-COMMENT ON COLUMN pool_stats_session.exempt IS 'why it is never ended: superuser, exempt_role, listen, held_cursor, temp_table, advisory_lock, unknown; null if it may be';
+COMMENT ON COLUMN pool_stats_session.exempt IS 'why it is never ended: superuser, exempt_role, backup, listen, held_cursor, temp_table, advisory_lock, unknown; null if it may be';
 COMMENT ON COLUMN pool_stats_session.verdict IS 'keep, exempt, would_terminate, terminate, rate_limited, breaker_open';
 
 CREATE FUNCTION pool_stats_statement(

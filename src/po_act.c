@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "access/xlog.h"
 #include "libpq/libpq-be.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -66,6 +67,20 @@ still_fits(const PoOrder *order)
 			me->st_state == STATE_IDLEINTRANSACTION_ABORTED) && !client_has_spoken();
 }
 
+/*
+ * Core aborts a backup with the session that began it.  Only the session knows of it, which
+ * notes it for the next time; looking for it after each transaction would be in the way of
+ * all queries.  Async-signal-safe.
+ */
+static bool
+runs_backup(PoSlot *slot)
+{
+	if (get_backup_status() == SESSION_BACKUP_NONE)
+		return false;
+	pg_atomic_fetch_or_u32(&slot->keeps, PO_KEEPS_BACKUP);
+	return true;
+}
+
 static void
 handle_order(SIGNAL_ARGS)
 {
@@ -75,7 +90,7 @@ handle_order(SIGNAL_ARGS)
 
 	if (slot != NULL && pg_atomic_read_u32(&slot->order.phase) == PO_ORDER_ARMED)
 	{
-		bool		accept = still_fits(&slot->order);
+		bool		accept = !runs_backup(slot) && still_fits(&slot->order);
 
 		/* Delivered at once, before the main flow does another step. */
 		if (pg_atomic_compare_exchange_u32(&slot->order.phase, &armed,

@@ -130,6 +130,8 @@ po_judge_exempt(int slot, const PoSeen *seen, PoHoldings *holdings)
 	po_sample_holdings(s->procno, seen->pid, holdings);
 	if (!holdings->valid || seen->state == PO_STATE_UNKNOWN)
 		return PO_EXEMPT_UNKNOWN;
+	if (keeps & PO_KEEPS_BACKUP)
+		return PO_EXEMPT_BACKUP;
 	if (!po_guc_spare_stateful)
 		return PO_EXEMPT_NO;
 	if (keeps & PO_KEEPS_LISTEN)
@@ -148,8 +150,8 @@ const char *
 po_judge_exempt_name(PoExempt exempt)
 {
 	static const char *const names[] = {
-		NULL, "superuser", "exempt_role", "replication", "self", "unknown", "listen",
-		"held_cursor", "temp_table", "advisory_lock"
+		NULL, "superuser", "exempt_role", "replication", "self", "unknown", "backup",
+		"listen", "held_cursor", "temp_table", "advisory_lock"
 	};
 
 	return exempt >= 0 && exempt < lengthof(names) ? names[exempt] : "unknown";

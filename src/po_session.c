@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "common/ip.h"
 #include "lib/stringinfo.h"
@@ -704,6 +705,9 @@ recheck_kept_state(bool committed)
 	if (unlisten_pending && committed)
 		pg_atomic_fetch_and_u32(&my_slot->keeps, ~PO_KEEPS_LISTEN);
 	unlisten_pending = false;
+	if ((pg_atomic_read_u32(&my_slot->keeps) & PO_KEEPS_BACKUP) &&
+		get_backup_status() == SESSION_BACKUP_NONE)
+		pg_atomic_fetch_and_u32(&my_slot->keeps, ~PO_KEEPS_BACKUP);
 }
 
 static void

@@ -87,6 +87,7 @@ typedef enum PoExempt
 	PO_EXEMPT_REPLICATION,
 	PO_EXEMPT_SELF,
 	PO_EXEMPT_UNKNOWN,			/* not seen at login, or its state is not reported */
+	PO_EXEMPT_BACKUP,
 	PO_EXEMPT_LISTEN,
 	PO_EXEMPT_HELD_CURSOR,
 	PO_EXEMPT_TEMP_TABLE,
@@ -96,6 +97,7 @@ typedef enum PoExempt
 /* What the owner notes of its own state that nobody else can see. */
 #define PO_KEEPS_LISTEN			0x01u
 #define PO_KEEPS_HELD_CURSOR	0x02u
+#define PO_KEEPS_BACKUP			0x04u	/* noted when it is to end, see po_act.c */
 
 /* Scopes with counters of their own; tenant and cluster count in the registry. */
 #define PO_N_COUNTED	4

@@ -21,6 +21,8 @@ my $super = $node->safe_psql('postgres', 'SELECT current_user');
 create_roles($node, qw(r_plain r_monitor r_later), '"R Quoted"');
 $node->safe_psql('postgres', 'CREATE ROLE r_replica LOGIN REPLICATION');
 $node->safe_psql('postgres', 'GRANT ALL ON SCHEMA public TO r_plain');
+$node->safe_psql('postgres', q{
+	GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO r_plain});
 
 sub of_session
 {
@@ -45,6 +47,7 @@ my %session = (
 	superuser => open_session($node, $super),
 	exempt_role => open_session($node, 'r_monitor'),
 	exempt_role_quoted => open_session($node, 'R Quoted'),
+	backup => open_session($node, 'r_plain'),
 	listen => open_session($node, 'r_plain'),
 	listen_in_function => open_session($node, 'r_plain'),
 	advisory_lock => open_session($node, 'r_plain'),
@@ -52,6 +55,7 @@ my %session = (
 	held_cursor => open_session($node, 'r_plain'));
 
 $session{superuser}->query('SELECT 1');
+$session{backup}->query(q{SELECT pg_backup_start('of r_plain', true)});
 $session{listen}->query('LISTEN news');
 $session{listen_in_function}->query(q{DO $$BEGIN EXECUTE 'LISTEN news'; END$$});
 $session{advisory_lock}->query('SELECT pg_advisory_lock(42)');
@@ -190,10 +194,14 @@ foreach my $what (qw(listen advisory_lock temp_table held_cursor))
 	is($session{$what}->sqlstate, '57P01', "spare_stateful off: $what is ended");
 }
 ok($session{$_}->is_alive, "spare_stateful off: $_ lives")
-  foreach qw(superuser exempt_role exempt_role_quoted);
+  foreach qw(superuser exempt_role exempt_role_quoted backup);
 ok($_->is_alive, 'spare_stateful off: replication lives') foreach values %walsender;
 is(of_session($session{superuser}, 'exempt'), 'superuser', 'and pool_stats_session says why');
 set_conf('spare_stateful', 'on');
+$session{backup}->query('SELECT pg_backup_stop(false)');
+$session{backup}->wait_closed;
+is($session{backup}->sqlstate, '57P01', 'ended after the backup was stopped');
+unlike(log_since($node), qr/aborting backup/, 'which is whole');
 
 # ---------- exempt_roles is read anew ----------
 
