@@ -119,17 +119,95 @@ look_at_expression(Node *node, void *context)
 	return expression_tree_walker(node, look_at_expression, context);
 }
 
+/*
+ * What a scan is asked with besides its qual.  A condition that an index answers is not in the
+ * qual any more; of the two forms that the plan has of it either will do.
+ */
+static void
+look_at_scan_expressions(Plan *plan, Look *look)
+{
+	void	   *first = NULL;
+	void	   *second = NULL;
+
+	switch (nodeTag(plan))
+	{
+		case T_SampleScan:
+			first = ((SampleScan *) plan)->tablesample;
+			if (((SampleScan *) plan)->tablesample->repeatable == NULL)
+				look->is_repeatable = false;
+			break;
+		case T_IndexScan:
+			first = ((IndexScan *) plan)->indexqual;
+			second = ((IndexScan *) plan)->indexorderby;
+			break;
+		case T_IndexOnlyScan:
+			first = ((IndexOnlyScan *) plan)->indexqual;
+			second = ((IndexOnlyScan *) plan)->indexorderby;
+			break;
+		case T_BitmapIndexScan:
+			first = ((BitmapIndexScan *) plan)->indexqual;
+			break;
+		case T_TidScan:
+			first = ((TidScan *) plan)->tidquals;
+			break;
+		case T_TidRangeScan:
+			first = ((TidRangeScan *) plan)->tidrangequals;
+			break;
+		case T_FunctionScan:
+			first = ((FunctionScan *) plan)->functions;
+			break;
+		case T_TableFuncScan:
+			first = ((TableFuncScan *) plan)->tablefunc;
+			break;
+		case T_ValuesScan:
+			first = ((ValuesScan *) plan)->values_lists;
+			break;
+		default:
+			return;
+	}
+	(void) look_at_expression(first, look);
+	(void) look_at_expression(second, look);
+}
+
+static void
+look_at_join_expressions(Plan *plan, Look *look)
+{
+	(void) look_at_expression((Node *) ((Join *) plan)->joinqual, look);
+	if (IsA(plan, MergeJoin))
+		(void) look_at_expression((Node *) ((MergeJoin *) plan)->mergeclauses, look);
+	else if (IsA(plan, HashJoin))
+		(void) look_at_expression((Node *) ((HashJoin *) plan)->hashclauses, look);
+}
+
+/* All that is computed anywhere in the node: what is overlooked would make it seem repeatable. */
 static void
 look_at_expressions(Plan *plan, Look *look)
 {
 	(void) look_at_expression((Node *) plan->targetlist, look);
 	(void) look_at_expression((Node *) plan->qual, look);
-	if (IsA(plan, FunctionScan))
-		(void) look_at_expression((Node *) ((FunctionScan *) plan)->functions, look);
-	else if (IsA(plan, Result))
-		(void) look_at_expression(((Result *) plan)->resconstantqual, look);
-	else if (IsA(plan, NestLoop) || IsA(plan, MergeJoin) || IsA(plan, HashJoin))
-		(void) look_at_expression((Node *) ((Join *) plan)->joinqual, look);
+	switch (nodeTag(plan))
+	{
+		case T_Result:
+			(void) look_at_expression(((Result *) plan)->resconstantqual, look);
+			break;
+		case T_NestLoop:
+		case T_MergeJoin:
+		case T_HashJoin:
+			look_at_join_expressions(plan, look);
+			break;
+		case T_WindowAgg:
+			(void) look_at_expression(((WindowAgg *) plan)->startOffset, look);
+			(void) look_at_expression(((WindowAgg *) plan)->endOffset, look);
+			(void) look_at_expression((Node *) ((WindowAgg *) plan)->runCondition, look);
+			break;
+		case T_Limit:
+			(void) look_at_expression(((Limit *) plan)->limitOffset, look);
+			(void) look_at_expression(((Limit *) plan)->limitCount, look);
+			break;
+		default:
+			look_at_scan_expressions(plan, look);
+			break;
+	}
 }
 
 /* ---------- sequential scans ---------- */
@@ -320,6 +398,7 @@ look_at_node(PlanState *state, void *context)
 		case T_IndexOnlyScanState:
 		case T_BitmapHeapScanState:
 		case T_TidScanState:
+		case T_TidRangeScanState:
 			look_at_scan((ScanState *) state, look);
 			break;
 		case T_ForeignScanState:

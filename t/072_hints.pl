@@ -24,6 +24,11 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE part (id int PRIMARY KEY, item int, name text, n int);
 	INSERT INTO part SELECT g, g % 500, 'part', 0 FROM generate_series(1, 20000) g;
 	CREATE TABLE log (id serial, n int);
+	CREATE TABLE invoice (id int NOT NULL, tenant text NOT NULL, amount int);
+	INSERT INTO invoice SELECT g, 'c' || g % 50, g FROM generate_series(1, 1000) g;
+	CREATE INDEX ON invoice (tenant, id);
+	ALTER TABLE invoice ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own_rows ON invoice USING (tenant = current_setting('app.tenant', true));
 	CREATE FUNCTION reads(n int) RETURNS bigint LANGUAGE plpgsql AS $$
 		DECLARE total bigint := 0;
 		BEGIN
@@ -236,6 +241,43 @@ foreach my $protocol (qw(simple extended))
 	burst($session, simple($read . 1));
 	is(hint($other, $read, $share), '0.000', 'what another tenant has read is not there');
 	close_all($session);
+}
+
+# What a setting decides wherever the plan has it: what one customer has read is not for another.
+{
+	my $role = new_tenant($node);
+	my @sessions = map { open_session($node, $role) } 1 .. 2;
+	my $setting = q{current_setting('app.tenant', true)};
+
+	# What the planner is not to use, the statement, and what its plan has.
+	foreach (
+		[ 'bitmapscan', 'SELECT amount FROM invoice WHERE id = 3', qr/Index Scan.*\n +Index Cond: .*current_setting/ ],
+		[ 'bitmapscan', 'SELECT id FROM invoice WHERE id = 3',
+			qr/Index Only Scan.*\n +Index Cond: .*current_setting/ ],
+		[ 'indexscan', 'SELECT amount, id FROM invoice WHERE id = 3',
+			qr/Bitmap Index Scan.*\n +Index Cond: .*current_setting/ ],
+		[ 'mergejoin', "SELECT count(*) FROM part p JOIN item i ON p.name = i.name || $setting",
+			qr/Hash Cond: .*current_setting/ ],
+		[ 'sort', "SELECT id FROM item LIMIT length($setting)", qr/Limit/ ],
+		[ 'sort', "SELECT sum(n) OVER (ORDER BY id ROWS length($setting) PRECEDING) FROM item", qr/WindowAgg/ ],
+		[ 'sort', "SELECT v.a, i.id FROM (VALUES ($setting), ('c3')) v (a), item i WHERE i.id = 3",
+			qr/Values Scan/ ])
+	{
+		my ($off, $sql, $expected) = @$_;
+		my $plan;
+
+		foreach my $i (0, 1)
+		{
+			$sessions[$i]->query($_) // die $sessions[$i]->error_text
+			  foreach "SET app.tenant = 'c$i'", 'SET enable_seqscan = off', "SET enable_$off = off", ($sql) x 2;
+			$plan = join "\n", map { $_->[0] } @{ $sessions[$i]->query("EXPLAIN $sql") };
+			$sessions[$i]->query("RESET enable_$off");
+		}
+		like($plan, $expected, "as planned: $sql");
+		is(hints($role, substr($sql, 0, 30), 'calls', 'reread_share'), '4',
+			'what a setting decides is for no cache');
+	}
+	close_all(@sessions);
 }
 
 append_to_file("$dir/reads.sql", <<'SQL');
