@@ -62,7 +62,7 @@ typedef struct TenantWindow
 	int64		at;
 	int64		begun;			/* when its statistics were set back, else when we came */
 	TimestampTz begun_at;
-	PoStatementSums others;
+	PoStatementSums totals;
 	PoTenantHints hints;
 	double		told_uses;
 	PoTenantEvidence t;
@@ -193,7 +193,7 @@ uses_of(const PoTenantEvidence *t)
 }
 
 static void
-start_tenant(TenantWindow *w, uint32 hash, const PoStatementSums *others,
+start_tenant(TenantWindow *w, uint32 hash, const PoStatementSums *totals,
 			 const PoTenantHints *hints, bool from_zero)
 {
 	bool		is_set_back = w->known && w->hash == hash;
@@ -210,31 +210,31 @@ start_tenant(TenantWindow *w, uint32 hash, const PoStatementSums *others,
 		w->finding[i] = -1;
 	if (from_zero)
 		return;
-	w->others = *others;
+	w->totals = *totals;
 	w->hints = *hints;
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 		w->told_uses += (double) hints->uses[i];
 }
 
 static void
-add_tenant(TenantWindow *w, const PoStatementSums *others, const PoTenantHints *h)
+add_tenant(TenantWindow *w, const PoStatementSums *totals, const PoTenantHints *h)
 {
 	PoTenantEvidence *t = &w->t;
 
 	forward_tenant(w);
-	t->held_s += seconds_since(others->busy_us + others->wait_us,
-							   w->others.busy_us + w->others.wait_us);
+	t->held_s += seconds_since(totals->busy_us + totals->wait_us,
+							   w->totals.busy_us + w->totals.wait_us);
 	t->transactions += since(h->transactions, w->hints.transactions);
 	t->transaction_s += seconds_since(h->held_us, w->hints.held_us);
 	t->read_only_s += seconds_since(h->read_only_us, w->hints.read_only_us);
 	t->sessions += since(h->sessions, w->hints.sessions);
 	t->brief_sessions += since(h->brief_sessions, w->hints.brief_sessions);
 	t->login_s += seconds_since(h->login_us, w->hints.login_us);
-	t->calls += since(others->calls, w->others.calls);
-	t->wait_s += seconds_since(others->wait_us, w->others.wait_us);
+	t->calls += since(totals->calls, w->totals.calls);
+	t->wait_s += seconds_since(totals->wait_us, w->totals.wait_us);
 	for (int i = 0; i < PO_N_STATE_USES; i++)
 		t->uses[i] = (double) h->uses[i];
-	w->others = *others;
+	w->totals = *totals;
 	w->hints = *h;
 }
 
@@ -320,7 +320,7 @@ look_at_tenant(int tenant)
 	TenantWindow *w = &tenants[tenant];
 	uint64		peeked = po_statement_peek_tenant(tenant);
 	PoTenantGlance glance;
-	PoStatementSums others;
+	PoStatementSums totals;
 	PoTenantHints hints;
 
 	if (w->known && w->peeked == peeked && !w->pending)
@@ -330,33 +330,18 @@ look_at_tenant(int tenant)
 		w->known = false;
 		return true;
 	}
-	po_statement_copy_others(tenant, &others);
+	po_statement_copy_totals(tenant, &totals);
 	po_statement_copy_hints(tenant, &hints);
 	/* Set back, or another one has its place. */
 	if (!w->known || w->hash != glance.hash || hints.transactions < w->hints.transactions ||
-		hints.sessions < w->hints.sessions || others.busy_us < w->others.busy_us)
-		start_tenant(w, glance.hash, &others, &hints, !w->known && !in_first_round);
+		hints.sessions < w->hints.sessions || totals.busy_us < w->totals.busy_us)
+		start_tenant(w, glance.hash, &totals, &hints, !w->known && !in_first_round);
 	if (w->pending)
 		judge_tenant(w, tenant);
 	w->pending = w->peeked != peeked;
 	w->peeked = peeked;
-	add_tenant(w, &others, &hints);
+	add_tenant(w, &totals, &hints);
 	return true;
-}
-
-/* What a statement of it has done since. */
-static void
-add_to_tenant(int tenant, const PoStatementSums *now, const PoStatementSums *before)
-{
-	PoTenantEvidence *t = &tenants[tenant].t;
-	double		wait_s = seconds_since(now->wait_us, before->wait_us);
-
-	if (!tenants[tenant].known)
-		return;
-	forward_tenant(&tenants[tenant]);
-	t->held_s += seconds_since(now->busy_us, before->busy_us) + wait_s;
-	t->calls += since(now->calls, before->calls);
-	t->wait_s += wait_s;
 }
 
 static bool
@@ -365,7 +350,6 @@ look_at_statement(int place)
 	StatementWindow *w = &statements[place];
 	uint64		peeked = po_statement_peek(place);
 	PoStatement s;
-	PoStatementSums before;
 
 	if (w->peeked == peeked && !w->pending)
 		return false;
@@ -381,9 +365,7 @@ look_at_statement(int place)
 		judge_statement(w, &s);
 	w->pending = w->peeked != peeked;
 	w->peeked = peeked;
-	before = w->sums;
 	add_statement(w, &s);
-	add_to_tenant(s.tenant, &s.sums, &before);
 	return true;
 }
 

@@ -55,6 +55,7 @@ PoAlertRule *po_alert_rules = NULL;
 PoStatementTable *po_statement_table = NULL;
 PoStatementSession *po_statement_sessions = NULL;
 PoStatementSums *po_statement_others = NULL;
+PoStatementSums *po_statement_totals = NULL;
 PoTenantHints *po_tenant_hints = NULL;
 PoStatement *po_statement_places = NULL;
 PoStatementText *po_statement_texts = NULL;
@@ -192,6 +193,7 @@ lay_out_statements(const PoShared *s, const PoStatementTable *t, char *base)
 	at = add_size(at, CACHELINEALIGN(sizeof(PoStatementTable)));
 	TAKE(po_statement_sessions, mul_size(s->n_slots, sizeof(PoStatementSession)));
 	TAKE(po_statement_others, mul_size(s->n_tenants, sizeof(PoStatementSums)));
+	TAKE(po_statement_totals, mul_size(s->n_tenants, sizeof(PoStatementSums)));
 	TAKE(po_tenant_hints, mul_size(s->n_tenants, sizeof(PoTenantHints)));
 	TAKE(po_statement_places, mul_size(t->n_statements, sizeof(PoStatement)));
 	TAKE(po_statement_texts, mul_size(t->n_statements, sizeof(PoStatementText)));

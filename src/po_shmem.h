@@ -1025,6 +1025,8 @@ extern PoAlertRule *po_alert_rules;
 extern PoStatementTable *po_statement_table;
 extern PoStatementSession *po_statement_sessions;	/* per slot */
 extern PoStatementSums *po_statement_others;	/* per tenant: what is in no statement */
+/* Per tenant: all that was counted since the start or a reset.  PO_LOCK_STATEMENTS */
+extern PoStatementSums *po_statement_totals;
 extern PoTenantHints *po_tenant_hints;	/* per tenant */
 extern PoStatement *po_statement_places;
 extern PoStatementText *po_statement_texts;

@@ -401,6 +401,7 @@ merge_account(PoStatementSession *session, int tenant, int account, TimestampTz 
 	d.busy_us = difference(&a->busy_us, &m->busy_us);
 	d.wait_us = difference(&a->wait_us, &m->wait_us);
 	d.rows = difference(&a->rows, &m->rows);
+	add_sums(&po_statement_totals[tenant], &d);
 	if (a->queryid == 0)
 	{
 		add_sums(&po_statement_others[tenant], &d);
@@ -746,6 +747,14 @@ po_statement_copy_others(int tenant, PoStatementSums *sums)
 }
 
 void
+po_statement_copy_totals(int tenant, PoStatementSums *sums)
+{
+	LWLockAcquire(po_shmem_lock(PO_LOCK_STATEMENTS), LW_SHARED);
+	memcpy(sums, &po_statement_totals[tenant], sizeof(*sums));
+	LWLockRelease(po_shmem_lock(PO_LOCK_STATEMENTS));
+}
+
+void
 po_statement_copy_hints(int tenant, PoTenantHints *hints)
 {
 	LWLockAcquire(po_shmem_lock(PO_LOCK_STATEMENTS), LW_SHARED);
@@ -771,7 +780,7 @@ uint64
 po_statement_peek_tenant(int tenant)
 {
 	const volatile PoTenantHints *h = &po_tenant_hints[tenant];
-	uint64		sum = peek_sums(&po_statement_others[tenant]) + h->transactions + h->held_us +
+	uint64		sum = peek_sums(&po_statement_totals[tenant]) + h->transactions + h->held_us +
 		h->sessions + h->login_us;
 
 	for (int i = 0; i < PO_N_STATE_USES; i++)
@@ -854,6 +863,7 @@ po_statement_reset(int tenant)
 		if (tenant < 0 || i == tenant)
 		{
 			memset(&po_statement_others[i], 0, sizeof(PoStatementSums));
+			memset(&po_statement_totals[i], 0, sizeof(PoStatementSums));
 			memset(&po_tenant_hints[i], 0, sizeof(PoTenantHints));
 		}
 	}

@@ -78,6 +78,10 @@ extern bool po_statement_find(int tenant, uint64 queryid, PoStatement *statement
  * those that made room. */
 extern void po_statement_copy_others(int tenant, PoStatementSums *sums);
 
+/* What all statements of the tenant were counted for since the server's start or a reset, also
+ * those that made room; without waits for locks. */
+extern void po_statement_copy_totals(int tenant, PoStatementSums *sums);
+
 extern void po_statement_copy_hints(int tenant, PoTenantHints *hints);
 
 /* A sum that changes with what is counted of a place, or of a tenant; read without the lock,

@@ -339,4 +339,70 @@ $node->safe_psql('postgres', q{SELECT pool_reset_stats()});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pool_findings'), '0', 'or of all');
 
 stop_clean($node);
+
+# ---------- what a statement has cost long ago is not counted again when it makes room ----------
+
+sub wait_seen
+{
+	my ($full, $role, $times) = @_;
+	my $seen = "SELECT max(last_seen) FROM pool_findings WHERE tenant = '$role\@postgres'";
+
+	foreach (1 .. $times)
+	{
+		my $last = $full->safe_psql('postgres', $seen);
+
+		return 0
+		  unless wait_until(sub { $full->safe_psql('postgres', $seen) ne $last }, 'it is seen again');
+	}
+	return 1;
+}
+
+SKIP:
+{
+	skip 'needs a C compiler', 7 unless build_clock();
+
+	my $full = new_node(
+		-name => 'full',
+		-start => 0,
+		'pool_optimizer.mode' => 'observe',
+		'pool_optimizer.max_statements' => 100);
+	my $sql = sub { return $full->safe_psql('postgres', $_[0]) };
+	my $share = q{SELECT evidence->>'share' FROM pool_findings WHERE tenant = 'f_old@postgres'
+		AND kind = 'client_wait'};
+
+	start_on_clock($full);
+	$sql->('CREATE EXTENSION pool_optimizer; CREATE TABLE item AS SELECT 1 AS id, 1 AS n;
+		GRANT ALL ON item TO PUBLIC');
+	create_roles($full, 'f_old', 'f_many');
+	my @old = map { open_session($full, 'f_old') } 1 .. 40;
+
+	foreach my $session (@old)
+	{
+		$session->query($_) foreach 'BEGIN', 'SELECT 1 AS old';
+	}
+	ok($full->poll_query_until('postgres', q{SELECT count(*) = 40 FROM pg_stat_activity
+		WHERE usename = 'f_old' AND clock_timestamp() - state_change > '8 s'}), 'clients wait for long');
+	$_->query('COMMIT') foreach @old;
+	close_all(@old);
+	is($sql->(q{SELECT client_wait_ms >= 320000 FROM pool_stats_statement WHERE query ~ 'AS old'}), 't',
+		'which their statement is known for');
+
+	# A day later it is the first to make room.
+	$full->stop;
+	set_clock(24 * 3600);
+	start_on_clock($full);
+	start_load($full, 'f_old', 1, "BEGIN;\nSELECT n FROM item WHERE id = 1;\n\\sleep 30 ms\nCOMMIT;\n");
+	ok($full->poll_query_until('postgres', "SELECT (($share)::float8 > 0.5)"),
+		'another one has most of the time now');
+	my $many = open_session($full, 'f_many');
+
+	$many->query('SELECT ' . join(', ', ('n') x $_) . ' FROM item') foreach 1 .. 250;
+	close_all($many);
+	is($sql->(q{SELECT count(*) FROM pool_stats_statement WHERE query ~ 'AS old'}), '0',
+		'the old one has made room');
+	ok(wait_seen($full, 'f_old', 3), 'the other one is still found');
+	cmp_ok($sql->($share), '>', 0.5, 'and has most of the time');
+	stop_load($full, 'f_old');
+	stop_clean($full);
+}
 done_testing();
