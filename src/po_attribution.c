@@ -323,8 +323,13 @@ begin_run(const QueryDesc *query, uint64 count)
 		if (is_running || !is_next_of_message(stmt))
 			return false;
 	}
-	else if (!is_of_portal(stmt))
-		return false;
+	else
+	{
+		if (!is_of_portal(stmt))
+			return false;
+		/* If an EXECUTE came before, this is what it executes, and triggers are a part of it. */
+		execute_next = false;
+	}
 	a = begin(message, (uint64) stmt->queryId, is_new);
 	if (unlikely(pg_atomic_read_u32(&a->wants_text) != 0))
 		offer_text(a, stmt, query->sourceText);

@@ -356,6 +356,17 @@ foreach my $mode (qw(simple extended prepared))
 		'EXECUTE counts for what it executes')
 	  or diag(calls($role));
 
+	# The one that it executes is the client's, not what a trigger of that goes through.
+	my $other = new_tenant($node);
+	my $inserts = open_session($node, $other);
+
+	$inserts->query($_) foreach 'PREPARE i AS INSERT INTO note (text) VALUES ($1)', q{EXECUTE i('x')},
+	  q{EXECUTE i('y'); EXECUTE i('z')};
+	unlike(calls($other), qr/SELECT id FROM item/, 'a trigger of what EXECUTE executes is a part of it');
+	is($node->safe_psql('postgres', qq{SELECT sum(calls) FROM pool_stats_statement
+		WHERE tenant = '$other\@postgres'}), '4', 'and no call of its own');
+	close_all($inserts);
+
 	$session->query('BEGIN');
 	$session->query('DECLARE c CURSOR FOR SELECT id FROM item ORDER BY id');
 	$session->query('FETCH 10 FROM c');
