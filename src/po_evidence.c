@@ -24,9 +24,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
-#include "utils/portal.h"
 #include "utils/timestamp.h"
 
 #include "model/po_repeats.h"
@@ -338,7 +336,8 @@ add_value(const ParamExternData *p, uint64 *hash)
 	return true;
 }
 
-/* Of this statement among those of its string. */
+/* Of this statement among those of its string.  Statements with one query id have different
+ * constants, and where a text is says nothing: that of a portal is a copy of its own. */
 static pg_noinline bool
 add_text(const PlannedStmt *stmt, const char *source, uint64 *hash)
 {
@@ -349,24 +348,6 @@ add_text(const PlannedStmt *stmt, const char *source, uint64 *hash)
 	if (length > LONGEST_KEY)
 		return false;
 	*hash = po_reread_mix(*hash, hash_bytes_extended((const unsigned char *) from, length, 0));
-	return true;
-}
-
-/* A prepared statement keeps its text where it is. */
-static bool
-add_prepared_text(PoRun *run, const QueryDesc *query, uint64 *hash)
-{
-	if (ActivePortal == NULL || ActivePortal->prepStmtName == NULL ||
-		ActivePortal->prepStmtName[0] == '\0')
-		return add_text(query->plannedstmt, query->sourceText, hash);
-	if (run->source != query->sourceText)
-	{
-		run->source_hash = 0;
-		if (!add_text(query->plannedstmt, query->sourceText, &run->source_hash))
-			return false;
-		run->source = query->sourceText;
-	}
-	*hash = po_reread_mix(*hash, run->source_hash);
 	return true;
 }
 
@@ -381,7 +362,7 @@ hash_read(PoRun *run, const PoStatementAccount *a, const QueryDesc *query, uint6
 		run->base = po_reread_mix(po_reread_mix(seed(), a->queryid), run->user);
 	}
 	*hash = run->base;
-	if (!add_prepared_text(run, query, hash))
+	if (!add_text(query->plannedstmt, query->sourceText, hash))
 		return false;
 	if (params == NULL)
 		return true;

@@ -44,8 +44,6 @@ typedef struct PoRun
 	Oid			key_type;		/* of the last parameter, by which the sample is told */
 	Oid			user;			/* whose reads base is of */
 	uint64		base;			/* hash of what all reads of the statement have in common */
-	const char *source;			/* of a prepared statement, */
-	uint64		source_hash;	/* and its hash */
 } PoRun;
 
 /* What is known of the calls in a burst. */

@@ -75,6 +75,15 @@ sub extended
 	  . message(E => "\0" . pack('N', 0)) . message(S => '');
 }
 
+# Executes what was prepared by that name.
+sub prepared
+{
+	my ($name, $value) = @_;
+
+	return message(B => "\0$name\0" . pack('nn', 0, 1) . pack('N', length $value) . $value . pack('n', 0))
+	  . message(E => "\0" . pack('N', 0)) . message(S => '');
+}
+
 # Sends all at once, so that the session does not wait for its client in between, and waits
 # for the last answer.
 sub burst
@@ -240,6 +249,20 @@ foreach my $protocol (qw(simple extended))
 
 	burst($session, simple($read . 1));
 	is(hint($other, $read, $share), '0.000', 'what another tenant has read is not there');
+	close_all($session);
+}
+
+# Statements with one query id that were prepared by name; each execution has a copy of its text.
+{
+	my $role = new_tenant($node);
+	my $session = open_session($node, $role);
+
+	burst($session,
+		(map { message(P => "s$_\0SELECT n, id FROM item WHERE id = $_ AND n < \$1\0" . pack('n', 0)) } 1, 2),
+		map { my $n = $_; map { prepared("s$_", $n) } 1, 2 } 1 .. 10);
+	is(hints($role, 'SELECT n, id', 'calls', 'reread_share'), '20 0', 'other constants in prepared texts');
+	burst($session, map { prepared('s2', $_) } 1 .. 20);
+	is(hints($role, 'SELECT n, id', 'calls', 'reread_share'), '40 0.25', 'and the same again');
 	close_all($session);
 }
 
