@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
@@ -16,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/varlena.h"
 
 #include "model/po_normalise.h"
@@ -128,23 +130,12 @@ read_texts(HTAB *texts, MemoryContext context, const char *function, bool own_on
 	}
 }
 
-HTAB *
-po_statement_text_load(bool own_only)
+static void
+ask(HTAB *texts, MemoryContext context, bool own_only)
 {
-	MemoryContext context = CurrentMemoryContext;
-	HASHCTL		control;
-	HTAB	   *texts;
 	char	   *function;
 	int			nest;
 
-	if (!is_preloaded())
-		return NULL;
-	memset(&control, 0, sizeof(control));
-	control.keysize = sizeof(TextKey);
-	control.entrysize = sizeof(TextEntry);
-	control.hcxt = context;
-	texts = hash_create("texts of statements", 1024, &control,
-						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	SPI_connect();
 	nest = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -154,6 +145,66 @@ po_statement_text_load(bool own_only)
 		read_texts(texts, context, function, own_only);
 	AtEOXact_GUC(false, nest);
 	SPI_finish();
+}
+
+/* The last of these is that there is no conversion from one encoding to the other. */
+static bool
+is_of_encodings(int sqlstate)
+{
+	return sqlstate == ERRCODE_UNTRANSLATABLE_CHARACTER ||
+		sqlstate == ERRCODE_CHARACTER_NOT_IN_REPERTOIRE || sqlstate == ERRCODE_UNDEFINED_FUNCTION;
+}
+
+/*
+ * It converts the texts of all databases to the encoding of this one, and one that cannot be
+ * converted is an error of the whole.  We go on without it then.
+ */
+static void
+ask_safely(HTAB *texts, MemoryContext context, bool own_only)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		ask(texts, context, own_only);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (!is_of_encodings(error->sqlerrcode))
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+HTAB *
+po_statement_text_load(bool own_only)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HASHCTL		control;
+	HTAB	   *texts;
+
+	/* Before 17 a parallel query cannot have what ask_safely needs. */
+	if (!is_preloaded() || IsInParallelMode())
+		return NULL;
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(TextKey);
+	control.entrysize = sizeof(TextEntry);
+	control.hcxt = context;
+	texts = hash_create("texts of statements", 1024, &control,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ask_safely(texts, context, own_only);
 	return texts;
 }
 

@@ -219,7 +219,7 @@ sub value
 
 SKIP:
 {
-	skip 'no pg_stat_statements here', 6
+	skip 'no pg_stat_statements here', 13
 	  unless value(q{SELECT count(*) FROM pg_available_extensions
 			WHERE name = 'pg_stat_statements'});
 
@@ -251,6 +251,19 @@ SKIP:
 			WHERE query ~ 'long_text'}), '0', 'another role does not get it that way');
 	is(psql_as($node, 'r_two', q{SELECT count(*) > 0 FROM pool_stats_statement}), 't',
 		'a role that may not use its schema sees the rest');
+	# What no encoding of another database allows: it fails as a whole then.
+	$node->safe_psql('postgres', q{CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C'
+		TEMPLATE template0});
+	$node->safe_psql('bytes', qq{SELECT 1 AS "caf\xe9"});
+	isnt($node->psql('postgres', 'SELECT count(query) FROM odd.pg_stat_statements'), 0,
+		'pg_stat_statements has a text that it cannot show');
+	foreach my $sql ('SELECT count(*) > 5 FROM pool_stats_statement', 'SELECT count(*) >= 0 FROM pool_findings',
+		'SELECT length(pool_report()) > 1000')
+	{
+		is($node->safe_psql('postgres', $sql), 't', "which does no harm: $sql");
+	}
+	is(value(q{SELECT max(length(query)) FROM pool_stats_statement WHERE query ~ '^SELECT n, n, n'}), '1023',
+		'our own texts are there');
 	$node->safe_psql('postgres', 'DROP EXTENSION pg_stat_statements');
 	is(psql_as($node, 'r_one', q{SELECT length(query) FROM pool_stats_statement
 			WHERE query ~ '^SELECT n, n, n' ORDER BY length(query) DESC LIMIT 1}), '1023', 'without it the text is our own');
