@@ -440,9 +440,9 @@ merge(int slot, TimestampTz now)
 	{
 		/* Nobody knows which ones ended before those that are left. */
 		first = ends - PO_STATEMENT_ENDS;
-		for (int i = 0; i < PO_STATEMENT_ACCOUNTS; i++)
+		for (int i = 0; i <= PO_STATEMENT_ACCOUNTS; i++)
 		{
-			if (session->account[i].queryid != 0 && !done[i])
+			if (i == PO_STATEMENT_UNKNOWN || session->account[i].queryid != 0)
 				place[i] = merge_account(session, tenant, i, now);
 			done[i] = true;
 		}

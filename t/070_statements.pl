@@ -593,5 +593,23 @@ foreach my $mode (qw(simple extended prepared))
 	sums_agree($role, 'many statements');
 }
 
+# ---------- more ends than a session keeps, and before them some without a query id ----------
+
+{
+	my $role = new_tenant($node);
+	my $session = open_session($node, $role);
+	my $read = 'SELECT n FROM item WHERE id = 1';
+
+	$node->safe_psql('postgres', "GRANT SET ON PARAMETER compute_query_id TO $role");
+	# It has an account already: for a new one all would be merged.
+	$session->query($read);
+	$session->query(join('; ', 'SET compute_query_id = off', ('SELECT 1') x 10,
+			'SET compute_query_id = on', ($read) x 300)) // die $session->error_text;
+	is($node->safe_psql('postgres', qq{SELECT sum(calls) FROM pool_stats_statement
+		WHERE tenant = '$role\@postgres'}), '313', 'no call is lost, with or without a query id');
+	close_all($session);
+	sums_agree($role, 'without a query id');
+}
+
 stop_clean($node);
 done_testing();
