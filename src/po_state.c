@@ -70,7 +70,7 @@ typedef union PackedEvent
 } PackedEvent;
 
 /* Its tenant is the place of that in the file.  Without a queryid it is what the tenant's
- * statements are that are in no place; with nothing at all, a free place. */
+ * statements are that are in no place.  A free place has the tenant -1. */
 typedef struct SavedStatement
 {
 	PoStatement s;
@@ -266,9 +266,13 @@ put_statements(PoStream *s, int n_tenants, int n_places)
 	for (int i = 0; i < n_places && s->error == 0; i++)
 	{
 		memset(&statement, 0, sizeof(statement));
-		if (po_statement_copy(i, &statement.s.s, statement.s.text) &&
+		if (!po_statement_copy(i, &statement.s.s, statement.s.text) ||
 			statement.s.s.tenant >= n_tenants)
+		{
+			/* All zeros would be what (other) has in no place. */
 			memset(&statement, 0, sizeof(statement));
+			statement.s.s.tenant = -1;
+		}
 		put_packed(s, statement.word, lengthof(statement.word));
 	}
 }

@@ -359,12 +359,13 @@ sub wait_seen
 
 SKIP:
 {
-	skip 'needs a C compiler', 7 unless build_clock();
+	skip 'needs a C compiler', 10 unless build_clock();
 
 	my $full = new_node(
 		-name => 'full',
 		-start => 0,
 		'pool_optimizer.mode' => 'observe',
+		'pool_optimizer.max_tenants' => 10,
 		'pool_optimizer.max_statements' => 100);
 	my $sql = sub { return $full->safe_psql('postgres', $_[0]) };
 	my $share = q{SELECT evidence->>'share' FROM pool_findings WHERE tenant = 'f_old@postgres'
@@ -373,7 +374,7 @@ SKIP:
 	start_on_clock($full);
 	$sql->('CREATE EXTENSION pool_optimizer; CREATE TABLE item AS SELECT 1 AS id, 1 AS n;
 		GRANT ALL ON item TO PUBLIC');
-	create_roles($full, 'f_old', 'f_many');
+	create_roles($full, 'f_old', 'f_many', map { "f_$_" } 1 .. 9);
 	my @old = map { open_session($full, 'f_old') } 1 .. 40;
 
 	foreach my $session (@old)
@@ -403,6 +404,24 @@ SKIP:
 	ok(wait_seen($full, 'f_old', 3), 'the other one is still found');
 	cmp_ok($sql->($share), '>', 0.5, 'and has most of the time');
 	stop_load($full, 'f_old');
+
+	# A place that is free is not taken for what the first tenant, (other), has in no place.
+	psql_as($full, "f_$_", 'SELECT 1') foreach 1 .. 9;
+	my $uses = q{SELECT evidence->>'listen_uses' FROM pool_findings WHERE tenant = '(other)'
+		AND kind = 'session_state'};
+	my $session = open_session($full, 'f_9');
+
+	$session->query("LISTEN $_") foreach 'a' .. 'c';
+	close_all($session);
+	ok($full->poll_query_until('postgres', "SELECT ($uses) = '3'"), 'how (other) uses its sessions');
+	$sql->(q{SELECT pool_reset_stats('f_many@postgres')});
+	$full->stop;
+	start_on_clock($full);
+	$session = open_session($full, 'f_9');
+	$session->query('LISTEN d');
+	ok($full->poll_query_until('postgres', "SELECT ($uses) <> '3'"), 'once more after a restart');
+	is($sql->($uses), '4', 'is known with what was before it');
+	close_all($session);
 	stop_clean($full);
 }
 done_testing();
