@@ -219,7 +219,7 @@ sub value
 
 SKIP:
 {
-	skip 'no pg_stat_statements here', 13
+	skip 'no pg_stat_statements here', 15
 	  unless value(q{SELECT count(*) FROM pg_available_extensions
 			WHERE name = 'pg_stat_statements'});
 
@@ -262,6 +262,13 @@ SKIP:
 	{
 		is($node->safe_psql('postgres', $sql), 't', "which does no harm: $sql");
 	}
+	# Before 17 there is no subtransaction in a parallel query.
+	$node->safe_psql('postgres', 'CREATE TABLE big AS SELECT g AS id FROM generate_series(1, 20000) g');
+	my $parallel = 'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;';
+	my $beside = 'SELECT count(*) > 5 FROM pool_stats_statement, (SELECT count(*) AS n FROM big) AS b WHERE n > 0';
+
+	like($node->safe_psql('postgres', "$parallel EXPLAIN $beside"), qr/Gather/, 'in a parallel query');
+	is($node->safe_psql('postgres', "$parallel $beside"), 't', 'the view can be read as well');
 	is(value(q{SELECT max(length(query)) FROM pool_stats_statement WHERE query ~ '^SELECT n, n, n'}), '1023',
 		'our own texts are there');
 	$node->safe_psql('postgres', 'DROP EXTENSION pg_stat_statements');
