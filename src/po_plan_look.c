@@ -51,11 +51,25 @@ use(Look *look, PoStateUse what)
 	look->seen->flags |= PO_PLAN_USE(what);
 }
 
+/* Does it give each session the same?  One that is stable and not core's may ask for a setting. */
+static bool
+is_for_everybody(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	char		volatility;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	volatility = ((Form_pg_proc) GETSTRUCT(tuple))->provolatile;
+	ReleaseSysCache(tuple);
+	return volatility == PROVOLATILE_IMMUTABLE ||
+		(volatility == PROVOLATILE_STABLE && function < FirstNormalObjectId);
+}
+
 static bool
 look_at_function(Oid function, void *context)
 {
 	Look	   *look = context;
-	HeapTuple	tuple;
 
 	switch (function)
 	{
@@ -71,19 +85,24 @@ look_at_function(Oid function, void *context)
 			break;
 		case F_CURRENT_SETTING_TEXT:
 		case F_CURRENT_SETTING_TEXT_BOOL:
+		case F_CURRENT_SCHEMA:
+		case F_CURRENT_SCHEMAS:
+		case F_SESSION_USER:
+		case F_PG_BACKEND_PID:
+		case F_INET_CLIENT_ADDR:
+		case F_INET_CLIENT_PORT:
 			look->is_repeatable = false;
 			return false;
 	}
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-	{
-		look->is_repeatable = false;
-		return false;
-	}
-	if (((Form_pg_proc) GETSTRUCT(tuple))->provolatile == PROVOLATILE_VOLATILE)
-		look->is_repeatable = false;
-	ReleaseSysCache(tuple);
+	look->is_repeatable = look->is_repeatable && is_for_everybody(function);
 	return false;
+}
+
+/* The present user is a part of the hash, see po_evidence.c. */
+static bool
+is_of_session(const SQLValueFunction *value)
+{
+	return value->op == SVFOP_SESSION_USER || value->op == SVFOP_CURRENT_SCHEMA;
 }
 
 /* set_config(name, value, is_local): for the session? */
@@ -113,7 +132,8 @@ look_at_expression(Node *node, void *context)
 		look->is_worth_it = true;
 	if (IsA(node, FuncExpr) && is_session_setting((FuncExpr *) node))
 		use(look, PO_USE_SET);
-	if (IsA(node, NextValueExpr))
+	if (IsA(node, NextValueExpr) ||
+		(IsA(node, SQLValueFunction) && is_of_session((SQLValueFunction *) node)))
 		look->is_repeatable = false;
 	(void) check_functions_in_node(node, look_at_function, look);
 	return expression_tree_walker(node, look_at_expression, context);

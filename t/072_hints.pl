@@ -29,6 +29,10 @@ $node->safe_psql('postgres', q{
 	CREATE INDEX ON invoice (tenant, id);
 	ALTER TABLE invoice ENABLE ROW LEVEL SECURITY;
 	CREATE POLICY own_rows ON invoice USING (tenant = current_setting('app.tenant', true));
+	CREATE FUNCTION customer() RETURNS text LANGUAGE plpgsql STABLE AS $$
+		BEGIN
+			RETURN current_setting('app.tenant', true);
+		END $$;
 	CREATE FUNCTION reads(n int) RETURNS bigint LANGUAGE plpgsql AS $$
 		DECLARE total bigint := 0;
 		BEGIN
@@ -281,6 +285,8 @@ foreach my $protocol (qw(simple extended))
 			qr/Bitmap Index Scan.*\n +Index Cond: .*current_setting/ ],
 		[ 'mergejoin', "SELECT count(*) FROM part p JOIN item i ON p.name = i.name || $setting",
 			qr/Hash Cond: .*current_setting/ ],
+		[ 'sort', 'SELECT n FROM part WHERE name = customer() AND id = 3', qr/Filter: .*customer\(\)/ ],
+		[ 'sort', 'SELECT item FROM part WHERE name = session_user AND id = 3', qr/Filter: .*SESSION_USER/ ],
 		[ 'sort', "SELECT id FROM item LIMIT length($setting)", qr/Limit/ ],
 		[ 'sort', "SELECT sum(n) OVER (ORDER BY id ROWS length($setting) PRECEDING) FROM item", qr/WindowAgg/ ],
 		[ 'sort', "SELECT v.a, i.id FROM (VALUES ($setting), ('c3')) v (a), item i WHERE i.id = 3",
