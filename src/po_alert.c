@@ -58,8 +58,9 @@ typedef struct Watched
 {
 	PoAlarm		alarm;
 	int			place;			/* in the table + 1; 0 = not raised */
-	double		shown;			/* value and threshold as they are in the table */
+	double		shown;			/* value and threshold as they are in the table, */
 	double		shown_threshold;
+	uint32		shown_message;	/* and a hash of the message */
 	double		worst;
 } Watched;
 
@@ -87,9 +88,11 @@ typedef struct TenantWatch
 	uint64		pool_wait_second;
 	PoForecast	forecast;
 	Growth		growth;
-	PoIdler		idler;			/* the worst one, as of that second */
+	PoIdler		idler;			/* the worst one, as of that second; idle since then */
 	uint64		idler_second;
-	int64		piece;			/* of watched time, see PIECE_SAMPLES; 0 = none yet */
+	int64		idler_since;
+	int64		piece;			/* of watched time, see PIECE_SAMPLES; 0 = none yet, */
+	int64		piece_length;	/* which it is by pieces of so many us */
 	double		piece_busy_us;
 	double		busy;			/* in the last piece that is over */
 	PoUsual		usual;
@@ -186,7 +189,7 @@ tell(PoAlarmChange change, const PoAlertRecord *record, const PoAlertFacts *fact
 
 		if (record->tenant >= 0 && facts->tenant == NULL)
 			appendStringInfoString(&reason, "of a tenant that is not known any more: ");
-		po_alert_words_cleared(record->kind, facts, duration, &reason);
+		po_alert_words_cleared(record->kind, facts, record->threshold, duration, &reason);
 		appendStringInfo(&detail, ", \"duration_ms\": " INT64_FORMAT, duration / 1000);
 	}
 	else
@@ -288,6 +291,7 @@ consider(Watched *w, PoAlertKind kind, const PoAlertFacts *facts)
 	PoAlarmChange change;
 	PoAlertRecord record;
 	double		threshold;
+	uint32		message;
 
 	if (facts->tenant != NULL)
 		context.target_wait_ms = facts->tenant->target_wait_us / 1000.0;
@@ -307,15 +311,18 @@ consider(Watched *w, PoAlertKind kind, const PoAlertFacts *facts)
 	threshold = limit[PO_SEVERITY_INDEX(w->alarm.raised)].threshold;
 	if (w->place == 0)
 		change = PO_ALARM_RAISED;
-	if (change == PO_ALARM_NOTHING && w->shown == facts->value &&
-		w->shown_threshold == threshold)
-		return;
 	if (change == PO_ALARM_RAISED || (limit[0].below ? facts->value < w->worst :
 									  facts->value > w->worst))
 		w->worst = facts->value;
+	fill_record(w, kind, facts, threshold, &record);
+	/* It may say more than the value does: how many sessions have leaked by now, say. */
+	message = hash_bytes((const unsigned char *) record.message, (int) strlen(record.message));
+	if (change == PO_ALARM_NOTHING && w->shown == facts->value &&
+		w->shown_threshold == threshold && w->shown_message == message)
+		return;
 	w->shown = facts->value;
 	w->shown_threshold = threshold;
-	fill_record(w, kind, facts, threshold, &record);
+	w->shown_message = message;
 	if (change == PO_ALARM_RAISED)
 		raise_alert(w, &record, facts);
 	else
@@ -422,7 +429,8 @@ end_piece(TenantWatch *w, int tenant)
 
 	if (piece == w->piece)
 		return;
-	if (w->piece != 0 && piece > w->piece)
+	/* After a change of sample_interval pieces are others, and between two numbers is no time. */
+	if (w->piece_length == length && piece > w->piece)
 	{
 		double		busy = w->piece_busy_us / (double) length;
 		int64		quiet = piece - w->piece - 1;
@@ -431,6 +439,7 @@ end_piece(TenantWatch *w, int tenant)
 		w->busy = quiet > 0 ? 0 : busy;
 	}
 	w->piece = piece;
+	w->piece_length = length;
 	w->piece_busy_us = 0;
 }
 
@@ -456,17 +465,22 @@ look_at_growth(TenantWatch *w, const PoTenantGlance *g, PoAlertFacts *facts)
 	consider(alert, PO_ALERT_LEAK_GROWTH, facts);
 }
 
+/* How many seconds it takes to look at all of them: many are looked at in turn. */
+static uint64
+idler_turns(void)
+{
+	return 2 + n_idlers / IDLERS_PER_SECOND;
+}
+
 static void
 look_at_habits(TenantWatch *w, const PoTenantGlance *g, bool breaker_open, PoAlertFacts *facts)
 {
 	Watched    *alert = w->alert - PO_FIRST_TENANT_ALERT;
-	/* Many are looked at in turn. */
-	uint64		turns = 2 + n_idlers / IDLERS_PER_SECOND;
 
 	look_at_growth(w, g, facts);
 
 	facts->idler = &w->idler;
-	facts->value = w->idler_second != 0 && second - w->idler_second <= turns ?
+	facts->value = w->idler_second != 0 && second - w->idler_second <= idler_turns() ?
 		w->idler.seconds : NAN;
 	consider(&alert[PO_ALERT_IDLE_IN_TRANSACTION], PO_ALERT_IDLE_IN_TRANSACTION, facts);
 
@@ -785,10 +799,13 @@ look_at_idler(const IdlerSeen *seen)
 	idler.waiting_behind = harm.waiting_behind;
 	idler.n_blocked = harm.n_blocked;
 	idler.horizon_age = harm.horizon_age;
-	if (w->idler_second == second && w->idler.seconds >= idler.seconds)
+	/* One that is not looked at in this second may be there still. */
+	if (w->idler_second != 0 && second - w->idler_second <= idler_turns() &&
+		w->idler.pid != idler.pid && w->idler_since <= now - seen->state_us)
 		return;
 	w->idler = idler;
 	w->idler_second = second;
+	w->idler_since = now - seen->state_us;
 	put_on_list(seen->tenant);
 }
 

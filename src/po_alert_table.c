@@ -101,7 +101,7 @@ po_alert_table_raise(PoAlertRecord *record)
 }
 
 void
-po_alert_table_update(int place, const PoAlertRecord *record, bool escalated)
+po_alert_table_update(int place, PoAlertRecord *record, bool escalated)
 {
 	TimestampTz now = escalated ? GetCurrentTimestamp() : 0;
 	PoAlertRecord *alert = &po_alerts[place].record;
@@ -109,6 +109,8 @@ po_alert_table_update(int place, const PoAlertRecord *record, bool escalated)
 	lock_alerts(LW_EXCLUSIVE);
 	if (record->value == record->worst)
 		note_worst(&po_alerts[place], record);
+	record->id = alert->id;
+	record->since = alert->since;
 	alert->severity = record->severity;
 	alert->value = record->value;
 	alert->worst = record->worst;

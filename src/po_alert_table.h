@@ -20,7 +20,7 @@
 extern int	po_alert_table_raise(PoAlertRecord *record);
 
 /* How it is by now; told when it has escalated. */
-extern void po_alert_table_update(int place, const PoAlertRecord *record, bool escalated);
+extern void po_alert_table_update(int place, PoAlertRecord *record, bool escalated);
 
 /* It is over; record becomes what is told of it. */
 extern void po_alert_table_clear(int place, PoAlertRecord *record);

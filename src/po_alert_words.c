@@ -166,16 +166,18 @@ po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts, StringInfo m
 	}
 }
 
+/* That it is better is said where it is: it may be over because its rule has changed. */
 void
-po_alert_words_cleared(PoAlertKind kind, const PoAlertFacts *facts, int64 duration_us,
-					   StringInfo message)
+po_alert_words_cleared(PoAlertKind kind, const PoAlertFacts *facts, double threshold,
+					   int64 duration_us, StringInfo message)
 {
-	if (kind == PO_ALERT_CLUSTER_UTILIZATION)
+	if (kind == PO_ALERT_CLUSTER_UTILIZATION && facts->value < threshold)
 		appendStringInfo(message, "connections are free again: %d of %d are taken",
 						 facts->usage.taken, facts->usage.usable);
-	else if (kind == PO_ALERT_TERMINATIONS_NOT_HELPING)
+	else if (kind == PO_ALERT_TERMINATIONS_NOT_HELPING && facts->value < 1)
 		appendStringInfoString(message, "leaked sessions are ended again");
-	else if (kind == PO_ALERT_POOLER_UNREACHABLE && facts->pooler != NULL)
+	else if (kind == PO_ALERT_POOLER_UNREACHABLE && facts->pooler != NULL &&
+			 facts->pooler->state == PO_POOLER_OK)
 		appendStringInfo(message, "PgBouncer %s answers again", facts->pooler->name);
 	else
 		appendStringInfo(message, "%s is over after %.0f s", po_alert_name(kind),

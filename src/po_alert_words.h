@@ -65,9 +65,9 @@ typedef struct PoAlertFacts
 extern void po_alert_words_message(PoAlertKind kind, const PoAlertFacts *facts,
 								   StringInfo message);
 
-/* What it says when it is over after so long. */
+/* What it says when it is over after so long; threshold is what it was raised by. */
 extern void po_alert_words_cleared(PoAlertKind kind, const PoAlertFacts *facts,
-								   int64 duration_us, StringInfo message);
+								   double threshold, int64 duration_us, StringInfo message);
 
 /* Further evidence: "name": value pairs, each after a comma, as long as detail is
  * shorter than most. */

@@ -199,7 +199,7 @@ static const Metric tenant_metrics[] = {
 	{"recommended_max_connections", GAUGE,
 	"Pool size that covers the most that were busy at once."},
 	{"recommendation_confidence_ratio", GAUGE,
-	"How sure the recommendation is. Of (other): the least."},
+	"How sure the recommendation is. Of (other): the least above 0."},
 	{"predicted_wait_seconds", GAUGE,
 	"Mean wait for a connection of a pool of the recommended size. Of (other): the most."},
 	{"predicted_p95_wait_seconds", GAUGE,
@@ -276,6 +276,7 @@ StaticAssertDecl(SERVICE_BOUNDS <= PO_METRICS_BOUNDS && WAIT_BOUNDS <= PO_METRIC
 typedef struct Told
 {
 	bool		exists;
+	bool		is_sized;		/* something is known to size one of them at least */
 	char		name[PO_NAME_LEN];
 	double		gauge[N_TENANT_GAUGES];
 	PoCounts	counts;
@@ -359,6 +360,7 @@ read_tenant(int i, int leaked, Told *told, double *score)
 	if (!told->exists)
 		return;
 	po_stats_copy(i, &s);
+	told->is_sized = s.recommendation.confidence > 0;
 	strlcpy(told->name, t.name, sizeof(told->name));
 	gauge_tenant(&t, &s, leaked, told->gauge);
 	count_tenant(&t, &s, &told->counts);
@@ -378,13 +380,16 @@ add_told(Told *to, const Told *from)
 
 		if (combine[i] == SUM)
 			to->gauge[i] += value;
-		else if (!to->exists)
+		else if (!from->is_sized)
+			continue;
+		else if (!to->is_sized)
 			to->gauge[i] = value;
 		else
 			to->gauge[i] = combine[i] == LEAST ? Min(to->gauge[i], value) :
 				Max(to->gauge[i], value);
 	}
 	to->exists = true;
+	to->is_sized = to->is_sized || from->is_sized;
 	po_counts_add(&to->counts, &from->counts);
 }
 

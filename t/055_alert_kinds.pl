@@ -157,6 +157,23 @@ $_->result foreach @storm;
 raises('anomaly', 'r_usual', qr/^$/, 'when it is over, so is the alert');
 close_all(@storm);
 
+# What is usual is not forgotten with pieces of another length.
+foreach my $interval (qw(20ms 10ms))
+{
+	$admin->query("ALTER SYSTEM SET pool_optimizer.sample_interval = '$interval'");
+	$node->reload;
+	$samples = samples();
+	ok(wait_until(sub { keep_going(); return samples() > $samples + 300; }), "samples each $interval");
+}
+@storm = map { open_session($node, 'r_usual') } 1 .. 20;
+$_->send_query('SELECT pg_sleep(3600)') foreach @storm;
+raises('anomaly', 'r_usual', qr/^warning: /, 'another storm');
+cmp_ok(detail('anomaly', 'usual'), '>', 0.005, 'what is usual is known still');
+$admin->query(q{SELECT pg_cancel_backend(pid) FROM pool_stats_session WHERE tenant = 'r_usual@postgres' AND state = 'active'});
+$_->result foreach @storm;
+raises('anomaly', 'r_usual', qr/^$/, 'over as well');
+close_all(@storm);
+
 # ---------- transactions left open ----------
 
 my $lock = open_session($node, 'r_lock');
@@ -199,7 +216,28 @@ raises('idle_in_transaction', 'r_old',
 $old->query('ROLLBACK');
 raises('idle_in_transaction', 'r_old', qr/^$/, 'until it has ended');
 is(raised('idle_in_transaction', 'r_harmless'), '', 'the harmless one is left in peace');
-close_all($old, $harmless);
+close_all($harmless);
+
+# More that do harm than are looked at in a second: the one that has been idle for longest is told.
+$old->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$old->query('SELECT * FROM t');
+my @younger = map { open_session($node, 'r_old') } 1 .. 45;
+foreach my $session (@younger)
+{
+	$session->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+	$session->query('SELECT * FROM t');
+}
+$admin->query("UPDATE t SET i = i + 1") for 1 .. 20;
+raises('idle_in_transaction', 'r_old', qr/^warning: session $old_pid has been/, 'the oldest of many');
+my %told;
+
+$samples = samples();
+ok(wait_until(sub {
+			$told{ $1 } = 1 if raised('idle_in_transaction', 'r_old') =~ /session (\d+)/;
+			return samples() > $samples + 600;
+		}), 'for some seconds');
+is(join(' ', keys %told), $old_pid, 'and stays so');
+close_all($old, @younger);
 
 # More of them than are looked at in a second: the one that does harm is found all the same.
 my @many = map { open_session($node, 'r_harmless') } 1 .. 40;
@@ -257,6 +295,14 @@ ok(wait_until(sub { $admin->value(q{SELECT string_agg(message, '; ') FROM pool_a
 	'one that is not asked any more has no alert, and the other one keeps it');
 is($admin->value(q{SELECT count(*) FROM pool_events WHERE detail->>'alert' = 'pooler_unreachable'
 		AND detail->>'state' = 'raised'}), '2', 'nothing is told twice');
+rule('pooler_unreachable', ', enabled => false');
+ok(wait_until(sub { $admin->value(q{SELECT count(*) FROM pool_alerts WHERE alert = 'pooler_unreachable'}) == 0 }),
+	'one that is switched off is over');
+is($admin->value(q{SELECT count(*) FROM pool_events WHERE reason ~ '127.0.0.1:2 answers again'}), '0',
+	'but nobody says that it answers');
+rule('pooler_unreachable', ', enabled => true');
+ok(wait_until(sub { $admin->value(q{SELECT count(*) FROM pool_alerts WHERE alert = 'pooler_unreachable'}) == 1 }),
+	'switched on it is told again');
 poolers('');
 ok(wait_until(sub { $admin->value(q{SELECT count(*) FROM pool_alerts WHERE alert = 'pooler_unreachable'}) == 0 }),
 	'without any there is none');

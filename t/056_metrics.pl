@@ -373,6 +373,18 @@ foreach my $n (3, 0, 2, 5, 1, 100, 2)
 	cmp_ok(abs($sum - value_of($now, 'sessions')), '<=', 1, 'together they have all sessions');
 }
 is(join("\n", grep { /tenant=\(other\)/ } @fallen), '', 'no counter of (other) has fallen');
+# Of those of which something is known: of (other) itself nothing is, nor of who was never there.
+set_listed(1);
+my ($told, $least);
+ok(wait_until(sub {
+			my $now = scrape();
+			my $listed = join ', ', map { "'$_'" } tenants_of($now);
+
+			$told = $other->($now, 'recommendation_confidence_ratio');
+			$least = $mine->value("SELECT min(confidence) FROM pool_recommendations
+				WHERE confidence > 0 AND tenant NOT IN ($listed)") || 0;
+			return $least > 0 && abs($told - $least) < 0.001;
+		}, 'confidence'), 'the least confidence of those in (other)') or diag("$told, $least");
 set_listed(4);
 scrape();
 @fallen = ();
