@@ -531,11 +531,16 @@ po_shmem_wake_sampler(void)
 		SetLatch(&GetPGProcByNumber(procno - 1)->procLatch);
 }
 
+/*
+ * Not instr_time: since 19 that may be the processor's counter, which goes some 0.01 % slower than
+ * the clock that people set, differs from process to process by a setting, and jumps when that is
+ * changed.
+ */
 int64
 po_shmem_monotonic_us(void)
 {
-	instr_time	t;
+	struct timespec t;
 
-	INSTR_TIME_SET_CURRENT(t);
-	return (int64) INSTR_TIME_GET_MICROSEC(t);
+	(void) clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64) t.tv_sec * PO_US_PER_S + t.tv_nsec / 1000;
 }

@@ -296,10 +296,6 @@ sub stop
 }
 
 $shim = compile_shim();
-# Since 19 durations may come from the processor instead of the clock set ahead here.  By
-# the major version: a release candidate compares as older than the release.
-$node->append_conf('postgresql.conf', 'timing_clock_source = system')
-  if $node->pg_version->major >= 19;
 start();
 $node->safe_psql('postgres', 'CREATE EXTENSION pool_optimizer');
 create_roles($node, qw(regress_pool_a regress_pool_b));
