@@ -115,7 +115,7 @@ po_events_tell(const PoTold *told)
 }
 
 bool
-po_events_copy(int ring, int i, PoEvent *event)
+po_events_copy(int ring, uint64 *number, PoEvent *event)
 {
 	uint64		written;
 	uint64		oldest;
@@ -124,10 +124,12 @@ po_events_copy(int ring, int i, PoEvent *event)
 	LWLockAcquire(po_shmem_lock(PO_LOCK_EVENTS), LW_SHARED);
 	written = po_shared->ring[ring].written;
 	oldest = written > (uint64) po_shared->n_events ? written - po_shared->n_events : 0;
-	found = oldest + i < written;
+	*number = Max(*number, oldest);
+	found = *number < written;
 	if (found)
-		memcpy(event, &po_events[ring * po_shared->n_events +
-								 (oldest + i) % po_shared->n_events], sizeof(*event));
+		memcpy(event, &po_events[ring * po_shared->n_events + *number % po_shared->n_events],
+			   sizeof(*event));
+	(*number)++;
 	LWLockRelease(po_shmem_lock(PO_LOCK_EVENTS));
 	return found;
 }

@@ -40,8 +40,11 @@ extern int	po_events_save(PoEvent *to, int most);
  * sound.  Listeners do not hear of it, whether or not they did. */
 extern void po_events_restore(const PoEvent *event);
 
-/* Copies the i-th oldest event of a ring; false when there is none. */
-extern bool po_events_copy(int ring, int i, PoEvent *event);
+/*
+ * Copies the oldest event of a ring from *number on (0 = the first) and sets that to the one
+ * after it, so that none is left out while others are written; false when there is none.
+ */
+extern bool po_events_copy(int ring, uint64 *number, PoEvent *event);
 
 /*
  * The next event that listeners are to hear of, by its number in the ring, from *number

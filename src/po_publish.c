@@ -866,7 +866,10 @@ pool_events_1_0(PG_FUNCTION_ARGS)
 	}
 	for (int ring = 0; ring < PO_N_RINGS; ring++)
 	{
-		for (int i = 0; i < po_shared->n_events && po_events_copy(ring, i, &event); i++)
+		uint64		number = 0;
+
+		/* No more than there were, however many are written meanwhile. */
+		for (int i = 0; i < po_shared->n_events && po_events_copy(ring, &number, &event); i++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			put_event(&row, &event, my_tenant);

@@ -112,7 +112,7 @@ extern void po_history_close(const PoHistoryOpen *open, int64_t began, int64_t e
 extern bool po_history_is_resolution(int64_t us);
 
 /* The five points of what came into a histogram since it was copied; false (and all 0)
- * when nothing did, or more than most: then it is not the same any more. */
+ * when nothing did, or more than most by far: then it is not the same any more. */
 extern bool po_history_points(const PoHistogram *now, const uint32_t *before, uint64_t most,
 							  uint16_t *points);
 

@@ -157,6 +157,14 @@ test_points(void)
 	CHECK(po_history_unpack_us(points[0]) > 700000);
 	h.count[po_histogram_bucket(1000)] = 0;
 	CHECK(!po_history_points(&h, before, 5, points));
+
+	/* A session ended a transaction between the reading of one and of the other. */
+	memset(&h, 0, sizeof(h));
+	memset(before, 0, sizeof(before));
+	h.count[po_histogram_bucket(1000)] = 101;
+	CHECK(po_history_points(&h, before, 100, points));
+	CHECK(!po_history_points(&h, before, 0, points));
+	CHECK(!po_history_points(&h, before, 20, points));
 }
 
 static double
