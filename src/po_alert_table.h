@@ -19,7 +19,7 @@
  */
 extern int	po_alert_table_raise(PoAlertRecord *record);
 
-/* How it is by now; told when it has escalated. */
+/* How it is by now; told when it has escalated.  Sets id and since. */
 extern void po_alert_table_update(int place, PoAlertRecord *record, bool escalated);
 
 /* It is over; record becomes what is told of it. */

@@ -178,15 +178,16 @@ find_table(const char *name, const PoHistoryColumn *column, int n_columns, int e
 	return NULL;
 }
 
-void
-po_history_table_as_owner(const PoHistoryTable *table)
+static void
+as_owner(const PoHistoryTable *table)
 {
 	SetUserIdAndSecContext(table->owner, table->sec_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 }
 
-void
-po_history_table_as_caller(const PoHistoryTable *table)
+/* In between, for what must not have the owner's rights. */
+static void
+as_caller(const PoHistoryTable *table)
 {
 	SetUserIdAndSecContext(table->user, table->sec_context);
 }
@@ -210,7 +211,7 @@ po_history_table_open_named(const char *name, const PoHistoryColumn *column, int
 											 RelationGetRelationName(rel));
 	GetUserIdAndSecContext(&table->user, &table->sec_context);
 	table->owner = rel->rd_rel->relowner;
-	po_history_table_as_owner(table);
+	as_owner(table);
 	relation_close(rel, NoLock);
 	table->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -228,7 +229,7 @@ po_history_table_close(PoHistoryTable *table)
 	SPI_finish();
 	PopActiveSnapshot();
 	AtEOXact_GUC(false, table->guc_level);
-	po_history_table_as_caller(table);
+	as_caller(table);
 	pfree(table->name);
 }
 
@@ -327,25 +328,50 @@ append_columns(StringInfo query, int first, const char *prefix)
 		appendStringInfo(query, "%s%s%s", i > first ? ", " : "", prefix, columns[i].name);
 }
 
-/* The rows that were fetched, as the caller, since whoever is told looks at who asks.  What is
- * left behind of each goes with these rows: a question may be about years. */
-static void
-visit_fetched(const PoHistoryTable *table, MemoryContext memory, PoHistoryVisitor visit,
-			  void *arg)
+void
+po_history_table_visit(const PoHistoryTable *table, Portal portal, PoTupleVisitor visit, void *arg)
 {
-	MemoryContext before = MemoryContextSwitchTo(memory);
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
+												 "pool_optimizer rows of history",
+												 ALLOCSET_DEFAULT_SIZES);
 
-	po_history_table_as_caller(table);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (;;)
 	{
-		PoHistoryBucket bucket = {.length = table->length};
+		MemoryContext before;
 
-		if (unpack_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &bucket))
-			visit(&bucket, arg);
+		SPI_cursor_fetch(portal, true, FETCHED_ROWS);
+		if (SPI_processed == 0)
+			break;
+		before = MemoryContextSwitchTo(memory);
+		as_caller(table);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			visit(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
+		as_owner(table);
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(memory);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
 	}
-	po_history_table_as_owner(table);
-	MemoryContextSwitchTo(before);
-	MemoryContextReset(memory);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(memory);
+}
+
+/* Who is told of buckets, and how long these are. */
+typedef struct BucketVisit
+{
+	PoHistoryVisitor visit;
+	void	   *arg;
+	int64		length;
+} BucketVisit;
+
+static void
+visit_bucket(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	const BucketVisit *v = arg;
+	PoHistoryBucket bucket = {.length = v->length};
+
+	if (unpack_tuple(tuple, desc, &bucket))
+		v->visit(&bucket, v->arg);
 }
 
 void
@@ -357,9 +383,7 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 	Datum		names[2];
 	Portal		portal;
 	StringInfoData query;
-	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext,
-												 "pool_optimizer rows of history",
-												 ALLOCSET_DEFAULT_SIZES);
+	BucketVisit bucket = {visit, arg, table->length};
 
 	initStringInfo(&query);
 	appendStringInfoString(&query, "SELECT ");
@@ -377,17 +401,7 @@ po_history_table_read(PoHistoryTable *table, const char *tenant, int64 since, in
 	}
 	portal = SPI_cursor_open_with_args(NULL, query.data, tenant == NULL ? 2 : 3, types, values,
 									   NULL, true, 0);
-	for (;;)
-	{
-		SPI_cursor_fetch(portal, true, FETCHED_ROWS);
-		if (SPI_processed == 0)
-			break;
-		visit_fetched(table, memory, visit, arg);
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(portal);
-	MemoryContextDelete(memory);
+	po_history_table_visit(table, portal, visit_bucket, &bucket);
 }
 
 /* ---------- writing ---------- */

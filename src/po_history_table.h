@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "utils/portal.h"
 
 #include "po_history_cells.h"
 
@@ -66,9 +67,14 @@ typedef struct PoHistoryColumn
 extern bool po_history_table_open_named(const char *name, const PoHistoryColumn *column,
 										int n_columns, int elevel, PoHistoryTable *table);
 
-/* In between, for what must not have the owner's rights. */
-extern void po_history_table_as_caller(const PoHistoryTable *table);
-extern void po_history_table_as_owner(const PoHistoryTable *table);
+/*
+ * Fetches all rows of a cursor and closes it.  visit is called as the caller, since whoever is told
+ * looks at who asks; what it leaves in memory goes with each thousand rows.
+ */
+typedef void (*PoTupleVisitor) (HeapTuple tuple, TupleDesc desc, void *arg);
+
+extern void po_history_table_visit(const PoHistoryTable *table, Portal portal,
+								   PoTupleVisitor visit, void *arg);
 
 extern void po_history_table_close(PoHistoryTable *table);
 

@@ -405,10 +405,16 @@ po_profile_table_keep(bool (*go_on) (void))
 
 /* ---------- by anyone ---------- */
 
-static void
-visit_tuple(HeapTuple tuple, TupleDesc desc,
-			void (*visit) (const PoProfileRow *row, void *arg), void *arg)
+typedef struct HourVisit
 {
+	void		(*visit) (const PoProfileRow *row, void *arg);
+	void	   *arg;
+} HourVisit;
+
+static void
+visit_tuple(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	const HourVisit *hour = arg;
 	PoProfileRow row;
 	Datum		value[lengthof(columns)];
 	bool		null[lengthof(columns)];
@@ -426,24 +432,7 @@ visit_tuple(HeapTuple tuple, TupleDesc desc,
 	row.profile.weeks = DatumGetInt32(value[4]);
 	row.time_zone = TextDatumGetCString(value[5]);
 	row.computed_at = DatumGetTimestampTz(value[6]);
-	visit(&row, arg);
-	pfree((void *) row.tenant);
-	pfree((void *) row.time_zone);
-}
-
-/* The rows that were fetched; what is left behind of each goes with them. */
-static void
-visit_fetched(const PoHistoryTable *table, MemoryContext memory,
-			  void (*visit) (const PoProfileRow *row, void *arg), void *arg)
-{
-	MemoryContext before = MemoryContextSwitchTo(memory);
-
-	po_history_table_as_caller(table);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		visit_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, visit, arg);
-	po_history_table_as_owner(table);
-	MemoryContextSwitchTo(before);
-	MemoryContextReset(memory);
+	hour->visit(&row, hour->arg);
 }
 
 void
@@ -454,28 +443,16 @@ po_profile_table_read(const char *tenant, void (*visit) (const PoProfileRow *row
 	Datum		values[1];
 	PoHistoryTable table;
 	Portal		portal;
-	MemoryContext memory;
+	HourVisit	hour = {visit, arg};
 
 	if (!open_profile(WARNING, &table))
 		return;
-	memory = AllocSetContextCreate(CurrentMemoryContext, "pool_optimizer hours of the week",
-								   ALLOCSET_DEFAULT_SIZES);
 	values[0] = tenant == NULL ? (Datum) 0 : CStringGetTextDatum(tenant);
 	portal = SPI_cursor_open_with_args(NULL, psprintf("SELECT tenant, hour_of_week, busy_mean, "
 													  "busy_p95, weeks, time_zone, computed_at "
 													  "FROM %s WHERE tenant %s", table.name,
 													  tenant == NULL ? "<> ''" : "= $1"),
 									   tenant == NULL ? 0 : 1, types, values, NULL, true, 0);
-	for (;;)
-	{
-		SPI_cursor_fetch(portal, true, FETCHED_ROWS);
-		if (SPI_processed == 0)
-			break;
-		visit_fetched(&table, memory, visit, arg);
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(portal);
-	MemoryContextDelete(memory);
+	po_history_table_visit(&table, portal, visit_tuple, &hour);
 	po_history_table_close(&table);
 }

@@ -230,7 +230,7 @@ open_at(const PoCurve *c, int size, PoCurvePoint *p)
 	p->wait_us = po_queueing_mean_wait(size, c->burst_load, c->service_us, c->arrival_cv2,
 									   c->service_cv2);
 	if (c->busy_max > 0)
-		p->wait_us = fmin(p->wait_us, c->service_us * fmax(c->busy_max - size, 0) / size);
+		p->wait_us = fmin(p->wait_us, po_queueing_most_wait(size, c->busy_max, c->service_us));
 }
 
 static void

@@ -213,13 +213,6 @@ is_limited(const PoRecommendation *r)
 	return r->method >= PO_METHOD_SATURATED;
 }
 
-/* May it not have what its load needs? */
-static bool
-is_cut(const PoRecommendation *r)
-{
-	return r->clamped_max || r->clamped_pooler || r->clamped_share;
-}
-
 /*
  * The application's part of the tenant's load.  When nobody was ever busy, sessions
  * tell who is there.
@@ -267,7 +260,7 @@ po_instances_each(const PoInstancesTenant *t, double part, int instances, int pr
 		each = within(size_by_load(t, r->load * part / instances), 1, size);
 	}
 	/* What is recommended may be more, too: for a load that is usual at this time, say. */
-	if (is_limited(r) || is_cut(r) || (part >= 1 && instances == 1) ||
+	if (is_limited(r) || po_recommend_is_cut(r) || (part >= 1 && instances == 1) ||
 		(recommended > each && !r->clamped_min && (*rule == PO_INSTANCE_LOAD || r->seasonal)))
 	{
 		*rule = PO_INSTANCE_RECOMMENDED;
@@ -431,7 +424,7 @@ why_recommended(const PoRecommendation *r)
 {
 	if (is_limited(r))
 		return "as more in all would not get more done";
-	if (is_cut(r))
+	if (po_recommend_is_cut(r))
 		return "which is less than the load needs";
 	return "which has more reasons than the load (see pool_recommendations)";
 }

@@ -85,6 +85,13 @@ po_queueing_mean_wait(int servers, double load, double service, double ca2, doub
 }
 
 double
+po_queueing_most_wait(int servers, int busy_max, double service)
+{
+	servers = sane_servers(servers);
+	return sane(service) * fmax(busy_max - servers, 0) / servers;
+}
+
+double
 po_queueing_wait_quantile(int servers, double load, double service, double ca2, double cs2,
 						  double share)
 {

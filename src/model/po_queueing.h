@@ -34,6 +34,12 @@ extern double po_queueing_mean_wait(int servers, double load, double service,
 									double ca2, double cs2);
 
 /*
+ * The most that anybody waits, on average, where no more than so many were ever there at
+ * once: those who are too many wait for as long as servers take for one each.
+ */
+extern double po_queueing_most_wait(int servers, int busy_max, double service);
+
+/*
  * The wait that a share (0..1, less than 1) of all arrivals stays within, those that do
  * not wait among them: P(W > t) = C exp(-t C / Wq), exact for M/M/c, and for others with
  * the mean as corrected (L. Kleinrock, Queueing Systems I, 1975, section 3.5; W. Whitt,

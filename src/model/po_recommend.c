@@ -166,6 +166,12 @@ po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest)
 	*highest = limits.highest;
 }
 
+bool
+po_recommend_is_cut(const PoRecommendation *r)
+{
+	return r->clamped_max || r->clamped_pooler || r->clamped_share;
+}
+
 /*
  * The highest level seen, exact where the peak is known exactly: a bucket of
  * PoLevels is up to a quarter wide.
@@ -333,7 +339,7 @@ predict_waits(const Demand *d, PoRecommendation *out)
 		mean = p95 = d->service_us * (out->load - size) / size + d->service_us;
 	if (out->method < PO_METHOD_SATURATED && out->busy_max > 0)
 	{
-		double		most = d->service_us * fmax(out->busy_max - size, 0) / size;
+		double		most = po_queueing_most_wait(out->size, out->busy_max, d->service_us);
 
 		mean = fmin(mean, most);
 		p95 = fmin(p95, most);
@@ -425,7 +431,7 @@ confidence_of(const PoRecommendation *out, const Demand *d)
 			return confidence * by_drift(d->drift);
 		case PO_METHOD_THROUGHPUT:
 			/* Nobody knows what more would have done. */
-			if (out->clamped_max || out->clamped_pooler || out->clamped_share)
+			if (po_recommend_is_cut(out))
 				return fmin(limited, MOST_CONFIDENCE_SATURATED);
 			return confidence;
 		case PO_METHOD_IDLE:

@@ -140,6 +140,9 @@ typedef struct PoRecommendation
 extern void po_recommend_size(const PoSizingInput *in, const PoPolicyFields *policy,
 							  PoRecommendation *out);
 
+/* May the pool not have what its load needs, or what is to be tried? */
+extern bool po_recommend_is_cut(const PoRecommendation *r);
+
 /* The most sessions that were ever busy at once; 0 = unknown. */
 extern int	po_recommend_most_busy(const PoSizingInput *in);
 
