@@ -923,11 +923,11 @@ CREATE FUNCTION pool_what_if(
 	tenant text,
 	max_size integer DEFAULT NULL,
 	OUT size integer, OUT utilization double precision, OUT wait_ms double precision,
-	OUT throughput double precision)
+	OUT throughput double precision, OUT measured double precision)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_what_if_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION pool_what_if(text, integer) IS
-	'what a tenant''s pool is predicted to do at sizes 1 to max_size: utilization 0..1, mean wait for a session of it, transactions/s';
+	'what a tenant''s pool is predicted to do at sizes 1 to max_size: utilization 0..1, mean wait for a session of it, transactions/s, and those measured where that size was tried';
 
 CREATE FUNCTION pool_client_config(
 	tenant text,

@@ -1494,7 +1494,7 @@ default_what_if(const PoTenant *t, const PoTenantStats *s)
 }
 
 static void
-put_size(Row *row, int size, const PoCurvePoint *p)
+put_size(Row *row, int size, const PoCurvePoint *p, double measured)
 {
 	add_int(row, size);
 	add_double(row, p->utilization);
@@ -1503,6 +1503,10 @@ put_size(Row *row, int size, const PoCurvePoint *p)
 	else
 		add_null(row);
 	add_double(row, p->throughput);
+	if (measured > 0)
+		add_double(row, measured);
+	else
+		add_null(row);
 	end_row(row);
 }
 
@@ -1548,7 +1552,7 @@ pool_what_if_1_0(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		po_curve_at(&curve, size, &point);
-		put_size(&row, size, &point);
+		put_size(&row, size, &point, po_search_rate(&s.search, size));
 	}
 	return (Datum) 0;
 }

@@ -20,9 +20,11 @@ our ($work, $bin, $keep);
 our ($server, $admin);			# psql sessions: superuser in the server, PgBouncer's console
 our $accounts;					# rows of pgbench_accounts
 our $SETTLE = 1;				# seconds after a change of sizes that do not count
+our $n_not_there = 0;			# how often pools did not get their sizes in time
 our $MOST_CLIENTS = 500;
 our $OTHERS = 0.1;				# more CPU than this for others spoils a measurement,
 our $TRIES = 3;					# which is done so often at most
+my $LATE_MS = 100;				# a transaction of an arrival rate is not begun any more
 my $SCALE = 16;					# as many branches can be hot
 my $PORT = 5432;
 my $POOLER_PORT = 6432;
@@ -162,7 +164,7 @@ C
 	$admin = Psql->new($POOLER_PORT, 'pgbouncer', 'pgbouncer');
 	# Releases that can look at poolers themselves shall see this one.
 	set_server('pool_optimizer.pgbouncer_conninfo',
-		"host=$work port=$POOLER_PORT user=postgres dbname=pgbouncer")
+		"host=$work port=$POOLER_PORT user=pgbouncer dbname=pgbouncer")
 	  if has_setting('pool_optimizer.pgbouncer_conninfo');
 	return;
 }
@@ -317,8 +319,9 @@ sub new_role
 sub write_pools
 {
 	open my $out, '>', "$work/pools.new" or die "regret: $!\n";
-	print $out "[databases]\n", map {
-		"pool$_ = host=$work port=$PORT dbname=bench pool_size=$sizes[$_]\n" } 0 .. $POOLS - 1;
+	print $out "[databases]\n; pool_optimizer begin\n", (map {
+		"pool$_ = host=$work port=$PORT dbname=bench pool_size=$sizes[$_]\n" } 0 .. $POOLS - 1),
+	  "; pool_optimizer end\n";
 	close $out or die "regret: $!\n";
 	rename "$work/pools.new", "$work/pools.ini" or die "regret: $!\n";
 	return;
@@ -338,6 +341,28 @@ sub pool_state
 		$connected += sum map { $row->{$_} } grep { /^sv_/ } keys %$row;
 	}
 	return ($connected, $in_login, $waiting);
+}
+
+# What PgBouncer says that the first so many pools may have.
+sub sizes_now
+{
+	my ($n) = @_;
+	my %of = map { $_->{name} => $_->{pool_size} } @{ $admin->rows('SHOW DATABASES') };
+
+	return map { $of{"pool$_"} } 0 .. $n - 1;
+}
+
+# From now on the extension writes the sizes itself, or not any more.
+sub let_server_resize
+{
+	my ($on) = @_;
+
+	set_server('pool_optimizer.pgbouncer_include', $on ? ("$work/pools.ini") : ());
+	set_server('pool_optimizer.mode', $on ? ('enforce') : ());
+	$server->query("SELECT pool_set_sizing('*', auto => " . ($on ? 'true' : 'false') . ')');
+	$server->query('SELECT pool_sync()');
+	@sizes = sizes_now($POOLS);
+	return;
 }
 
 # What the pools have from now on.  They get there by themselves when they grow.
@@ -381,9 +406,10 @@ sub set_sizes
 			$reconnected_at{$i} = time();
 			$n_reconnects++;
 		}
-		last if $done;
+		return $n_reconnects if $done;
 		usleep(50_000);
 	}
+	$n_not_there++;
 	return $n_reconnects;
 }
 
@@ -422,7 +448,7 @@ sub be_clients
 	my @files = @{ $program->{files} };
 	my @command = ("$bin/pgbench", '-n', '-p', $POOLER_PORT, '-U', $roles->[$tenant],
 		'-c', $program->{clients}, '-P', 1, '--progress-timestamp',
-		$program->{rate} ? ('-R', $program->{rate}) : (),
+		$program->{rate} ? ('-R', $program->{rate}, '-L', $LATE_MS) : (),
 		map { ('-D', "$_=$set{$_}") } sort keys %set);
 
 	push @command, '-f', "$work/scripts/" . shift(@files) . '.sql@' . shift @files while @files;
@@ -589,11 +615,13 @@ sub measure
 sub measure_once
 {
 	my ($load, $seconds, @new) = @_;
+	my $with_pauses = grep { $_->{pauses} } @{ $load->{programs} };
 	my $cpu = cpu_use();
 	my $from = counters($load);
 
-	# Half a second more, so that as many of pgbench's lines are wholly inside.
-	usleep(($seconds + 0.5) * 1e6);
+	# Half a second more, so that as many of pgbench's lines are wholly inside; but whole cycles
+	# of what pauses.
+	usleep(($seconds + ($with_pauses ? 0 : 0.5)) * 1e6);
 	my $to = counters($load);
 	my $cpu_then = cpu_use();
 

@@ -7,7 +7,9 @@
 #		files		[ file, weight, ... ]
 #		set			variables of the scripts
 #		clients		how many
-#		rate		transactions a second that arrive (as many as the clients can)
+#		rate		transactions a second that arrive (as many as the clients can); one that is 0.1 s
+#					late is not made any more, or what a small pool left over would be
+#					measured with the next one
 #		on, off		run for so many seconds, pause for so many (always)
 #		after		seconds after the start of the loop (0); in the sweep all are there at once
 #	before		loads of an earlier phase, in which the loop has to settle first
