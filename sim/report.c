@@ -12,6 +12,7 @@
 /* A size is right from 0.8 to 1.5 of the need, with one connection to spare. */
 #define BAND_BELOW		0.8
 #define BAND_ABOVE		1.5
+#define LARGE			4		/* needs from which that one to spare would forgive much */
 
 #define REVERSAL		30		/* intervals */
 
@@ -80,6 +81,12 @@ note_decision(Report *report, Tenant *t, int before, int intervals, int64_t now)
 	if (t->cut || t->bounded || r->clamped_share)
 		return;
 	report->evaluations[t->kind] += intervals;
+	if (t->need >= LARGE)
+	{
+		report->large_evaluations[t->kind] += intervals;
+		if (size >= BAND_BELOW * t->need && size <= BAND_ABOVE * t->need)
+			report->large_in_band[t->kind] += intervals;
+	}
 	if (size >= BAND_BELOW * t->need - 1 && size <= BAND_ABOVE * t->need + 1)
 	{
 		report->in_band[t->kind] += intervals;
@@ -237,14 +244,15 @@ static void
 print_kinds(const Report *r)
 {
 	printf("| tenants | evaluations | had all they asked for | in the band"
-		   " | episodes outside | median | 95 %% | longest | reversals a day | of the need itself |\n"
-		   "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+		   " | of needs of %d and more, none to spare | episodes outside | median | 95 %% | longest | reversals a day | of the need itself |\n"
+		   "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n", LARGE);
 	for (int k = 0; k < N_KINDS; k++)
-		printf("| %s | %" PRId64 " | %.1f %% | %.1f %% | %" PRIu64 " | %.0f | %.0f | %" PRId64
+		printf("| %s | %" PRId64 " | %.1f %% | %.1f %% | %.1f %% | %" PRIu64 " | %.0f | %.0f | %" PRId64
 			   " | %.2f | %.2f |\n",
 			   kind_names[k], r->all_evaluations[k],
 			   percent((double) r->evaluations[k], (double) r->all_evaluations[k]),
 			   percent((double) r->in_band[k], (double) r->evaluations[k]),
+			   percent((double) r->large_in_band[k], (double) r->large_evaluations[k]),
 			   po_histogram_total(&r->episode[k]),
 			   po_histogram_quantile(&r->episode[k], 0.5),
 			   po_histogram_quantile(&r->episode[k], 0.95), r->longest[k],
@@ -275,17 +283,17 @@ print_report(const Report *r, const Options *o)
 		   "evaluations.\n\n", BAND_BELOW, BAND_ABOVE, INTERVAL_S);
 	print_kinds(r);
 	printf("\n## Fairness and regret\n\n"
-		   "| | shared | fixed split by weight |\n|---|---:|---:|\n"
-		   "| Jain's index, mean while contended | %.4f | %.4f |\n"
-		   "| Jain's index, least | %.4f | |\n"
-		   "| quota regret: need not met though there was room | %.2f %% | %.2f %% |\n"
+		   "| | shared | fixed split by weight |\n|---|---:|---:|\n");
+	if (r->jain_n > 0)
+		printf("| Jain's index, mean while contended | %.4f | %.4f |\n"
+			   "| Jain's index, least | %.4f | |\n", r->jain_sum / r->jain_n,
+			   r->static_jain_sum / r->jain_n, r->jain_least);
+	printf("| quota regret: need not met though there was room | %.2f %% | %.2f %% |\n"
 		   "| - of that, room that nobody had | %.2f %% | |\n"
 		   "| need not met in all | %.2f %% | |\n"
 		   "| time contended | %.1f %% | |\n"
 		   "| time in which the server was full | %.1f %% | |\n",
-		   r->jain_n > 0 ? r->jain_sum / r->jain_n : 1,
-		   r->jain_n > 0 ? r->static_jain_sum / r->jain_n : 1,
-		   r->jain_least, percent(r->regret, r->needed), percent(r->static_regret, r->needed),
+		   percent(r->regret, r->needed), percent(r->static_regret, r->needed),
 		   percent(r->idle_room, r->needed), percent(r->unmet, r->needed),
 		   percent((double) r->contended, (double) r->intervals),
 		   percent((double) r->rationed, (double) r->intervals));
@@ -329,7 +337,8 @@ check_report(const Report *r, bool ample)
 	}
 	if (ample)
 		return failed > 0;
-	failed += bound("Jain's index", r->jain_n > 0 ? r->jain_sum / r->jain_n : 1, 0.98, 1);
+	failed += bound("times that connections were short", (double) r->jain_n, 1, INFINITY);
+	failed += bound("Jain's index", r->jain_sum / fmax((double) r->jain_n, 1), 0.98, 1);
 	failed += bound("the least of Jain's index", r->jain_least, 0.9, 1);
 	failed += bound("percent of need not met with room", percent(r->regret, r->needed), 0, 4);
 	failed += bound("regret to that of a fixed split", r->regret,

@@ -118,6 +118,8 @@ typedef struct Report
 	int64_t		evaluations[N_KINDS];	/* of those with what they asked for */
 	int64_t		all_evaluations[N_KINDS];
 	int64_t		in_band[N_KINDS];
+	int64_t		large_evaluations[N_KINDS];	/* of those that need several */
+	int64_t		large_in_band[N_KINDS];
 	PoHistogram episode[N_KINDS];	/* evaluations each lasted */
 	int64_t		longest[N_KINDS];
 	int64_t		reversals[N_KINDS];

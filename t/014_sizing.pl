@@ -176,7 +176,21 @@ SKIP:
 	  or diag(recommended('r_full', q{method || ' ' || recommended_size || ': ' || reason}));
 	is(recommended('r_full', q{confidence <= 0.4 OR method = 'throughput'}), 't',
 		'with little confidence');
+	# Between an evaluation and the next one they are the same.
+	ok($node->poll_query_until('postgres', q{
+			SELECT reason ~ format('\m4 did %s/s', round(measured::numeric,
+				CASE WHEN measured < 100 THEN 1 ELSE 0 END))
+			FROM pool_recommendations, pool_what_if('r_full@postgres', 8)
+			WHERE tenant = 'r_full@postgres' AND size = 4}),
+		'pool_what_if tells what a size did that was tried');
+	is($node->safe_psql('postgres', q{
+			SELECT count(*) FILTER (WHERE throughput > 0), count(measured)
+			FROM pool_what_if('r_full@postgres', 1000) WHERE size > 64}), '936|0',
+		'... and of others only what it predicts');
 }
+is($node->safe_psql('postgres', q{
+		SELECT count(measured) FROM pool_what_if('r_half@postgres', 50)}), '0',
+	'where the pool is not the limit nothing is tried');
 is($node->safe_psql('postgres', q{SELECT pool_sync()}), 't', 'policies are in force');
 ok($node->poll_query_until('postgres', q{
 		SELECT method = 'too_little_data' AND computed_at IS NOT NULL

@@ -22,8 +22,6 @@
 #define NEAR			0.95
 #define QUIET			10		/* settled after so many evaluations without a change */
 #define EVALUATIONS		60
-#define WATCH			20
-#define INTERVAL_US		1e6
 #define SAMPLE_US		1e5
 #define WAY_US			3e5		/* until a size that was set is there */
 #define MEMORY			30		/* evaluations, as in po_stats.c */
@@ -97,6 +95,8 @@ typedef struct Options
 	double		noise;
 	double		drift;
 	double		seconds;		/* for each size */
+	double		interval;		/* seconds between evaluations */
+	int			watch;			/* evaluations to look on after it has settled */
 	bool		verbose;
 	bool		steady;			/* the machine's speed is unknown */
 	bool		blind;			/* to how long clients wait at the pooler */
@@ -287,25 +287,26 @@ evaluate(Tenant *t, const Seen *seen, const Options *o)
 
 /* A pool that gets another size meanwhile is measured from when it has that, as in po_stats.c. */
 static void
-run_interval(World *world, Tenant *t, Seen *seen)
+run_interval(World *world, Tenant *t, Seen *seen, double interval_us)
 {
 	if (t->search.awaited > 0)
 	{
 		world_run(world, WAY_US, SAMPLE_US, seen);
 		if (!po_search_arrives(&t->search, seen->sessions))
 		{
-			world_run(world, INTERVAL_US - WAY_US, SAMPLE_US, seen);
+			world_run(world, interval_us - WAY_US, SAMPLE_US, seen);
 			return;
 		}
 	}
-	world_run(world, INTERVAL_US, SAMPLE_US, seen);
+	world_run(world, interval_us, SAMPLE_US, seen);
 }
 
 typedef struct Loop
 {
 	int			size;
 	int			evaluations;	/* until nothing changed any more; EVALUATIONS = never */
-	int			moves;			/* in the WATCH after that */
+	int			moves;			/* in those looked on after that, */
+	bool		elsewhere;		/* which ended at another size */
 } Loop;
 
 static void
@@ -327,7 +328,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 	{
 		int			next;
 
-		run_interval(world, &t, &seen);
+		run_interval(world, &t, &seen, o->interval * 1e6);
 		next = evaluate(&t, &seen, o);
 		if (t.r.method <= PO_METHOD_TOO_LITTLE_DATA)
 			known = i;
@@ -337,20 +338,22 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 		world_resize(world, size);
 		if (i - (changed > known ? changed : known) >= QUIET)
 		{
-			l->evaluations = changed;
+			l->evaluations = changed > known ? changed : known;
 			break;
 		}
 	}
-	for (int i = 0; i < WATCH; i++)
+	l->size = size;
+	for (int i = 0; i < o->watch; i++)
 	{
 		int			next;
 
-		run_interval(world, &t, &seen);
+		run_interval(world, &t, &seen, o->interval * 1e6);
 		next = evaluate(&t, &seen, o);
 		l->moves += next != size;
 		size = next;
 		world_resize(world, size);
 	}
+	l->elsewhere = size != l->size;
 	l->size = size;
 	world_free(world);
 }
@@ -372,6 +375,7 @@ typedef struct Tally
 	int			good;			/* 0.95 T*, 1.5 n* */
 	int			fast;			/* and within 30 evaluations */
 	int			restless;
+	int			elsewhere;		/* not only to look whether another size is better by now */
 	double		kept[N_WORKLOADS * N_STARTS * MOST_RUNS];
 	double		size[N_WORKLOADS * N_STARTS * MOST_RUNS];
 	double		evaluations[N_WORKLOADS * N_STARTS * MOST_RUNS];
@@ -395,16 +399,18 @@ add(Tally *t, double kept, double size, const Loop *l)
 	t->good += good;
 	t->fast += good && l->evaluations <= 30;
 	t->restless += l->moves > 0;
+	t->elsewhere += l->elsewhere;
 }
 
 static void
 show(const char *what, Tally *t)
 {
 	printf("%-24s T/T* %.3f (least %.3f)  n/n* %.2f (most %.2f)  evaluations %2.0f (95 %%: %2.0f)  "
-		   "good %3.0f %%, soon %3.0f %%, moved later %3.0f %%\n", what, quantile(t->kept, t->n, 0.5),
+		   "good %3.0f %%, soon %3.0f %%, moved later %3.0f %%, for good %3.0f %%\n", what, quantile(t->kept, t->n, 0.5),
 		   quantile(t->kept, t->n, 0), quantile(t->size, t->n, 0.5), quantile(t->size, t->n, 1),
 		   quantile(t->evaluations, t->n, 0.5), quantile(t->evaluations, t->n, 0.95),
-		   100.0 * t->good / t->n, 100.0 * t->fast / t->n, 100.0 * t->restless / t->n);
+		   100.0 * t->good / t->n, 100.0 * t->fast / t->n, 100.0 * t->restless / t->n,
+		   100.0 * t->elsewhere / t->n);
 }
 
 static void
@@ -419,6 +425,7 @@ append(Tally *all, const Tally *t)
 	all->good += t->good;
 	all->fast += t->fast;
 	all->restless += t->restless;
+	all->elsewhere += t->elsewhere;
 }
 
 static void
@@ -466,7 +473,8 @@ int
 main(int argc, char **argv)
 {
 	static Tally all;
-	Options		o = {.cores = 2, .runs = 5, .noise = 0.02, .seconds = 100};
+	Options		o = {.cores = 2, .runs = 5, .noise = 0.02, .seconds = 100, .interval = 1,
+	.watch = 20};
 
 	for (int i = 1; i < argc; i++)
 	{
@@ -482,8 +490,8 @@ main(int argc, char **argv)
 			o.check = true;
 		else if (value == NULL)
 			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
-						   "[--drift X] [--seconds N] [--workload NAME] [--blind] [--steady] "
-						   "[--verbose] [--check]\n"), 2;
+						   "[--drift X] [--seconds N] [--interval S] [--watch N] "
+						   "[--workload NAME] [--blind] [--steady] [--verbose] [--check]\n"), 2;
 		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
 			o.cores = atoi(value);
 		else if (strcmp(argv[i - 1], "--runs") == 0)
@@ -494,6 +502,10 @@ main(int argc, char **argv)
 			o.drift = atof(value);
 		else if (strcmp(argv[i - 1], "--seconds") == 0)
 			o.seconds = atof(value);
+		else if (strcmp(argv[i - 1], "--interval") == 0)
+			o.interval = fmax(atof(value), 1);
+		else if (strcmp(argv[i - 1], "--watch") == 0)
+			o.watch = atoi(value);
 		else if (strcmp(argv[i - 1], "--workload") == 0)
 			o.only = value;
 	}
