@@ -48,9 +48,9 @@ po_text_utf8(const char *text)
 
 	if (GetDatabaseEncoding() != PG_SQL_ASCII && GetDatabaseEncoding() != PG_UTF8)
 		return convert(text);
+	/* Also in a database of UTF-8: a role's name may come from one of another encoding. */
 	copy = pstrdup(text);
-	if (GetDatabaseEncoding() == PG_UTF8 ||
-		pg_verify_mbstr(PG_UTF8, copy, (int) strlen(copy), true))
+	if (pg_verify_mbstr(PG_UTF8, copy, (int) strlen(copy), true))
 		return copy;
 	for (char *c = copy; *c != '\0'; c++)
 	{

@@ -272,6 +272,16 @@ $odd->query("SET application_name = 'caf\xe9 \x81'");
 like(report($node, dbname => 'db_win1252'), qr/mine\@<wbr>db_win1252/, 'nor is an odd byte');
 $odd->close_and_wait;
 
+# Nor a name that the database of another encoding made.
+$node->safe_psql('postgres',
+	"CREATE DATABASE db_utf8 TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'");
+$node->safe_psql('db_utf8', 'CREATE EXTENSION pool_optimizer');
+$node->safe_psql('db_latin1', "CREATE ROLE \"x\xe9\" LOGIN");
+$odd = open_session($node, "x\xe9", dbname => 'db_utf8');
+like($odd->value(q{SELECT pool_report('1 h')}), qr/As role <bdi>x\?<\/bdi> sees it/,
+	'nor a name that is not valid in UTF-8');
+$odd->close_and_wait;
+
 # ---------- states of the server ----------
 
 close_all(@sessions);
@@ -330,10 +340,11 @@ verdict_says(qr/Act now: 5\d of 57 usable connections are taken \(9\d %\).*stats
 	qr/FROM pool_recommendations|pool_set_quota\('stats\@postgres'/,
 	'connections that run out');
 close_all(@sessions);
-$node->append_conf('postgresql.conf', qq{pool_optimizer.database = 'nowhere'
+$node->append_conf('postgresql.conf', qq{pool_optimizer.database = 'nowhere\xe9'
 pool_optimizer.pgbouncer_conninfo = 'host=127.0.0.1 port=1 user=x'});
 $node->reload;
-verdict_says(qr/pool_optimizer reports an error.*database "nowhere" does not exist/,
+verdict_says(
+	qr/in database nowhere\?\..*reports an error.*database "nowhere\?" does not exist/,
 	qr/SELECT last_error/, 'an error');
 verdict_says(qr/PgBouncer 127\.0\.0\.1:1 is unreachable/, qr/FROM pool_stats_pooler/,
 	'a pooler that does not answer');
