@@ -327,25 +327,31 @@ static void
 advise_refused(const PoReportTenant *t, PoFinding *f)
 {
 	int			more = needs(t);
+	bool		is_idle = t->sessions > 0 && t->idle * 2 >= t->sessions;
 
-	if (t->leaked > t->leaked_exempt)
+	/* Somebody has acted already: a number from before may be less than theirs. */
+	if (t->quota < 0)
+		f->what_to_do = "The quota was lifted since: now it has none.";
+	else if (t->quota > t->refused_limit)
+		f->what_to_do = psprintf("The quota was raised since: now it is %d.", t->quota);
+	else if (t->leaked > t->leaked_exempt)
 	{
 		f->what_to_do = psprintf("%d of its sessions are leaked: end them, and there is room.",
 								 t->leaked - t->leaked_exempt);
 		f->sql = call("* FROM pool_terminate_leaked", t, "dry_run => false");
 	}
-	else if (is_sure(t) && more > t->refused_limit)
+	else if (is_sure(t) && more > t->quota)
 	{
 		f->what_to_do = psprintf("%d would be enough for what was busy at once.", more);
 		f->sql = quota_call(t, more);
 	}
-	else if (is_sure(t) && t->idle * 2 >= t->sessions)
+	else if (is_sure(t) && is_idle)
 	{
 		f->what_to_do = psprintf("Its sessions are mostly idle: pools of %d in all would do. This "
 								 "is what to set in the client:", t->size);
 		f->sql = call("pool_client_config", t, "'pgbouncer'");
 	}
-	else if (t->idle * 2 >= t->sessions && t->idle > 0)
+	else if (is_idle)
 	{
 		f->what_to_do = "Its sessions are mostly idle: let a login end the one that has been idle "
 			"for the longest, and look for clients with pools that are too large.";

@@ -18,6 +18,33 @@ my $node = new_node(-name => 'report', max_connections => 60, max_wal_senders =>
 
 stand_in($node);
 
+# Rows in the place of those of a function of the extension; returns its definition, which
+# brings it back.
+sub instead_of
+{
+	my ($function, $select, $db) = @_;
+	my $oid = "'$function()'::regprocedure";
+
+	$db //= 'postgres';
+	my $definition = $node->safe_psql($db, "SELECT pg_get_functiondef($oid)");
+	my $arguments = $node->safe_psql($db, "SELECT pg_get_function_arguments($oid)");
+
+	$node->safe_psql($db, "CREATE OR REPLACE FUNCTION $function($arguments)
+		RETURNS SETOF record LANGUAGE sql STABLE AS \$f\$ $select \$f\$");
+	return $definition;
+}
+
+# A recommendation of one tenant, for sure or (size 0) not computed yet.
+sub recommend
+{
+	my ($tenant, $size) = @_;
+	my $computed_at = $size > 0 ? 'now()' : 'NULL::timestamptz';
+
+	return instead_of('pool_recommendations', "SELECT '$tenant', 0, 0, $size, $size, 1, $size, $size,
+		1::float8, 1::float8, 'client', 0::float8, 0.9::float8, 'queueing', 'so', $computed_at,
+		1::float8, 0, 0::float8, 0, 0::float8, 0");
+}
+
 # ---------- arguments ----------
 
 foreach my $bad ('NULL', q{'0'}, q{'-1 day'}, q{'59 s'}, q{'367 days'}, q{'178000000 years'})
@@ -153,6 +180,27 @@ foreach my $odd ($ODD[2], $ODD[5])
 		$name, 'it means the tenant that is meant');
 }
 
+# A quota that was too small: what was recommended is advised, but nothing that lowers what
+# somebody has raised since.
+my $recommendations = recommend('reports@postgres', 8);
+
+like(plain(report($node)), qr/pool_set_quota\('reports\@postgres',\s+max_connections => 8\);/,
+	'a larger quota than the one that was full');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', 50)});
+wait_sync($node);
+my $raised = report($node);
+
+like(section($raised, 'verdict'), qr/of reports\@postgres were refused.*of 6 was full.*now it is 50/,
+	'a quota that was raised since: is said to be');
+unlike(plain($raised), qr/pool_set_quota\('reports\@postgres'/, 'and nobody is told to lower it');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', -1)});
+wait_sync($node);
+like(section(report($node), 'verdict'), qr/of reports\@postgres were refused.*now it has none/,
+	'nor where there is none any more');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', 6)});
+wait_sync($node);
+$node->safe_psql('postgres', $recommendations);
+
 # ---------- who sees what ----------
 
 create_roles($node, 'mine', 'stats');
@@ -285,6 +333,13 @@ $odd->close_and_wait;
 # ---------- states of the server ----------
 
 close_all(@sessions);
+$recommendations = recommend('reports@postgres', 4);
+ok($node->poll_query_until('postgres', q{SELECT sessions = 0 FROM pool_stats
+	WHERE tenant = 'reports@postgres'}), 'nobody is left');
+like(section(report($node), 'verdict'),
+	qr/reports\@postgres were refused(?!.*mostly idle).*It has 0 sessions/,
+	'nobody is not called idle');
+$node->safe_psql('postgres', $recommendations);
 $node->safe_psql('postgres', 'TRUNCATE history; SELECT pool_reset_stats()');
 $node->append_conf('postgresql.conf', q{pool_optimizer.mode = 'observe'});
 $node->reload;
