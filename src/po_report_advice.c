@@ -127,11 +127,17 @@ is_sure(const PoReportTenant *t)
 	return t->size > 0 && t->confidence >= CONFIDENT;
 }
 
-/* What it can be seen to need at once. */
+static int
+busy_now(const PoReportTenant *t)
+{
+	return t->active + t->in_transaction;
+}
+
+/* What it can be seen to need at once: what was recommended may be of a quieter time. */
 static int
 needs(const PoReportTenant *t)
 {
-	return Max(Max(t->size, t->size_max), Max(t->busy_max, 1));
+	return Max(Max(Max(t->size, t->size_max), Max(t->busy_max, 1)), busy_now(t));
 }
 
 /* ---------- pool_optimizer itself ---------- */
@@ -215,10 +221,27 @@ largest_tenant(const PoReport *r)
 	return r->sees_all && r->n > 0 && r->tenant[0].sessions > 0 ? &r->tenant[0] : NULL;
 }
 
+/* Of one that is busy, or that no quota can be advised for. */
+static void
+advise_pooler(const PoReport *r, const PoReportTenant *t, PoFinding *f)
+{
+	const char *in_use = busy_now(t) * 2 >= t->sessions ? "Its sessions are in use. " : "";
+
+	if (t->size == 0)
+		f->what_to_do = psprintf("%sHow many it needs is not known yet.", in_use);
+	else
+		f->what_to_do = psprintf("%sA pooler in transaction mode needs %s for all tenants "
+								 "together.", in_use,
+								 po_html_counted((int64) r->recommended, "connection",
+												 "connections"));
+	f->sql = "SELECT tenant, current_size, recommended_size, busy_max, reason\n"
+		"  FROM pool_recommendations ORDER BY current_size DESC;";
+}
+
 static void
 advise_largest(const PoReport *r, const PoReportTenant *t, PoFinding *f)
 {
-	int			limit = needs(t);
+	int			limit = Max(needs(t), t->peak_busy);
 
 	f->why = psprintf("%s has %s of them: %d active, %d idle in a transaction, %d idle.",
 					  po_html_name(t->name), po_html_count(t->sessions), t->active,
@@ -230,23 +253,16 @@ advise_largest(const PoReport *r, const PoReportTenant *t, PoFinding *f)
 												 "leaked session", "leaked sessions"));
 		f->sql = "SELECT * FROM pool_terminate_leaked('*', dry_run => false);";
 	}
-	else if (limit < t->sessions && is_exact(t))
+	else if (t->size > 0 && limit < t->sessions && is_exact(t))
 	{
 		f->what_to_do = psprintf("It never had more than %d busy at once: hold it to that%s.",
-								 Max(t->busy_max, 1), strcmp(r->mode, "enforce") == 0 ? "" :
+								 limit, strcmp(r->mode, "enforce") == 0 ? "" :
 								 " (it is only observed until pool_optimizer.mode is enforce)");
 		f->sql = call("pool_set_quota", t,
 					  psprintf("max_connections => %d, on_full => 'wait'", limit));
 	}
 	else
-	{
-		f->what_to_do = psprintf("Its sessions are in use. A pooler in transaction mode needs %s "
-								 "for all tenants together.",
-								 po_html_counted((int64) r->recommended, "connection",
-												 "connections"));
-		f->sql = "SELECT tenant, current_size, recommended_size, busy_max, reason\n"
-			"  FROM pool_recommendations ORDER BY current_size DESC;";
-	}
+		advise_pooler(r, t, f);
 }
 
 static void

@@ -75,7 +75,7 @@ read_cluster(PoReport *r)
 
 static const char tenants_sql[] =
 "SELECT s.tenant, s.sessions, s.active, s.idle, s.idle_in_transaction, s.waiting,"
-"  s.max_connections, s.utilization, s.peak_sessions, s.rejected::float8,"
+"  s.max_connections, s.utilization, s.peak_sessions, s.peak_busy, s.rejected::float8,"
 "  s.would_reject::float8, s.would_terminate::float8, s.transactions::float8, s.xact_p95_ms,"
 "  s.wait_p99_ms, s.mode, s.draining, s.first_seen, r.recommended_size, r.recommended_max,"
 "  r.busy_p95, r.busy_max, r.busy_mean, r.confidence, r.method, r.reason,"
@@ -159,6 +159,7 @@ take_tenant(PoReportRow *row)
 	t->quota = po_report_int(row, -1);
 	t->utilization = po_report_double(row);
 	t->peak_sessions = po_report_int(row, 0);
+	t->peak_busy = po_report_int(row, 0);
 	t->rejected = po_report_number(row);
 	t->would_reject = po_report_number(row);
 	t->would_terminate = po_report_number(row);

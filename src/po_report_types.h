@@ -48,6 +48,7 @@ typedef struct PoReportTenant
 	int			quota;			/* -1 = none */
 	double		utilization;
 	int			peak_sessions;
+	int			peak_busy;
 	double		rejected;
 	double		would_reject;
 	double		would_terminate;

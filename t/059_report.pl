@@ -394,6 +394,37 @@ push @sessions, map { open_session($node, 'stats') } 1 .. 43;
 verdict_says(qr/Act now: 5\d of 57 usable connections are taken \(9\d %\).*stats\@postgres has 43 of/,
 	qr/FROM pool_recommendations|pool_set_quota\('stats\@postgres'/,
 	'connections that run out');
+# Of one that has come just now nothing is known.
+$recommendations = recommend('stats@postgres', 0);
+my $full = section(report($node), 'verdict');
+
+like($full, qr/stats\@postgres has 43 of them.*43 idle/, 'a newcomer holds most');
+unlike($full, qr/never had more than|'stats\@postgres', *max_connections|sessions are in use/,
+	'and no size is made up for it');
+recommend('stats@postgres', 4);
+verdict_says(qr/stats\@postgres has 43.*It never had more than 4 busy at once/,
+	qr/'stats\@postgres',\s+max_connections => 4, on_full => 'wait'/, 'mostly idle sessions');
+# More than was seen when the size was computed.
+my @busy = @sessions[ -43 .. -14 ];
+
+$_->send_query('SELECT pg_sleep(600)') foreach @busy;
+ok($node->poll_query_until('postgres', q{SELECT active = 30 AND peak_busy = 30 FROM pool_stats
+	WHERE tenant = 'stats@postgres'}), '30 are busy');
+verdict_says(qr/stats\@postgres has 43.*It never had more than 30 busy at once/,
+	qr/'stats\@postgres',\s+max_connections => 30, on_full => 'wait'/, 'a burst');
+recommend('stats@postgres', 50);
+verdict_says(qr/stats\@postgres has 43.*Its sessions are in use/, qr/FROM pool_recommendations/,
+	'sessions in use');
+$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+	WHERE query ~ '^SELECT pg_sleep'});
+ok($node->poll_query_until('postgres', q{SELECT active = 0 FROM pool_stats
+	WHERE tenant = 'stats@postgres'}), 'none is busy');
+recommend('stats@postgres', 4);
+verdict_says(qr/stats\@postgres has 43.*It never had more than 30 busy at once/,
+	qr/'stats\@postgres',\s+max_connections => 30, on_full => 'wait'/, 'a burst that is over');
+recommend('stats@postgres', 50);
+unlike(section(report($node), 'verdict'), qr/sessions are in use/, 'idle sessions are not in use');
+$node->safe_psql('postgres', $recommendations);
 close_all(@sessions);
 $node->append_conf('postgresql.conf', qq{pool_optimizer.database = 'nowhere\xe9'
 pool_optimizer.pgbouncer_conninfo = 'host=127.0.0.1 port=1 user=x'});
