@@ -20,7 +20,8 @@
 #include "po_report_history.h"
 #include "po_report_query.h"
 
-#define WEEK_US			(7 * USECS_PER_DAY)
+#define WEEK_DAYS		7
+#define WEEK_US			(WEEK_DAYS * USECS_PER_DAY)
 #define LEAST_RANGE_US	(60 * USECS_PER_SEC)
 #define MAX_NARROWED	4
 
@@ -319,13 +320,29 @@ read_use(PoReport *r, int64 range_us, Window *w)
 	read_window(r, w);
 }
 
-/* The same hours of the same days, a week before, or as many as the report is long. */
-static void
-read_before(PoReport *r)
+/* By the clocks on the wall, which may have been set forward or back in between. */
+static TimestampTz
+days_before(TimestampTz at, int days)
 {
-	int64		back = ((r->now - r->from - 1) / WEEK_US + 1) * WEEK_US;
-	Window		w = {.from = r->from - back,.to = r->now - back,.is_before = true};
+	Interval	back = {.day = days};
 
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(at),
+												   IntervalPGetDatum(&back)));
+}
+
+/*
+ * The same hours of the same days, a week before, or as many as what was asked for is long;
+ * a bucket that r->from was moved back by does not count.
+ */
+static void
+read_before(PoReport *r, int64 range_us)
+{
+	int			days = (int) ((range_us - 1) / WEEK_US + 1) * WEEK_DAYS;
+	Window		w = {.from = days_before(r->from, days),.to = days_before(r->now, days),
+	.is_before = true};
+
+	w.from -= w.from % r->bucket_us;
 	r->before_from = w.from;
 	r->before_to = w.to;
 	read_window(r, &w);
@@ -355,5 +372,5 @@ po_report_read_history(PoReport *r)
 	for (int i = 0; i < r->n; i++)
 		finish_use(&r->tenant[i].use, w.total_ms);
 	r->use_s = w.total_ms / 1000;
-	read_before(r);
+	read_before(r, range);
 }

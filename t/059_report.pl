@@ -201,6 +201,30 @@ $node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', 6)});
 wait_sync($node);
 $node->safe_psql('postgres', $recommendations);
 
+# ---------- the week before ----------
+
+# The times that the changes are against.
+sub compared { return $_[0] =~ /id="changes".*?datetime="([^"]*)".*?datetime="([^"]*)"/s; }
+
+foreach my $days (7, 14)
+{
+	my ($from, $to) = compared(report($node, since => "$days days"));
+
+	is($node->safe_psql('postgres', "SET timezone = 'UTC'; SELECT '$to'::timestamptz
+			BETWEEN now() - interval '$days days 2 h' AND now() - interval '$days days -2 h'"),
+		't', "$days days are compared with those right before");
+}
+
+# A zone whose clocks were set forward three days ago.
+my $forward = $node->safe_psql('postgres', q{SELECT format('AAA5BBB4,J%s/0,J%s/0',
+	least(extract(doy FROM now() - interval '3 days'), 365),
+	extract(doy FROM now() + interval '60 days') % 365 + 1)});
+my $zoned = report($node, zone => $forward);
+my ($shown_now) = $zoned =~ /<h1>.* to <time datetime="[^T]*T([\d:]*)/;
+
+is(((compared($zoned))[1] // '') =~ /T([\d:]*)/ && $1, $shown_now,
+	'the same hours are those of the clock on the wall');
+
 # ---------- who sees what ----------
 
 create_roles($node, 'mine', 'stats');
