@@ -33,9 +33,11 @@
 static PoFinding *
 add(PoAdvice *a, PoGravity gravity, const char *topic, const PoReportTenant *t)
 {
-	/* The last place is overwritten: whoever has so many problems has other ones. */
-	PoFinding  *f = &a->finding[a->n < PO_MAX_FINDINGS ? a->n++ : PO_MAX_FINDINGS - 1];
+	PoFinding  *f;
 
+	/* There is room for all that is looked for below. */
+	Assert(a->n < PO_MAX_FINDINGS);
+	f = &a->finding[a->n < PO_MAX_FINDINGS ? a->n++ : PO_MAX_FINDINGS - 1];
 	memset(f, 0, sizeof(*f));
 	f->gravity = gravity;
 	f->topic = topic;
@@ -638,6 +640,8 @@ advise_alerts(PoAdvice *a)
 	const PoReport *r = a->report;
 	int			n_rules = a->n;
 
+	a->n_left_out[PO_GRAVITY_CRITICAL] += r->n_critical_left_out;
+	a->n_left_out[PO_GRAVITY_WARNING] += r->n_alerts_left_out - r->n_critical_left_out;
 	for (int i = 0; i < r->n_alerts; i++)
 	{
 		const PoReportAlert *alert = &r->alert[i];

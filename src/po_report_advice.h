@@ -14,7 +14,9 @@ typedef enum PoGravity
 	PO_GRAVITY_CRITICAL,		/* hurts */
 } PoGravity;
 
-#define PO_MAX_FINDINGS		60
+#define PO_N_GRAVITIES		(PO_GRAVITY_CRITICAL + 1)
+
+#define PO_MAX_FINDINGS		(PO_REPORT_ROWS + 40)	/* alerts, and what rules tell at most */
 #define PO_SHOWN_FINDINGS	10
 
 /* All but sql is HTML. */
@@ -34,6 +36,7 @@ typedef struct PoAdvice
 	const PoReport *report;
 	int			n;
 	int			n_more;			/* alike, left out */
+	int			n_left_out[PO_N_GRAVITIES];	/* alerts that there was no room for */
 	PoFinding	finding[PO_MAX_FINDINGS];	/* the gravest first */
 } PoAdvice;
 

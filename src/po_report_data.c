@@ -344,18 +344,27 @@ take_refusal(PoReportRow *row)
 static const char alerts_sql[] =
 "SELECT tenant, coalesce(alert, ''), coalesce(severity, ''), coalesce(message, ''), since"
 "  FROM @pool_alerts"
-"  ORDER BY severity = 'critical' DESC, since DESC LIMIT $1";
+"  ORDER BY severity = 'critical' DESC, since DESC";
 
 static void
 take_alert(PoReportRow *row)
 {
-	PoReportAlert *a = &row->report->alert[row->report->n_alerts++];
+	PoReport   *r = row->report;
+	PoReportAlert alert;
 
-	a->tenant = po_report_text(row);
-	a->alert = po_report_text(row);
-	a->severity = po_report_text(row);
-	a->message = po_report_text(row);
-	a->since = po_report_time(row);
+	alert.tenant = po_report_text(row);
+	alert.alert = po_report_text(row);
+	alert.severity = po_report_text(row);
+	alert.message = po_report_text(row);
+	alert.since = po_report_time(row);
+	if (r->n_alerts < PO_REPORT_ROWS)
+	{
+		r->alert[r->n_alerts++] = alert;
+		return;
+	}
+	r->n_alerts_left_out++;
+	if (strcmp(alert.severity, "critical") == 0)
+		r->n_critical_left_out++;
 }
 
 static const char events_sql[] =
@@ -400,7 +409,7 @@ read_told(PoReport *r)
 	query_from(r, events_sql, take_event);
 	r->alert = palloc(PO_REPORT_ROWS * sizeof(PoReportAlert));
 	if (r->has_alerts)
-		po_report_query(r, alerts_sql, 1, types, values, take_alert, NULL);
+		po_report_query(r, alerts_sql, 0, NULL, NULL, take_alert, NULL);
 	r->pooler = palloc(PO_REPORT_ROWS * sizeof(PoReportPooler));
 	po_report_query(r, poolers_sql, 1, types, values, take_pooler, NULL);
 }

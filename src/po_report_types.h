@@ -261,6 +261,8 @@ typedef struct PoReport
 	int			n_clients;
 	PoReportAlert *alert;
 	int			n_alerts;
+	int			n_alerts_left_out;
+	int			n_critical_left_out;	/* of these */
 	PoReportEvent *event;		/* changes of policies, ends of sessions, last first */
 	int			n_events;
 	PoReportFound *found;		/* those that are acknowledged last, else the dearest first */

@@ -21,7 +21,7 @@
 static int
 count_findings(const PoAdvice *a, PoGravity gravity)
 {
-	int			n = 0;
+	int			n = a->n_left_out[gravity];
 
 	for (int i = 0; i < a->n; i++)
 		n += a->finding[i].gravity == gravity ? 1 : 0;
@@ -115,6 +115,21 @@ write_finding(StringInfo out, const PoFinding *f)
 	appendStringInfoString(out, "</li>\n");
 }
 
+/* What is in no list. */
+static void
+write_left_out(StringInfo out, const PoReport *r, const PoAdvice *a)
+{
+	if (a->n_more > 0)
+		appendStringInfo(out, "<p class=\"soft\">%s in one of these situations, too; the table "
+						 "of all tenants has their figures.</p>\n",
+						 po_html_counted(a->n_more, "more tenant is", "more tenants are"));
+	if (r->n_alerts_left_out > 0)
+		appendStringInfo(out, "<p class=\"soft\">%s not shown here: <code>pool_alerts</code> has "
+						 "all of them.</p>\n",
+						 po_html_counted(r->n_alerts_left_out, "more alert is",
+										 "more alerts are"));
+}
+
 static void
 write_findings(StringInfo out, const PoReport *r, const PoAdvice *a)
 {
@@ -133,10 +148,7 @@ write_findings(StringInfo out, const PoReport *r, const PoAdvice *a)
 			write_finding(out, &a->finding[i]);
 		appendStringInfoString(out, "</ol></details>\n");
 	}
-	if (a->n_more > 0)
-		appendStringInfo(out, "<p class=\"soft\">%s in one of these situations, too; the table "
-						 "of all tenants has their figures.</p>\n",
-						 po_html_counted(a->n_more, "more tenant is", "more tenants are"));
+	write_left_out(out, r, a);
 }
 
 /* ---------- the figures ---------- */

@@ -486,6 +486,15 @@ ok(wait_until(sub { section(report($node), 'uses') =~ /Statements are not counte
 verdict_says(qr/Act now the sampler is late: \d+ samples \(\d+ %\) of the last minute were not taken Alert sampler_late since/,
 	qr/sampler_late/, 'an alert');
 
+# More than there is room for.
+my $alerts = instead_of('pool_alerts', q{SELECT 'app' || i, 'refusals', 'critical', now(),
+	1::float8, 1::float8, 'alert ' || i, i::bigint, NULL::bigint FROM generate_series(1, 80) i});
+my $many = section(report($node), 'verdict');
+
+cmp_ok($many =~ /Act now: .*?\(and (\d+) more\)/ ? $1 : 0, '>=', 79, 'all alerts are counted');
+like($many, qr/30 more alerts are not shown here/, 'and those beyond are told of');
+$node->safe_psql('postgres', $alerts);
+
 # ---------- a standby ----------
 
 $node->safe_psql('postgres', q{SELECT pool_set_quota('reports@postgres', 5)});
