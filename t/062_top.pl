@@ -187,6 +187,46 @@ is($status, 1, 'no such column: exit status');
 ($status, $out, $err) = once('--nonsense');
 is($status, 1, 'no such option: exit status');
 
+# One frame on a terminal: once its session is idle it waits for the second look.
+sub start_once
+{
+	my ($interval) = @_;
+
+	start_top(80, 24, '-U', 'r_admin', '-1', '-i', $interval);
+	return ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE application_name = 'pool_optimizer top' AND state = 'idle'
+		AND query ~ 'COPY \(SELECT .Z., 2\)'}), '-1: it waits');
+}
+
+start_once(5);
+my $once = top_pid();
+kill $_, $once foreach qw(WINCH TSTP CONT);
+ended_well(0, '-1, resized and stopped');
+like(screen(), qr/^r_idle\@postgres +4 /m, 'there is a frame');
+
+# Ended while it waits for an answer, which a lock keeps from it.
+my $locking = open_session($node, 'r_admin');
+
+start_once(5);
+$once = top_pid();
+$locking->query('BEGIN; LOCK TABLE pool_stats IN ACCESS EXCLUSIVE MODE');
+wait_until(sub { $locking->value(q{SELECT count(*) FROM pg_stat_activity
+	WHERE application_name = 'pool_optimizer top' AND wait_event_type = 'Lock'}) }, 'a lock');
+# Before lock_timeout ends the wait.
+kill 'TERM', $once;
+ended_well(143, '-1, SIGTERM without an answer');
+$locking->close_and_wait;
+
+# A password is asked for on the plain terminal, which a resize leaves alone.
+start_top(80, 24, '-U', 'r_admin', '-W');
+sees(qr/^Password/m, 'psql asks for the password');
+resize(90, 24);
+press('Enter');
+sees(qr/h: help/, 'it comes up');
+press('q');
+ended_well(0, 'after a password');
+like(screen(), qr/^Password/m, 'the prompt was still there');
+
 # ---------------------------------------------------------------------------
 # 80 x 24
 # ---------------------------------------------------------------------------
