@@ -15,15 +15,22 @@
 
 /* ---------- text ---------- */
 
-void
-po_html_text(StringInfo out, const char *text)
+/* So many characters at most; where there are more, ... stands for them. */
+static void
+write_text(StringInfo out, const char *text, int most)
 {
 	const char *utf8 = text == NULL ? "" : po_text_utf8(text);
 
-	while (*utf8 != '\0')
+	for (int i = 0; *utf8 != '\0'; i++)
 	{
-		pg_wchar	c = po_text_next(&utf8);
+		pg_wchar	c;
 
+		if (i == most)
+		{
+			appendStringInfoString(out, "...");
+			return;
+		}
+		c = po_text_next(&utf8);
 		if (c == '&')
 			appendStringInfoString(out, "&amp;");
 		else if (c == '<')
@@ -45,13 +52,25 @@ po_html_text(StringInfo out, const char *text)
 	}
 }
 
+void
+po_html_text(StringInfo out, const char *text)
+{
+	write_text(out, text, -1);
+}
+
 char *
 po_html_escape(const char *text)
+{
+	return po_html_beginning(text, -1);
+}
+
+char *
+po_html_beginning(const char *text, int most)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	po_html_text(&out, text);
+	write_text(&out, text, most);
 	return out.data;
 }
 

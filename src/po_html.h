@@ -20,6 +20,9 @@ extern void po_html_text(StringInfo out, const char *text);
 /* The same, palloc'd, for %s. */
 extern char *po_html_escape(const char *text);
 
+/* So many characters of it at most, with ... where there are more. */
+extern char *po_html_beginning(const char *text, int most);
+
 /* A name, which begins in no direction but its own: <bdi>...</bdi>. */
 extern char *po_html_name(const char *name);
 

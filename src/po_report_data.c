@@ -416,14 +416,10 @@ read_told(PoReport *r)
 
 /* ---------- statements and findings ---------- */
 
-/* Whoever may not read a statement has neither its text nor its queryid from these views.  Of a
- * long one the beginning will do. */
-#define BEGINNING(text) \
-	"left(" text ", 250) || CASE WHEN length(" text ") > 250 THEN '...' ELSE '' END"
-
+/* Whoever may not read a statement has neither its text nor its queryid from these views. */
 static const char findings_sql[] =
 "SELECT tenant, kind, severity, since, connections_spent, advice,"
-"  " BEGINNING("(evidence ->> 'statement')") ", queryid::text, acknowledged, acknowledged_reason,"
+"  evidence ->> 'statement', queryid::text, acknowledged, acknowledged_reason,"
 "  (count(*) OVER ())::float8"
 "  FROM @pool_findings"
 "  ORDER BY acknowledged, connections_spent DESC, tenant COLLATE \"C\", kind, queryid LIMIT $1";
@@ -449,7 +445,7 @@ take_found(PoReportRow *row)
 static const char statements_sql[] =
 "WITH s AS MATERIALIZED ("
 "  SELECT tenant, queryid, calls, connection_seconds, share, mean_ms, client_wait_ms,"
-"    " BEGINNING("query") " AS query FROM @pool_stats_statement),"
+"    query FROM @pool_stats_statement),"
 " t AS (SELECT tenant, sum(connection_seconds) AS spent FROM s"
 "    GROUP BY 1 HAVING sum(connection_seconds) > 0 ORDER BY 2 DESC, tenant COLLATE \"C\" LIMIT $1),"
 " n AS (SELECT s.*, t.spent, row_number() OVER"

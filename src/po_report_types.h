@@ -174,7 +174,7 @@ typedef struct PoReportFound
 	TimestampTz since;
 	double		connections;
 	char	   *advice;
-	char	   *statement;		/* its beginning; NULL = not known, or not for the reader */
+	char	   *statement;		/* NULL = not known, or not for the reader */
 	char	   *queryid;
 	bool		acknowledged;
 	char	   *reason;			/* of that */
@@ -184,7 +184,7 @@ typedef struct PoReportFound
 typedef struct PoReportStatement
 {
 	char	   *tenant;
-	char	   *text;			/* its beginning */
+	char	   *text;
 	char	   *queryid;
 	double		share;			/* of its tenant's busy time */
 	double		calls;

@@ -12,6 +12,8 @@
 #include "po_report_page.h"
 #include "po_report_sections.h"
 
+#define BEGINNING		250		/* of a statement, in characters */
+
 /* ---------- findings ---------- */
 
 static char *
@@ -53,7 +55,7 @@ static char *
 statement_words(const char *text, const char *queryid, const char *otherwise)
 {
 	if (text != NULL && text[0] != '\0')
-		return psprintf("<code>%s</code>", po_html_escape(text));
+		return psprintf("<code>%s</code>", po_html_beginning(text, BEGINNING));
 	if (queryid != NULL)
 		return psprintf("queryid %s", po_html_escape(queryid));
 	return pstrdup(otherwise);

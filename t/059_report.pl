@@ -336,6 +336,13 @@ foreach my $encoding ('SQL_ASCII', 'LATIN1', 'WIN1252', 'EUC_JP')
 	unlike($html, qr/[^\x0a\x20-\x7e]/, "$encoding: ASCII, too");
 }
 
+# A statement is cut between characters, also where the server knows of bytes only.
+instead_of('pool_findings', q{SELECT 'x@y', 'churn', 'info', now(), now(),
+	jsonb_build_object('statement', 'SELECT ' || repeat(chr(195) || chr(169), 300)), 1::float8,
+	'Keep them.', 1::bigint}, 'db_sql_ascii');
+like(plain(report($node, dbname => 'db_sql_ascii')),
+	qr/<code>SELECT \xe9{243}\.\.\.<\/code>/, 'a long statement in SQL_ASCII');
+
 # A byte that stands for no character there is no reason to fail.
 my $odd = open_session($node, 'mine', dbname => 'db_win1252',
 	startup => { application_name => 'x' });

@@ -227,6 +227,23 @@ press('q');
 ended_well(0, 'after a password');
 like(screen(), qr/^Password/m, 'the prompt was still there');
 
+# What the server cannot cut right, as it does not know the encoding.
+$node->safe_psql('postgres',
+	q{CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'});
+$node->safe_psql('bytes', q{CREATE EXTENSION pool_optimizer;
+	CREATE OR REPLACE FUNCTION pool_findings(OUT tenant text, OUT kind text, OUT severity text, OUT since timestamptz,
+		OUT last_seen timestamptz, OUT evidence jsonb, OUT connections_spent float8, OUT advice text, OUT queryid bigint)
+	RETURNS SETOF record LANGUAGE sql VOLATILE AS $f$
+		SELECT 'r_busy@postgres', 'churn', 'info', now(), now(),
+			jsonb_build_object('statement', '|' || repeat(chr(195) || chr(169), 400)), 1::float8,
+			'Keep them.', NULL::bigint $f$});
+start_top(200, 24, '-U', 'r_admin', '-d', 'bytes');
+sees(qr/h: help/, 'it comes up');
+press('f');
+sees(qr/^    \|\xe9{194}~?\n?.*\n    Keep them\.$/m, 'a long statement in a database SQL_ASCII');
+press('Escape', 'q');
+ended_well(0, 'SQL_ASCII');
+
 # ---------------------------------------------------------------------------
 # 80 x 24
 # ---------------------------------------------------------------------------
