@@ -22,7 +22,7 @@ plan skip_all => 'there is no locale C.UTF-8'
   if (run_command([ 'locale', '-a' ]))[0] !~ /^C\.utf-?8$/mi;
 
 my $top = "$FindBin::RealBin/../scripts/top";
-my $node = new_node(-name => 'top', max_connections => 50);
+my $node = new_node(-name => 'top', max_connections => 50, 'pool_optimizer.max_tenants' => 2600);
 my $dir = PostgreSQL::Test::Utils::tempdir_short();
 my $n_panes = 0;
 my $pane;
@@ -446,6 +446,31 @@ press('Enter');
 sees(qr/h: help/, 'fg: the screen is back');
 press('q');
 sees(qr/\$\s*\z/, 'and ends');
+
+# ---------------------------------------------------------------------------
+# More tenants than are fetched
+# ---------------------------------------------------------------------------
+
+create_roles($node, 'r_zzz');
+$node->safe_psql('postgres', q{
+	INSERT INTO "Odd ""place".pool_policies (tenant, max_connections)
+		SELECT format('app_%s@postgres', i), 1000 + i FROM generate_series(1, 2500) i;
+	SELECT "Odd ""place".pool_set_quota('r_zzz@postgres', 0, mode => 'observe');
+	SELECT "Odd ""place".pool_sync('60s')});
+open_session($node, 'r_zzz')->close_and_wait;
+($status, $out) = once('-s', 'would', '-n', 1);
+like($out, qr/^r_zzz\@postgres/m, 'more than 2,000: sorted by a column that the server has');
+like($out, qr/^Only 2000 tenants are fetched, by the column/m, 'which is said');
+($status, $out) = once('-s', 'quota', '-n', 1);
+like($out, qr/^app_2500\@postgres/m, 'the largest quota');
+($status, $out) = once('-s', 'tx/s', '-n', 1);
+like($out, qr/^Only 2000 tenants are fetched, the busiest/m, 'by one that it has not: the busiest');
+start_top(80, 24, '-U', 'r_admin', '-s', 'tenant');
+sees(qr/^TENANT.*\n\S*al\?/m, 'the first names');
+press('R');
+sees(qr/^TENANT.*\n.*\nr_zzz/m, 'R: the last names');
+press('q');
+ended_well(0, 'many tenants');
 
 close_all(@idle, @odd, @busy);
 stop_clean($node);
