@@ -337,7 +337,15 @@ sees(qr/^1 finding \(f: see them\): 3\.14 connections are spent on n_plus_one$/m
 press('f');
 sees(qr/^what connections of r_busy\@postgres are spent on(?s:.*)n_plus_one/m, 'f: those of the tenant');
 unlike(screen(), qr/read_only/, 'and of no other');
-press('Escape', 'Escape');
+# With the next answer it knows those only, and no other comes.
+my $top_session = $node->safe_psql('postgres',
+	"SELECT pid FROM pg_stat_activity WHERE application_name = 'pool_optimizer top'");
+kill 'STOP', $top_session;
+sees(qr/^The server has not answered for \d+ s$/m, 'no answer any more');
+press('f');
+sees(qr/^recommended \d+/m, 'f: the detail is as it was');
+kill 'CONT', $top_session;
+press('Escape');
 sees(qr/sorted by leak/, 'Esc, Esc: the list');
 resize(80, 24);
 
@@ -431,6 +439,24 @@ ok(wait_until(sub { !kill 0, $pid }), 'without its terminal it ends');
 ok($node->poll_query_until('postgres',
 		"SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pool_optimizer top'"),
 	'and so does its session');
+
+# Keys do not take the interval to where an option has not been.
+start_top(80, 24, '-U', 'r_admin', '-i', '0.1');
+sees(qr/, every 0\.1 s/, 'every 0.1 s');
+press('+', 'n');
+sees(qr/sorted by tenant, every 0\.1 s/, '+: not less often');
+press('-', 'u');
+sees(qr/sorted by util, every 0\.2 s/, '-: less often');
+press('q');
+ended_well(0, 'q after 0.1 s');
+start_top(80, 24, '-U', 'r_admin', '-i', 3600);
+sees(qr/, every 3600 s/, 'every hour');
+press('-', 'n');
+sees(qr/sorted by tenant, every 3600 s/, '-: not more often');
+press('+', 'u');
+sees(qr/sorted by util, every 1800 s/, '+: more often');
+press('q');
+ended_well(0, 'q after an hour');
 
 # Stopped and continued, as by a shell with job control.
 tmux('new-session', '-d', '-s', 'job', '-x', 80, '-y', 24, 'bash --norc --noprofile -i');
