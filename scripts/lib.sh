@@ -21,6 +21,9 @@ as_user=()					# command prefix for that
 as_root=()					# command prefix for what needs root
 jobs_started=()
 undo_install=()				# files that exist only while packages are installed
+setup_files=(/etc/postgresql-common/createcluster.d/zz-pool_optimizer-setup.conf
+	/usr/sbin/policy-rc.d)
+setup_mark='# Of pool_optimizer, while it installs packages, by process'
 pg_config=
 bindir=
 major=
@@ -265,27 +268,41 @@ find_root()
 	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
 		as_root=(sudo)
 	fi
+	[ ${#as_root[@]} -eq 0 ] || forget_stale_settings
 }
 
 # While packages are installed no server of theirs is to start, as nobody asked for
 # one: no cluster "main" and no service.  Nothing of this stays.
 prevent_services()
 {
-	local file
+	local file=${setup_files[0]}
 
-	file=/etc/postgresql-common/createcluster.d/zz-pool_optimizer-setup.conf
-	if [ ! -d /etc/postgresql-common/createcluster.d ]; then
+	if [ ! -d "${file%/*}" ]; then
 		"${as_root[@]}" mkdir -p "${file%/*}" || return
 		undo_install+=("${file%/*}")
 	fi
 	undo_install+=("$file")
-	echo 'create_main_cluster = false' | "${as_root[@]}" tee "$file" >/dev/null
-	file=/usr/sbin/policy-rc.d
+	printf '%s\n' "$setup_mark $$" 'create_main_cluster = false' |
+		"${as_root[@]}" tee "$file" >/dev/null
+	file=${setup_files[1]}
 	if [ ! -e "$file" ]; then
 		undo_install+=("$file")
-		printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$file" >/dev/null
+		printf '%s\n' '#!/bin/sh' "$setup_mark $$" 'exit 101' | "${as_root[@]}" tee "$file" >/dev/null
 		"${as_root[@]}" chmod 755 "$file"
 	fi
+}
+
+# What a run left that was killed: no package could start its service any more.
+forget_stale_settings()
+{
+	local file process
+
+	for file in "${setup_files[@]}"; do
+		process=$(sed -n "s/^$setup_mark \([0-9][0-9]*\)$/\1/p" "$file" 2>/dev/null)
+		if [ -n "$process" ] && [ ! -e "/proc/$process" ]; then
+			"${as_root[@]}" rm -f "$file"
+		fi
+	done
 }
 
 forget_install_settings()
@@ -309,21 +326,23 @@ apt_get()
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# Not in a subshell: when that is interrupted nobody undoes what is for the time of the
+# installation only.
 install_packages()
 {
 	local log status package
 
 	log=$(mktemp) || die "cannot write to a temporary file"
+	undo_install+=("$log")
 	prevent_services
 	apt_get install -y --no-install-recommends "$@" >"$log" 2>&1
 	status=$?
+	[ $status -eq 0 ] || tail -20 "$log" >&2
 	forget_install_settings
 	if [ $status -ne 0 ]; then
-		tail -20 "$log" >&2
-		rm -f "$log"
-		die "apt-get could not install: $*"
+		say "apt-get could not install: $*" >&2
+		return $status
 	fi
-	rm -f "$log"
 	for package in "$@"; do
 		case $package in
 			pgbouncer | prometheus*)
@@ -340,7 +359,7 @@ need()
 {
 	find_root
 	find_postgres
-	install_missing "$@"
+	install_missing "$@" || exit 1
 	[ -n "$pg_config" ] || die "no PostgreSQL with development files found"
 	choose_user
 }
@@ -359,8 +378,7 @@ want()
 			apt_get update >/dev/null 2>&1
 			updated=yes
 		fi
-		# Subshell: a failure ends that only.
-		if has_candidate "$package" && (install_packages "$package") >/dev/null 2>&1; then
+		if has_candidate "$package" && install_packages "$package" >/dev/null 2>&1; then
 			say "Installed with apt-get, for single tests: $package"
 		else
 			say "Package $package cannot be had; what needs it will be skipped."
@@ -400,19 +418,22 @@ unpack_node_pg()
 	has_node_pg && say "Unpacked for single tests: node-pg"
 }
 
+# Fails if something is still missing, and has said why.
 install_missing()
 {
 	local missing
 
 	missing=$(missing_packages "$@")
 	if [ -n "$missing" ]; then
-		command -v apt-get >/dev/null ||
-			die "this system has no apt-get; please install what Debian calls: $missing"
+		if ! command -v apt-get >/dev/null; then
+			say "This system has no apt-get; please install what Debian calls: $missing" >&2
+			return 1
+		fi
 		if [ ${#as_root[@]} -eq 0 ]; then
 			say "Some packages are missing.  As root, please run"
 			say "    apt-get install --no-install-recommends $missing"
 			say "and start scripts/${0##*/} again."
-			exit 1
+			return 1
 		fi
 		say "Missing packages; updating the list of packages ..."
 		apt_get update >/dev/null 2>&1 || say "(apt-get update failed; going on with the list there is)"
@@ -420,11 +441,12 @@ install_missing()
 		missing=$(missing_packages "$@")
 		say "Installing with apt-get: $missing"
 		# shellcheck disable=SC2086
-		install_packages $missing
+		install_packages $missing || return
 		find_postgres
 	fi
 	missing=$(missing_packages "$@")
-	[ -z "$missing" ] || die "still missing after apt-get install: $missing"
+	[ -z "$missing" ] || say "Still missing after apt-get install: $missing" >&2
+	[ -z "$missing" ]
 }
 
 choose_user()
