@@ -19,6 +19,8 @@ keep_work=no
 run_as=						# user to run things as; empty = the caller
 as_user=()					# command prefix for that
 as_root=()					# command prefix for what needs root
+root_asks=no				# for a password, before as_root can be set
+ticket_keeper=				# process that keeps sudo from asking again
 jobs_started=()
 undo_install=()				# files that exist only while packages are installed
 setup_files=(/etc/postgresql-common/createcluster.d/zz-pool_optimizer-setup.conf
@@ -70,6 +72,11 @@ lib_end()
 	trap '' HUP INT TERM
 	end_jobs
 	forget_install_settings
+	if [ -n "$ticket_keeper" ]; then
+		kill -TERM -- "-$ticket_keeper" 2>/dev/null
+		wait "$ticket_keeper" 2>/dev/null
+		ticket_keeper=
+	fi
 	if [ -n "$work" ] && [ "$keep_work" = no ]; then
 		stop_servers
 		rm -rf "$work"
@@ -260,15 +267,47 @@ missing_packages()
 	done | tr ' ' '\n' | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
 
-# Sets as_root if there is a way to be root.
+# Sets as_root if there is a way to be root; get_root asks for the password that it may
+# take.
 find_root()
 {
 	if [ "$(id -u)" = 0 ]; then
 		as_root=(env)
-	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-		as_root=(sudo)
+		forget_stale_settings
+	elif command -v sudo >/dev/null; then
+		if sudo -n true 2>/dev/null; then
+			use_sudo
+		elif [ -t 0 ]; then
+			root_asks=yes
+		fi
 	fi
-	[ ${#as_root[@]} -eq 0 ] || forget_stale_settings
+}
+
+# get_root WHAT-FOR: fails if there is no way.
+get_root()
+{
+	if [ "$root_asks" = yes ]; then
+		root_asks=no
+		say "To $*, sudo asks for the password of $(id -un)."
+		if sudo -v && sudo -n true; then
+			use_sudo
+		else
+			say "Going on without root."
+		fi
+	fi
+	[ ${#as_root[@]} -gt 0 ]
+}
+
+# Later it must not ask: from the background that would stop it for ever.
+use_sudo()
+{
+	as_root=(sudo -n)
+	# In a group of its own, so that it can be ended with its sleep.
+	set -m
+	(while sleep 60 && kill -0 $$ && sudo -n -v; do :; done) </dev/null >/dev/null 2>&1 &
+	ticket_keeper=$!
+	set +m
+	forget_stale_settings
 }
 
 # While packages are installed no server of theirs is to start, as nobody asked for
@@ -315,7 +354,8 @@ forget_install_settings()
 			dpkg -S "${undo_install[i]}" >/dev/null 2>&1 ||
 				"${as_root[@]}" rmdir "${undo_install[i]}" 2>/dev/null
 		else
-			"${as_root[@]}" rm -f "${undo_install[i]}"
+			"${as_root[@]}" rm -f "${undo_install[i]}" ||
+				say "Please remove ${undo_install[i]}, as root." >&2
 		fi
 	done
 	undo_install=()
@@ -370,7 +410,8 @@ want()
 	local missing package updated=no
 
 	missing=$(missing_packages "$@")
-	if [ -z "$missing" ] || [ ${#as_root[@]} -eq 0 ] || ! command -v apt-get >/dev/null; then
+	if [ -z "$missing" ] || ! command -v apt-get >/dev/null ||
+		! get_root "install packages for single tests"; then
 		return
 	fi
 	for package in $missing; do
@@ -429,7 +470,7 @@ install_missing()
 			say "This system has no apt-get; please install what Debian calls: $missing" >&2
 			return 1
 		fi
-		if [ ${#as_root[@]} -eq 0 ]; then
+		if ! get_root "install packages"; then
 			say "Some packages are missing.  As root, please run"
 			say "    apt-get install --no-install-recommends $missing"
 			say "and start scripts/${0##*/} again."
@@ -471,7 +512,7 @@ may_write_there()
 # Better told now than after the build.
 need_right_to_install()
 {
-	if [ ${#as_root[@]} -eq 0 ] && ! may_write_there; then
+	if ! may_write_there && ! get_root "install the extension"; then
 		say "The extension has to be installed into $("$pg_config" --pkglibdir),"
 		say "which $(id -un) may not write to.  Please run scripts/${0##*/} as root, or with sudo."
 		exit 1
