@@ -89,18 +89,43 @@ end_jobs()
 {
 	local job tries
 
-	for job in "${jobs_started[@]}"; do
-		kill -TERM -- "-$job" 2>/dev/null
-	done
+	signal_jobs TERM "${jobs_started[@]}"
 	for job in "${jobs_started[@]}"; do
 		for ((tries = 0; tries < 10 * end_seconds; tries++)); do
-			kill -0 -- "-$job" 2>/dev/null || break
+			job_lives "$job" || break
 			sleep 0.1
 		done
-		kill -KILL -- "-$job" 2>/dev/null
-		wait "$job" 2>/dev/null
+		if job_lives "$job" && ! signal_jobs KILL "$job" && job_lives "$job"; then
+			say "Please end process $job, as root." >&2
+		else
+			wait "$job" 2>/dev/null
+		fi
 	done
 	jobs_started=()
+}
+
+# signal_jobs SIGNAL JOB...: as root if that is by sudo, since what runs under it is root's.
+signal_jobs()
+{
+	local signal=$1
+
+	shift
+	[ $# -gt 0 ] || return
+	# shellcheck disable=SC2016
+	if [ "${as_root[0]-}" = sudo ] &&
+		"${as_root[@]}" bash -c 'kill -s "$0" -- "$@"' "$signal" "${@/#/-}" 2>/dev/null; then
+		return
+	fi
+	kill -s "$signal" -- "${@/#/-}" 2>/dev/null
+}
+
+# One that we may not signal lives, too.
+job_lives()
+{
+	case $(kill -0 -- "-$1" 2>&1) in
+		'' | *'not permitted'*) ;;
+		*) return 1 ;;
+	esac
 }
 
 stop_servers()
