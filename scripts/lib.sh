@@ -60,10 +60,17 @@ lib_start()
 	export LC_ALL=C.UTF-8
 	PATH=$PATH:/usr/sbin:/sbin
 	umask 022
+	is_usable_tmpdir || unset TMPDIR
 	trap lib_end EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+}
+
+# Its path gets into file names in configurations, commands and PostgreSQL's tests.
+is_usable_tmpdir()
+{
+	[[ ${TMPDIR-} == /* && $TMPDIR != *[!A-Za-z0-9._/+-]* && -d $TMPDIR && -w $TMPDIR ]]
 }
 
 # May be called twice: before the last line of output, and on the way out.
