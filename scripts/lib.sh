@@ -57,6 +57,8 @@ lib_start()
 		esac
 	done
 	unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES PERL5LIB PROVE_TESTS PROVE_FLAGS
+	# Some libraries heed it rather than LC_ALL.
+	unset LANGUAGE
 	export LC_ALL=C.UTF-8
 	PATH=$PATH:/usr/sbin:/sbin
 	umask 022
