@@ -48,6 +48,7 @@ lib_start()
 	local name
 
 	set -u
+	unset CDPATH
 	source_dir=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 	# What the caller's shell says about his own servers must not lead us there.
 	for name in "${!PG@}"; do
@@ -209,6 +210,8 @@ find_postgres()
 	pg_config=
 	if [ -n "${PG_CONFIG:-}" ]; then
 		candidate=$(command -v "$PG_CONFIG") || die "PG_CONFIG=$PG_CONFIG is not there"
+		# make has another current directory.
+		candidate=$(cd "$(dirname "$candidate")" && pwd)/${candidate##*/}
 		is_complete "$candidate" ||
 			die "PG_CONFIG=$PG_CONFIG has no server or no development files"
 		pg_config=$candidate
