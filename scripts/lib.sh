@@ -202,7 +202,8 @@ major_of()
 	"$1" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'
 }
 
-# Sets pg_config to the first that has a server and its development files, if any.
+# Sets pg_config to the first that has a server and its development files and is not too
+# old, if any.
 find_postgres()
 {
 	local candidate
@@ -214,10 +215,12 @@ find_postgres()
 		candidate=$(cd "$(dirname "$candidate")" && pwd)/${candidate##*/}
 		is_complete "$candidate" ||
 			die "PG_CONFIG=$PG_CONFIG has no server or no development files"
+		is_new_enough "$candidate" ||
+			die "PG_CONFIG=$PG_CONFIG is too old, PostgreSQL $LEAST_MAJOR or newer is needed"
 		pg_config=$candidate
 	else
 		while IFS= read -r candidate; do
-			if [ -n "$candidate" ] && is_complete "$candidate"; then
+			if [ -n "$candidate" ] && is_complete "$candidate" && is_new_enough "$candidate"; then
 				pg_config=$candidate
 				break
 			fi
@@ -226,25 +229,45 @@ find_postgres()
 	[ -n "$pg_config" ] || return
 	bindir=$("$pg_config" --bindir)
 	major=$(major_of "$pg_config")
-	if [ "$major" -lt "$LEAST_MAJOR" ]; then
-		die "PostgreSQL $major of $pg_config is too old, $LEAST_MAJOR or newer is needed" \
-			"(PG_CONFIG names another)"
-	fi
 }
 
-# The major whose packages to install: that of a server there already, else what the
-# distribution calls postgresql.
+is_new_enough()
+{
+	[ "$(major_of "$1")" -ge "$LEAST_MAJOR" ]
+}
+
+# The major whose packages to install, if any can be had: that of a server there already,
+# else what the distribution calls postgresql, else the newest there is.
 major_to_install()
 {
-	local server
+	local server nn
 
 	server=$(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -V | tail -1)
-	if [ -x "$server" ]; then
+	if [ -x "$server" ] && is_new_enough "$server"; then
 		major_of "$server"
-	else
-		apt-cache depends postgresql 2>/dev/null |
-			sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | sort -n | tail -1
+		return
 	fi
+	nn=$(apt-cache depends postgresql 2>/dev/null |
+		sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | sort -n | tail -1)
+	if [ "${nn:-0}" -lt "$LEAST_MAJOR" ]; then
+		nn=$(newest_major)
+	fi
+	[ -z "$nn" ] || echo "$nn"
+}
+
+# Of those that are new enough and that apt-get can install.
+newest_major()
+{
+	local nn
+
+	apt-cache pkgnames postgresql- 2>/dev/null | sed -n 's/^postgresql-\([0-9][0-9]*\)$/\1/p' |
+		sort -rn | while IFS= read -r nn; do
+			[ "$nn" -ge "$LEAST_MAJOR" ] || break
+			if has_candidate "postgresql-$nn"; then
+				echo "$nn"
+				break
+			fi
+		done
 }
 
 # Prints the packages that are missing among those for: missing_packages NEED...
@@ -517,6 +540,10 @@ install_missing()
 		apt_get update >/dev/null 2>&1 || say "(apt-get update failed; going on with the list there is)"
 		# Only now is it known what the distribution's PostgreSQL is.
 		missing=$(missing_packages "$@")
+		if [ -z "$pg_config" ] && [[ " $* " == *' postgres '* ]] && [ -z "$(major_to_install)" ]; then
+			say "apt-get has no PostgreSQL $LEAST_MAJOR or newer, apt.postgresql.org has." >&2
+			return 1
+		fi
 		say "Installing with apt-get: $missing"
 		# shellcheck disable=SC2086
 		install_packages $missing || return
