@@ -693,6 +693,17 @@ may_size_users(const PoVisitedPooler *pooler)
 		 (major == LEAST_MAJOR_FOR_USERS && minor >= LEAST_MINOR_FOR_USERS));
 }
 
+/*
+ * Has the file had no effect on this pool, and is all still as it was then?  Each try is a
+ * RELOAD, which takes back what anybody has SET.
+ */
+static bool
+is_deaf_to_file(const Work *w, const PoVisitedPool *pool, int size)
+{
+	return is_deaf(w, pool->file_deaf_at) && size == pool->file_deaf_size &&
+		w->include.st.st_mtime == pool->file_deaf_mtime;
+}
+
 static PoResizeProblem
 place_in_include(Work *w, Change *c)
 {
@@ -702,6 +713,8 @@ place_in_include(Work *w, Change *c)
 
 	if (problem != PO_RESIZE_OK)
 		return problem;
+	if (is_deaf_to_file(w, c->pool, c->from))
+		return PO_RESIZE_FILE_IGNORED;
 	/* Users have no min_pool_size. */
 	if (!is_min_only(c) && may_size_users(w->pooler) &&
 		is_own_entry(w, c->pool, NULL, key->user))
@@ -950,13 +963,23 @@ spare_others(Work *w)
 		give_back_default(w);
 }
 
+static void
+note_deaf_to_file(const Work *w, PoVisitedPool *pool, int size)
+{
+	struct stat st;
+
+	pool->file_deaf_at = w->ticks;
+	pool->file_deaf_size = size;
+	pool->file_deaf_mtime = stat(po_guc_pgbouncer_include, &st) == 0 ? st.st_mtime : 0;
+	tell_problem(w, pool, PO_RESIZE_FILE_IGNORED, NULL);
+}
+
 /* Has it become what we set? */
 static void
 check_effect(Work *w, PoVisitedPool *pool)
 {
 	int			size = po_resize_pool_size(w->pooler, pool);
 	int			min = min_pool_size(w->pooler, pool);
-	char	   *problem;
 
 	if (pool->set_to == 0)
 		return;
@@ -972,13 +995,7 @@ check_effect(Work *w, PoVisitedPool *pool)
 		give_back_default(w);
 	}
 	else
-	{
-		problem = psprintf("its size is %d although %d was set: does PgBouncer %%include "
-						   "pool_optimizer.pgbouncer_include, after all other entries?",
-						   size, pool->set_to);
-		tell_problem(w, pool, PO_RESIZE_FILE_IGNORED, problem);
-		pfree(problem);
-	}
+		note_deaf_to_file(w, pool, size);
 	pool->set_to = 0;
 }
 

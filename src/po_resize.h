@@ -39,6 +39,9 @@ typedef struct PoVisitedPool
 	int			set_min;		/* min_pool_size with that, -1 = none */
 	int64		deaf_at;		/* SET had no effect; monotonic us, 0 = never */
 	int64		min_deaf_at;	/* the same for min_pool_size, wherever it was set */
+	int64		file_deaf_at;	/* the same for the include file, */
+	int			file_deaf_size; /* of the pool then, */
+	time_t		file_deaf_mtime;	/* of the file */
 	int			told_to;		/* dry run: what was told last */
 	int			told_min;		/* and of min_pool_size, plus 1 */
 	PoResizeProblem problem;	/* what keeps "auto" from it */

@@ -1,0 +1,94 @@
+# What auto may touch in PgBouncers, and what it leaves behind: a place that serves another
+# tenant, too, or has no effect, is left alone, and what SET has changed is given back.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use BouncerTest;
+use PoolTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+need_pgbouncer();
+
+my $node = new_node(-name => 'sized', max_connections => 100);
+
+create_roles($node, qw(r_shop r_batch));
+$node->safe_psql('postgres', qq{
+	CREATE ROLE r_auth LOGIN SUPERUSER;
+	ALTER ROLE r_shop PASSWORD '$SECRET';
+	SELECT pool_set_sizing('*', evaluation_interval => '1s')});
+wait_sync($node);
+visit_from($node);
+
+my $to = 'host=127.0.0.1 port=' . $node->port;
+my $down = {
+	label => '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port() };
+$down->{conninfo} = 'host=127.0.0.1 user=console port=' . $down->{label} =~ s/.*://r;
+
+# r_shop is to have just so many connections.
+sub want
+{
+	my ($size) = @_;
+
+	$node->safe_psql('postgres', "SELECT pool_set_sizing('r_shop\@postgres', min_size => $size,
+		max_size => $size, scale_up_step => 0, scale_down_step => 0, auto => true)");
+	return wait_sync($node);
+}
+
+# An include file with an entry for shop.
+sub new_include
+{
+	my ($name, $entry) = @_;
+
+	write_text("$dir/$name", "[databases]\n; pool_optimizer begin\n" .
+		  "shop = $to dbname=postgres$entry\n; pool_optimizer end\n");
+	return "$dir/$name";
+}
+
+sub set_include
+{
+	my ($file) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '$file'");
+	$node->reload;
+	return;
+}
+
+sub reloads
+{
+	my ($b) = @_;
+
+	return scalar(() = slurp_file("$dir/$b->{name}.log") =~ /RELOAD command issued/g);
+}
+
+# ---------------------------------------------------------------------------
+# An include file that PgBouncer does not read: told once, and not tried at every evaluation
+# ---------------------------------------------------------------------------
+
+my $file = new_include('unread.ini', '');
+my $F = new_bouncer('f', databases => ["shop = $to dbname=postgres pool_size=8"]);
+
+write_passfile($F);
+start_bouncer($F);
+my $load = start_pooled_load($F, 'r_shop', 'shop', 12);
+want(4);
+set_include($file);
+set_poolers($F);
+poolers_are("pooler = '$F->{label}' AND pool_size = 8 AND auto_problem ~ 'had no effect on it: does PgBouncer'",
+	'a file that is not read');
+want(5);
+wait_evaluations('r_shop@postgres', 8);
+cmp_ok(reloads($F), '<=', 2, 'is not loaded again each time');
+is(events('pool not resized'), '1', 'and told once');
+my $n_reloads = reloads($F);
+append_to_file($file, "; mended\n");
+ok(wait_until(sub { reloads($F) > $n_reloads }, 'RELOAD'), 'once it is changed it is tried again');
+end_process($load, 'TERM');
+end_process($F->{process}, 'INT');
+
+stop_clean($node);
+done_testing();
