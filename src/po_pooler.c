@@ -126,6 +126,7 @@ add_pooler(const char *list, const PoPoolerEntry *entry)
 	p->users = create_table(p->context, "users", PO_PART_LEN, sizeof(PoVisitedUser),
 							HASH_STRINGS);
 	p->has_user_sizes = true;
+	p->added_at = po_shmem_monotonic_us();
 }
 
 /* Settings have been read again: those who cannot be reached may be, now. */
@@ -389,6 +390,7 @@ match_pools(PoVisitedPooler *p, const Taker *taker)
 			(void) hash_search(p->pools, &pool->key, HASH_REMOVE, NULL);
 			continue;
 		}
+		pool->was_ours = false;
 		if (pool->n_servers > 0)
 		{
 			pool->is_ours = pool->n_matched > (pool->is_ours ? 0 : pool->n_servers / 2);
@@ -533,6 +535,7 @@ forget_pools(PoVisitedPooler *p)
 	hash_seq_init(&status, p->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
 	{
+		pool->was_ours = pool->was_ours || pool->is_ours;
 		pool->tenant = -1;
 		pool->is_ours = false;
 		pool->n_over = pool->set_to = 0;

@@ -144,49 +144,71 @@ is_used_by(const PoVisitedPool *pool, const char *database, const char *user)
 		(user == NULL || strcmp(pool->key.user, user) == 0);
 }
 
-/* Pools in use of one pooler; of one database or user only if named. */
-static int
-count_pools(const PoVisitedPooler *pooler, const char *database, const char *user)
+/* Are others than this pool of its pooler in use?  Of one database or user only if named. */
+static bool
+has_others(const PoVisitedPooler *pooler, const PoVisitedPool *one, const char *database,
+		   const char *user)
 {
 	HASH_SEQ_STATUS status;
 	const PoVisitedPool *pool;
-	int			n = 0;
 
 	hash_seq_init(&status, pooler->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
 	{
-		n += is_used_by(pool, database, user);
+		if (pool == one || !is_used_by(pool, database, user))
+			continue;
+		hash_seq_term(&status);
+		return true;
 	}
-	return n;
+	return false;
+}
+
+/* Has a pooler a pool of another tenant there?  One that is silent now is likely to have what
+ * it had. */
+static bool
+has_other_tenant(const PoVisitedPooler *pooler, const PoVisitedPool *one, const char *database,
+				 const char *user)
+{
+	HASH_SEQ_STATUS status;
+	const PoVisitedPool *pool;
+
+	hash_seq_init(&status, pooler->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		if (!(pool->is_ours || pool->was_ours) || !is_used_by(pool, database, user) ||
+			strcmp(pool->tenant_name, one->tenant_name) == 0)
+			continue;
+		hash_seq_term(&status);
+		return true;
+	}
+	return false;
 }
 
 /*
  * Does an entry decide about this pool alone?  Other poolers may read the same include file:
- * those of the same tenant are to have the same size there, but no other's pool is.
+ * those of the same tenant are to have the same size there, but no other's pool is.  What
+ * pools a pooler has that was never read nobody knows; but one that is down for good does not
+ * hold up the others for ever.
  */
-static bool
-is_own_entry(const Work *w, const PoVisitedPool *one, const char *database, const char *user)
+static PoResizeProblem
+who_shares(const Work *w, const PoVisitedPool *one, const char *database, const char *user)
 {
-	if (count_pools(w->pooler, database, user) != 1)
-		return false;
+	PoResizeProblem problem = PO_RESIZE_OK;
+
+	if (has_others(w->pooler, one, database, user))
+		return PO_RESIZE_ENTRY_SHARED;
 	for (int i = 0; i < w->n_poolers; i++)
 	{
-		HASH_SEQ_STATUS status;
-		const PoVisitedPool *pool;
+		const PoVisitedPooler *pooler = &w->poolers[i];
 
-		if (&w->poolers[i] == w->pooler)
+		if (pooler == w->pooler)
 			continue;
-		hash_seq_init(&status, w->poolers[i].pools);
-		while ((pool = hash_seq_search(&status)) != NULL)
-		{
-			if (!pool->is_ours || pool->tenant == one->tenant ||
-				!is_used_by(pool, database, user))
-				continue;
-			hash_seq_term(&status);
-			return false;
-		}
+		if (has_other_tenant(pooler, one, database, user))
+			return PO_RESIZE_ENTRY_SHARED;
+		if (pooler->seen.seen_at == 0 && w->ticks - pooler->added_at < DEAF_US)
+			problem = PO_RESIZE_ENTRY_UNSEEN;
 	}
-	return true;
+	return problem;
 }
 
 /* The pools, of all poolers, among which a tenant's size is to be shared. */
@@ -584,7 +606,10 @@ read_include(Include *file)
 		file->text = palloc(file->st.st_size + 1);
 		n = read(fd, file->text, file->st.st_size);
 		if (n != file->st.st_size)
+		{
+			pfree(file->text);
 			problem = PO_RESIZE_FILE_UNREAD;
+		}
 		else
 			file->length = n;
 	}
@@ -593,9 +618,9 @@ read_include(Include *file)
 	return problem;
 }
 
-/* Makes one change to the text. */
+/* Makes one change to the text, or only looks whether it could be made. */
 static PoIniResult
-edit_include(Include *file, PoIniSection section, const char *name, Change *c)
+edit_include(Include *file, PoIniSection section, const char *name, Change *c, bool keep)
 {
 	Size		room = file->length + ROOM_FOR_VALUES;
 	char	   *text = palloc(room);
@@ -604,7 +629,7 @@ edit_include(Include *file, PoIniSection section, const char *name, Change *c)
 	PoIniResult result = po_pooler_edit_ini(file->text, file->length, &change, text, room,
 											&length);
 
-	if (result != PO_INI_OK)
+	if (result != PO_INI_OK || !keep)
 	{
 		pfree(text);
 		return result;
@@ -704,30 +729,49 @@ is_deaf_to_file(const Work *w, const PoVisitedPool *pool, int size)
 		w->include.st.st_mtime == pool->file_deaf_mtime;
 }
 
+/* An entry, if there is one: in mode observe, and when it is others', too, that is all. */
+static PoResizeProblem
+place_in_entry(Work *w, Change *c, PoIniSection section)
+{
+	const PoPoolKey *key = &c->pool->key;
+	bool		of_user = section == PO_INI_USERS;
+	PoResizeProblem shared = who_shares(w, c->pool, of_user ? NULL : key->database,
+										of_user ? key->user : NULL);
+	PoIniResult result;
+
+	result = edit_include(&w->include, section, of_user ? key->user : key->database, c,
+						  shared == PO_RESIZE_OK && c->mode == PO_MODE_ENFORCE);
+	if (result != PO_INI_OK)
+		return problem_of(result);
+	if (shared == PO_RESIZE_OK)
+		c->place = of_user ? PLACE_USER : PLACE_DATABASE;
+	return shared;
+}
+
+static bool
+is_shared(PoResizeProblem problem)
+{
+	return problem == PO_RESIZE_ENTRY_SHARED || problem == PO_RESIZE_ENTRY_UNSEEN;
+}
+
 static PoResizeProblem
 place_in_include(Work *w, Change *c)
 {
-	const PoPoolKey *key = &c->pool->key;
-	PoIniResult result = PO_INI_NOT_FOUND;
 	PoResizeProblem problem = w->include.read ? PO_RESIZE_OK : read_include(&w->include);
+	PoResizeProblem in_database;
 
 	if (problem != PO_RESIZE_OK)
 		return problem;
 	if (is_deaf_to_file(w, c->pool, c->from))
 		return PO_RESIZE_FILE_IGNORED;
 	/* Users have no min_pool_size. */
-	if (!is_min_only(c) && may_size_users(w->pooler) &&
-		is_own_entry(w, c->pool, NULL, key->user))
-		result = edit_include(&w->include, PO_INI_USERS, key->user, c);
-	if (result == PO_INI_OK)
-		c->place = PLACE_USER;
-	if (result != PO_INI_NOT_FOUND || user_pool_size(w->pooler, key->user) >= 0)
-		return problem_of(result);
-	if (is_own_entry(w, c->pool, key->database, NULL))
-		result = edit_include(&w->include, PO_INI_DATABASES, key->database, c);
-	if (result == PO_INI_OK)
-		c->place = PLACE_DATABASE;
-	return problem_of(result);
+	if (!is_min_only(c) && may_size_users(w->pooler))
+		problem = place_in_entry(w, c, PO_INI_USERS);
+	if (c->place != PLACE_NONE || (problem != PO_RESIZE_OK && !is_shared(problem)) ||
+		user_pool_size(w->pooler, c->pool->key.user) >= 0)
+		return problem;
+	in_database = place_in_entry(w, c, PO_INI_DATABASES);
+	return c->place != PLACE_NONE || in_database != PO_RESIZE_OK ? in_database : problem;
 }
 
 static void
@@ -764,7 +808,7 @@ place_in_default(Work *w, Change *c)
 {
 	PoVisitedDefault *set = &w->pooler->default_set;
 
-	if (count_pools(w->pooler, NULL, NULL) != 1)
+	if (has_others(w->pooler, c->pool, NULL, NULL))
 		return PO_RESIZE_OTHERS;
 	ask_config(w);
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
@@ -860,6 +904,7 @@ static void
 find_place(Work *w, Change *c)
 {
 	PoResizeProblem problem = PO_RESIZE_OK;
+	PoResizeProblem in_default;
 	bool		has_include = po_guc_pgbouncer_include[0] != '\0';
 
 	/* There a connection is a client's until it leaves, however little that does. */
@@ -867,8 +912,13 @@ find_place(Work *w, Change *c)
 		problem = PO_RESIZE_SESSION_MODE;
 	else if (has_include)
 		problem = place_in_include(w, c);
-	if (problem == PO_RESIZE_OK && c->place == PLACE_NONE)
-		problem = place_in_default(w, c);
+	if (c->place == PLACE_NONE && (problem == PO_RESIZE_OK || is_shared(problem)))
+	{
+		in_default = place_in_default(w, c);
+		/* To put its entry there does not help one that is there already. */
+		if (problem == PO_RESIZE_OK || c->place != PLACE_NONE)
+			problem = in_default;
+	}
 	if (problem == PO_RESIZE_OK || console_is_lost(w))
 		return;
 	/* Without a place for min_pool_size, the size is all that can be set. */
@@ -898,20 +948,14 @@ static void
 resize_pool(Work *w, PoVisitedPool *pool)
 {
 	Change		c;
-	Include		before;
 
 	if (!decide(w, pool, &c))
 		return;
 	if (c.mode == PO_MODE_OBSERVE && is_told(&c))
 		return;
-	before = w->include;
-	if (c.mode == PO_MODE_OBSERVE && before.read)
-		w->include.text = memcpy(palloc(before.length + 1), before.text, before.length);
 	find_place(w, &c);
 	if (c.mode == PO_MODE_OBSERVE)
 	{
-		/* What was tried out in the text is not to be written with others' changes. */
-		w->include = before;
 		if (c.place != PLACE_NONE)
 		{
 			forget_problem(pool);
@@ -959,7 +1003,7 @@ spare_others(Work *w)
 	if (set->size == 0)
 		return;
 	own = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
-	if (count_pools(w->pooler, NULL, NULL) > (own != NULL && po_pooler_is_used(&own->now) ? 1 : 0))
+	if (has_others(w->pooler, own, NULL, NULL))
 		give_back_default(w);
 }
 

@@ -26,6 +26,7 @@ typedef struct PoVisitedPool
 	int			tenant;			/* -1 = nobody's, or of another server */
 	char		tenant_name[PO_NAME_LEN];
 	bool		is_ours;		/* its connections are sessions of ours */
+	bool		was_ours;		/* they were when its pooler fell silent; tenant_name holds */
 	int			n_servers;		/* in this visit */
 	int			n_matched;		/* of these, sessions of ours; no more than one is looked for in a
 								 * pool that was ours */
@@ -88,6 +89,7 @@ typedef struct PoVisitedPooler
 	PoConsole	console;
 	PoPoolerSeen seen;
 	uint64		visit;			/* counts them */
+	int64		added_at;		/* monotonic us */
 	int64		due;			/* monotonic us */
 	int64		backoff_us;		/* 0 = all is well */
 	HTAB	   *pools;

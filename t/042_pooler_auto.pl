@@ -90,5 +90,50 @@ ok(wait_until(sub { reloads($F) > $n_reloads }, 'RELOAD'), 'once it is changed i
 end_process($load, 'TERM');
 end_process($F->{process}, 'INT');
 
+# ---------------------------------------------------------------------------
+# An entry that another tenant uses, in this PgBouncer or in one that is silent
+# ---------------------------------------------------------------------------
+
+$file = new_include('shared.ini', ' pool_size=8');
+my ($C, $D) = map { new_bouncer($_, databases => [], include => "%include $file",
+	settings => ['server_idle_timeout = 2']) } qw(c d);
+
+write_passfile($C, $D);
+start_bouncer($_) foreach $C, $D;
+want(4);
+set_include($file);
+set_poolers($C);
+$load = start_pooled_load($C, 'r_shop', 'shop', 12);
+poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem IS NULL}, 'an entry of one tenant is used');
+my $batch = start_pooled_load($C, 'r_batch', 'shop', 2);
+poolers_are(q{usename = 'r_batch' AND sv_active > 0}, 'another one comes');
+want(6);
+poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem ~ 'its entry .* is also that of other pools'},
+	'then it is left alone, and the way out is no entry there');
+end_process($batch, 'TERM');
+# Of which min_pool_size keeps some open.
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'r_batch'});
+poolers_are(q{usename = 'r_shop' AND pool_size = 6}, 'until that one has gone');
+
+$batch = start_pooled_load($D, 'r_batch', 'shop', 2);
+set_poolers($C, $D);
+poolers_are(q{usename = 'r_batch' AND tenant = 'r_batch@postgres' AND sv_active > 0}, 'the same in two PgBouncers');
+end_process($D->{process});
+end_process($batch, 'TERM');
+poolers_are("pooler = '$D->{label}' AND state = 'unreachable'", 'of which one is silent now');
+want(5);
+wait_evaluations('r_shop@postgres', 4);
+like(slurp_file($file), qr/pool_size=6/, 'what its pools were is not forgotten');
+poolers_are(q{usename = 'r_shop' AND auto_problem ~ 'is also that of other pools'}, 'and told');
+set_poolers($C, $down);
+want(4);
+wait_evaluations('r_shop@postgres', 4);
+like(slurp_file($file), qr/pool_size=6/, 'of one that was never read nobody knows');
+poolers_are(q{usename = 'r_shop' AND auto_problem ~ 'has not been read yet'}, 'which is told, too');
+set_poolers($C);
+poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem IS NULL}, 'without it the entry is free');
+end_process($load, 'TERM');
+end_process($C->{process}, 'INT');
+
 stop_clean($node);
 done_testing();

@@ -196,6 +196,11 @@ po_pooler_problem_text(PoResizeProblem problem)
 			return "its entry in " INCLUDE " is not made of key=value";
 		case PO_RESIZE_ENTRY_TOO_LONG:
 			return "its entry in " INCLUDE " is too long";
+		case PO_RESIZE_ENTRY_SHARED:
+			return "its entry in " INCLUDE " is also that of other pools: it takes one of its own";
+		case PO_RESIZE_ENTRY_UNSEEN:
+			return "a PgBouncer of pool_optimizer.pgbouncer_conninfo has not been read yet, whose "
+				"pools may have its entry in " INCLUDE;
 	}
 	return NULL;
 }

@@ -101,7 +101,9 @@ typedef enum PoResizeProblem
 	PO_RESIZE_FILE_UNREPLACED,
 	PO_RESIZE_ENTRY_TWICE,
 	PO_RESIZE_ENTRY_MALFORMED,
-	PO_RESIZE_ENTRY_TOO_LONG
+	PO_RESIZE_ENTRY_TOO_LONG,
+	PO_RESIZE_ENTRY_SHARED,		/* it is also that of others */
+	PO_RESIZE_ENTRY_UNSEEN		/* nobody knows whether it is */
 } PoResizeProblem;
 
 /* For people; NULL for PO_RESIZE_OK and what is none. */

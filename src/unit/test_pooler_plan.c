@@ -204,7 +204,7 @@ static void
 test_problem_text(void)
 {
 	CHECK(po_pooler_problem_text(PO_RESIZE_OK) == NULL);
-	for (int i = PO_RESIZE_OK + 1; i <= PO_RESIZE_ENTRY_TOO_LONG; i++)
+	for (int i = PO_RESIZE_OK + 1; i <= PO_RESIZE_ENTRY_UNSEEN; i++)
 		CHECK(strlen(po_pooler_problem_text((PoResizeProblem) i)) > 10);
 	CHECK(po_pooler_problem_text((PoResizeProblem) 255) == NULL);
 }
