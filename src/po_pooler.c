@@ -38,6 +38,7 @@
 #define VISIT_RARELY_US		(10 * PO_US_PER_S)
 #define VISIT_MOST_US		(5 * PO_US_PER_S)
 #define CONNECT_MOST_US		(2 * PO_US_PER_S)
+#define LET_GO_MOST_US		PO_US_PER_S
 #define BACKOFF_MIN_US		PO_US_PER_S
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
 #define CONSOLE_DATABASE	"pgbouncer"
@@ -98,15 +99,12 @@ create_table(MemoryContext context, const char *name, Size key, Size entry, int 
 }
 
 static void
-forget_poolers(void)
+forget_pooler(PoVisitedPooler *p)
 {
-	for (int i = 0; i < n_poolers; i++)
-	{
-		po_console_close(&poolers[i].console);
-		MemoryContextDelete(poolers[i].context);
-	}
-	memset(poolers, 0, sizeof(poolers));
-	n_poolers = 0;
+	po_resize_let_go(p, LET_GO_MOST_US);
+	po_console_close(&p->console);
+	MemoryContextDelete(p->context);
+	memset(p, 0, sizeof(*p));
 }
 
 static void
@@ -129,29 +127,64 @@ add_pooler(const char *list, const PoPoolerEntry *entry)
 	p->added_at = po_shmem_monotonic_us();
 }
 
-/* Settings have been read again: those who cannot be reached may be, now. */
+/* Moves one of those before to its new place, with all that is known of it; false when it was
+ * not among them. */
+static bool
+keep_pooler(PoVisitedPooler *before, int n_before, const char *list, const PoPoolerEntry *entry)
+{
+	for (int i = 0; i < n_before; i++)
+	{
+		if (before[i].conninfo == NULL || strlen(before[i].conninfo) != entry->length ||
+			memcmp(before[i].conninfo, list + entry->start, entry->length) != 0)
+			continue;
+		poolers[n_poolers++] = before[i];
+		memset(&before[i], 0, sizeof(before[i]));
+		return true;
+	}
+	return false;
+}
+
+/* Those who cannot be reached may be, now. */
+static void
+retry_poolers(void)
+{
+	for (int i = 0; i < n_poolers; i++)
+	{
+		if (poolers[i].backoff_us > 0)
+			poolers[i].backoff_us = poolers[i].due = 0;
+	}
+}
+
+/* Settings have been read again. */
 static void
 find_poolers(void)
 {
+	static PoVisitedPooler before[PO_POOLER_MOST];
 	PoPoolerEntry entry[PO_POOLER_MOST];
+	int			n_before = n_poolers;
 	int			n;
 
-	if (visited_list != NULL && strcmp(visited_list, po_guc_pgbouncer_conninfo) == 0)
+	if (visited_list == NULL || strcmp(visited_list, po_guc_pgbouncer_conninfo) != 0)
 	{
-		for (int i = 0; i < n_poolers; i++)
+		memcpy(before, poolers, sizeof(before));
+		memset(poolers, 0, sizeof(poolers));
+		n_poolers = 0;
+		if (visited_list != NULL)
+			pfree(visited_list);
+		visited_list = MemoryContextStrdup(TopMemoryContext, po_guc_pgbouncer_conninfo);
+		n = po_pooler_split(visited_list, entry);
+		for (int i = 0; i < n; i++)
 		{
-			if (poolers[i].backoff_us > 0)
-				poolers[i].backoff_us = poolers[i].due = 0;
+			if (!keep_pooler(before, n_before, visited_list, &entry[i]))
+				add_pooler(visited_list, &entry[i]);
 		}
-		return;
+		for (int i = 0; i < n_before; i++)
+		{
+			if (before[i].conninfo != NULL)
+				forget_pooler(&before[i]);
+		}
 	}
-	forget_poolers();
-	if (visited_list != NULL)
-		pfree(visited_list);
-	visited_list = MemoryContextStrdup(TopMemoryContext, po_guc_pgbouncer_conninfo);
-	n = po_pooler_split(visited_list, entry);
-	for (int i = 0; i < n; i++)
-		add_pooler(visited_list, &entry[i]);
+	retry_poolers();
 }
 
 /* ---------- what they say ---------- */

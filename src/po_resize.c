@@ -802,51 +802,72 @@ console_is_lost(const Work *w)
 	return w->pooler->console.conn == NULL;
 }
 
+/* Is what SET now there by us?  Else its configuration was read again, or somebody else has
+ * set it.  Of a command that got no answer either may be so. */
+static bool
+is_still_set(Work *w)
+{
+	PoVisitedDefault *set = &w->pooler->default_set;
+
+	if (!set->active ||
+		(w->default_pool_size != set->size && w->default_pool_size != set->size_tried) ||
+		(w->default_min_pool_size != set->min && w->default_min_pool_size != set->min_tried))
+		return false;
+	set->size = set->size_tried = w->default_pool_size;
+	set->min = set->min_tried = w->default_min_pool_size;
+	return true;
+}
+
 /* SET, when that decides about this pool and no other that is in use. */
 static PoResizeProblem
 place_in_default(Work *w, Change *c)
 {
-	PoVisitedDefault *set = &w->pooler->default_set;
-
 	if (has_others(w->pooler, c->pool, NULL, NULL))
 		return PO_RESIZE_OTHERS;
 	ask_config(w);
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
 		is_deaf(w, c->pool->deaf_at))
 		return PO_RESIZE_OWN_SIZE;
-	if (set->size != w->default_pool_size)
-	{
-		set->was = w->default_pool_size;
-		set->min_was = w->default_min_pool_size;
-	}
 	c->place = PLACE_DEFAULT;
 	return PO_RESIZE_OK;
 }
 
 /* ---------- doing ---------- */
 
+/* What was sent and got no answer may hold or not, see is_still_set. */
+static PoAnswer
+set_one(Work *w, const char *name, int to, int *now, int *tried)
+{
+	char		command[64];
+	PoAnswer	answer;
+
+	snprintf(command, sizeof(command), "SET %s = %d", name, to);
+	*tried = to;
+	answer = po_console_do(&w->pooler->console, command);
+	if (answer == PO_ANSWER_OK)
+		*now = to;
+	else if (answer != PO_ANSWER_LOST)
+		*tried = *now;
+	return answer;
+}
+
 /* False when it was refused, or the console lost.  min_pool_size must never be above the size. */
 static bool
 set_default(Work *w, int to, int to_min)
 {
-	char		size[64];
-	char		min[64];
-	bool		min_first = w->default_min_pool_size > to;
+	PoVisitedDefault *set = &w->pooler->default_set;
+	bool		min_first = set->min > to;
 	PoAnswer	answer = PO_ANSWER_OK;
 
-	snprintf(size, sizeof(size), "SET default_pool_size = %d", to);
-	snprintf(min, sizeof(min), "SET min_pool_size = %d", to_min);
 	if (min_first)
-		answer = po_console_do(&w->pooler->console, min);
+		answer = set_one(w, "min_pool_size", to_min, &set->min, &set->min_tried);
 	if (answer == PO_ANSWER_OK)
-		answer = po_console_do(&w->pooler->console, size);
+		answer = set_one(w, "default_pool_size", to, &set->size, &set->size_tried);
 	if (answer == PO_ANSWER_OK && !min_first)
-		answer = po_console_do(&w->pooler->console, min);
-	if (answer != PO_ANSWER_OK)
-		return false;
-	w->default_pool_size = to;
-	w->default_min_pool_size = to_min;
-	return true;
+		answer = set_one(w, "min_pool_size", to_min, &set->min, &set->min_tried);
+	w->default_pool_size = set->size;
+	w->default_min_pool_size = set->min;
+	return answer == PO_ANSWER_OK;
 }
 
 static void
@@ -865,12 +886,15 @@ apply_default(Work *w, Change *c)
 {
 	PoVisitedDefault *set = &w->pooler->default_set;
 
-	if (set_default(w, c->to, c->min))
+	if (!is_still_set(w))
 	{
-		set->size = c->to;
-		set->pool = c->pool->key;
-		note_done(w, c);
+		set->active = true;
+		set->was = set->size = set->size_tried = w->default_pool_size;
+		set->min_was = set->min = set->min_tried = w->default_min_pool_size;
 	}
+	set->pool = c->pool->key;
+	if (set_default(w, c->to, c->min))
+		note_done(w, c);
 	else
 		tell_refused(w, c);
 }
@@ -884,6 +908,9 @@ apply_include(Work *w)
 	bool		reloaded = problem == PO_RESIZE_OK &&
 		po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
 
+	/* What was SET has gone with it. */
+	if (reloaded)
+		memset(&w->pooler->default_set, 0, sizeof(w->pooler->default_set));
 	for (int i = 0; i < w->n_changes; i++)
 	{
 		Change	   *c = &w->changes[i];
@@ -970,25 +997,28 @@ resize_pool(Work *w, PoVisitedPool *pool)
 
 /* ---------- afterwards ---------- */
 
-/*
- * SET again what was there before.  Not when it is not what we have set any more: then its
- * configuration was read again, or somebody else has set it.
- */
+/* SET again what was there before, unless that was changed since. */
 static void
 give_back_default(Work *w)
 {
 	PoVisitedDefault *set = &w->pooler->default_set;
-	Change		c = {.from = set->size, .to = set->was, .min = set->min_was};
+	Change		c = {.to = set->was, .min = set->min_was};
 
 	ask_config(w);
 	if (console_is_lost(w))
 		return;
-	c.min_from = w->default_min_pool_size;
-	if (w->default_pool_size == set->size && set_default(w, set->was, set->min_was))
+	if (is_still_set(w))
 	{
-		c.pool = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
-		if (c.pool != NULL && c.pool->tenant >= 0)
-			tell_change(w, &c, PO_EVENT_RESIZE, "SET default_pool_size back");
+		c.from = set->size;
+		c.min_from = set->min;
+		if (set_default(w, set->was, set->min_was))
+		{
+			c.pool = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
+			if (c.pool != NULL && c.pool->tenant >= 0)
+				tell_change(w, &c, PO_EVENT_RESIZE, "SET default_pool_size back");
+		}
+		else if (console_is_lost(w))
+			return;				/* when it is there again */
 	}
 	memset(set, 0, sizeof(*set));
 }
@@ -1000,7 +1030,7 @@ spare_others(Work *w)
 	const PoVisitedDefault *set = &w->pooler->default_set;
 	const PoVisitedPool *own;
 
-	if (set->size == 0)
+	if (!set->active)
 		return;
 	own = hash_search(w->pooler->pools, &set->pool, HASH_FIND, NULL);
 	if (has_others(w->pooler, own, NULL, NULL))
@@ -1153,4 +1183,18 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 	if (w.n_changes > 0 && !console_is_lost(&w))
 		apply_include(&w);
 	return !console_is_lost(&w);
+}
+
+void
+po_resize_let_go(PoVisitedPooler *pooler, int64 visit_us)
+{
+	Work		w = {.poolers = pooler, .n_poolers = 1, .pooler = pooler};
+
+	if (!pooler->default_set.active)
+		return;
+	w.ticks = po_shmem_monotonic_us();
+	w.default_pool_size = -1;
+	po_console_begin(&pooler->console, visit_us);
+	if (po_console_open(&pooler->console, pooler->conninfo, visit_us))
+		give_back_default(&w);
 }

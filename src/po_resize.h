@@ -73,11 +73,15 @@ typedef struct PoVisitedUser
 	int			pool_size;
 } PoVisitedUser;
 
-/* What SET has made of default_pool_size, for one pool. */
+/* What SET has made of default_pool_size and min_pool_size, for one pool. */
 typedef struct PoVisitedDefault
 {
-	int			size;			/* 0 = nothing */
-	int			was;
+	bool		active;			/* there is something to give back */
+	int			size;
+	int			min;
+	int			size_tried;		/* was sent, and got no answer; else the same as size */
+	int			min_tried;
+	int			was;			/* before */
 	int			min_was;
 	PoPoolKey	pool;
 } PoVisitedDefault;
@@ -111,5 +115,8 @@ extern const PoPoolerDatabase *po_resize_database(const PoVisitedPooler *pooler,
  * have "auto", or tells what it would do.  False when the console was lost over it.
  */
 extern bool po_resize_pooler(PoVisitedPooler *poolers, int n, int which);
+
+/* Before a pooler is visited no more: gives back what was SET, if that takes no longer. */
+extern void po_resize_let_go(PoVisitedPooler *pooler, int64 visit_us);
 
 #endif							/* PO_RESIZE_H */

@@ -188,6 +188,8 @@ ok(wait_until(sub {
 		}, 'evaluations'), 'evaluated again and again');
 cmp_ok($largest, '<=', 24, 'and never asks for more');
 $_->close_and_wait foreach @listen;
+# What was set by hand is not taken for ours.
+console($A, 'RELOAD');
 $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6,
 	max_size => 6, scale_down_step => 4)});
 wait_sync($node);

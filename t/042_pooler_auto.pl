@@ -135,5 +135,93 @@ poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem IS NULL}, 'w
 end_process($load, 'TERM');
 end_process($C->{process}, 'INT');
 
+# ---------------------------------------------------------------------------
+# SET: what was there before is known as long as the worker is
+# ---------------------------------------------------------------------------
+
+my ($A, $B) = map { new_bouncer($_, settings => [ 'default_pool_size = 8', 'server_idle_timeout = 2' ]) } qw(a b);
+
+write_passfile($A, $B);
+start_bouncer($_) foreach $A, $B;
+want(6);
+set_poolers($A);
+$load = start_pooled_load($A, 'r_shop', 'postgres', 24);
+poolers_are(q{usename = 'r_shop' AND pool_size = 6}, 'SET');
+set_poolers($A, $down);
+poolers_are("pooler = '$down->{label}' AND state = 'unreachable'", 'there is another PgBouncer');
+$batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
+poolers_are(q{usename = 'r_batch' AND pool_size = 8}, 'and yet a second pool has what was configured');
+is(config($A, 'default_pool_size'), '8', 'again');
+end_process($batch, 'TERM');
+poolers_are(q{usename = 'r_shop' AND pool_size = 6}, 'SET again when that has gone');
+set_poolers($B);
+ok(wait_until(sub { config($A, 'default_pool_size') == 8 && config($A, 'min_pool_size') == 0 }, 'back'),
+	'one that is visited no more has what was configured');
+set_poolers($A);
+poolers_are(q{usename = 'r_shop' AND pool_size = 6}, 'until it is');
+set_poolers();
+ok(wait_until(sub { config($A, 'default_pool_size') == 8 && config($A, 'min_pool_size') == 0 }, 'back'),
+	'so it does when the setting is empty');
+
+# The operator writes the same size into the configuration.
+set_poolers($A);
+poolers_are(q{usename = 'r_shop' AND pool_size = 6 AND min_pool_size > 0}, 'SET');
+write_text("$dir/a.ini", slurp_file("$dir/a.ini") =~ s/(default_pool_size =) 8/$1 6/r);
+console($A, 'RELOAD');
+$batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
+poolers_are(q{usename = 'r_batch' AND sv_active > 0 AND min_pool_size = 0}, 'a second pool');
+wait_evaluations('r_shop@postgres', 3);
+is(config($A, 'default_pool_size'), '6', 'what the operator has configured stays');
+end_process($batch, 'TERM');
+set_poolers();
+
+# ---------------------------------------------------------------------------
+# Consoles that are none; the load goes on beside, so that the tenant's size is known
+# ---------------------------------------------------------------------------
+
+my $shop = open_session($node, 'r_shop');
+
+# One whose second pool is shown once SET min_pool_size has got no answer.
+sub start_losing
+{
+	my ($log) = @_;
+	my %now = (default_pool_size => 8, min_pool_size => 0);
+	my $lost = 0;
+
+	return start_console(sub {
+		my ($command) = @_;
+		my ($key, $value) = $command =~ /^SET (\w+) = (\d+)/;
+
+		append_to_file($log, "$command\n") if defined $key;
+		return undef if defined $key && $key eq 'min_pool_size' && !$lost++;
+		$now{$key} = $value if defined $key;
+		return '' if defined $key;
+		return [ [qw(name database pool_size)], [ 'one', 'postgres', $now{default_pool_size} ] ]
+		  if $command eq 'SHOW DATABASES';
+		return [ [qw(database user cl_active cl_waiting sv_active sv_idle)],
+			([qw(one r_shop 5 0 1 0)], [qw(one r_batch 1 0 1 0)])[ 0 .. ($lost ? 1 : 0) ] ]
+		  if $command eq 'SHOW POOLS';
+		return [ [qw(database user remote_pid)], [ qw(one r_shop), $shop->pid ] ] if $command eq 'SHOW SERVERS';
+		return [ ['database'], ['one'] ] if $command eq 'SHOW STATS';
+		return [ [qw(key value)], map { [ $_, $now{$_} ] } keys %now ] if $command eq 'SHOW CONFIG';
+		return 'error';
+	});
+}
+
+my $losing = start_losing("$dir/losing.log");
+
+want(4);
+method_is('r_shop@postgres', 'recommended_size = 4', 'a size to be SET');
+set_poolers($losing);
+ok(wait_until(sub { -e "$dir/losing.log" && slurp_file("$dir/losing.log") =~
+		/\ASET default_pool_size = 4\nSET min_pool_size = \d+\n(.*\n)*SET default_pool_size = 8\nSET min_pool_size = 0\n/ },
+		'back'), 'a console lost over SET: what was set is given back when it is there again')
+  or diag(slurp_file("$dir/losing.log"));
+set_poolers();
+end_process($losing->{process});
+
+end_process($load, 'TERM');
+$shop->close_and_wait;
+set_poolers();
 stop_clean($node);
 done_testing();
