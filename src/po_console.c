@@ -175,7 +175,7 @@ start_connect(const char *conninfo)
 	if (!has_dbname)
 	{
 		keyword[n] = "dbname";
-		value[n++] = "pgbouncer";
+		value[n++] = PO_CONSOLE_DATABASE;
 	}
 	keyword[n] = "fallback_application_name";
 	value[n++] = "pool_optimizer";

@@ -10,6 +10,8 @@
 
 #include "po_shmem.h"
 
+#define PO_CONSOLE_DATABASE	"pgbouncer"
+
 /* Not to be copied. */
 typedef struct PoConsole
 {

@@ -41,7 +41,6 @@
 #define LET_GO_MOST_US		PO_US_PER_S
 #define BACKOFF_MIN_US		PO_US_PER_S
 #define BACKOFF_MAX_US		(60 * PO_US_PER_S)
-#define CONSOLE_DATABASE	"pgbouncer"
 #define ACTIVE_VISITS		8
 #define USUAL_RETRY_US		(15 * PO_US_PER_S)
 #define MOST_RETRY_S		3600.0
@@ -274,7 +273,7 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	PoPoolKey	key;
 	PoVisitedPool *pool;
 
-	if (strcmp(record->pool.database, CONSOLE_DATABASE) == 0)
+	if (strcmp(record->pool.database, PO_CONSOLE_DATABASE) == 0)
 		return;
 	/* po_pooler_read has put zeros behind the names. */
 	memcpy(key.database, record->pool.database, sizeof(key.database));
@@ -509,6 +508,8 @@ take_config(const PoPoolerRecord *record, void *arg)
 	PoVisitedPooler *p = ((Taker *) arg)->pooler;
 	double		retry_s;
 
+	if (strcmp(record->config.key, "auth_user") == 0)
+		strlcpy(p->auth_user, record->config.value, sizeof(p->auth_user));
 	if (strcmp(record->config.key, "server_login_retry") != 0)
 		return;
 	retry_s = strtod(record->config.value, NULL);
@@ -522,6 +523,7 @@ ask_config(PoVisitedPooler *p, Taker *taker)
 	int			n_bad = 0;
 
 	p->login_retry_us = USUAL_RETRY_US;
+	p->auth_user[0] = '\0';
 	return po_console_show(&p->console, PO_POOLER_CONFIG, take_config, taker, &n_bad) !=
 		PO_ANSWER_LOST;
 }

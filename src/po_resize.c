@@ -144,6 +144,14 @@ is_used_by(const PoVisitedPool *pool, const char *database, const char *user)
 		(user == NULL || strcmp(pool->key.user, user) == 0);
 }
 
+/* Does PgBouncer ask there whether logins of others are right?  Such a pool comes and goes with
+ * these, and has all the connections it needs. */
+static bool
+asks_for_logins(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
+{
+	return pooler->auth_user[0] != '\0' && strcmp(pool->key.user, pooler->auth_user) == 0;
+}
+
 /* Are others than this pool of its pooler in use?  Of one database or user only if named. */
 static bool
 has_others(const PoVisitedPooler *pooler, const PoVisitedPool *one, const char *database,
@@ -155,7 +163,7 @@ has_others(const PoVisitedPooler *pooler, const PoVisitedPool *one, const char *
 	hash_seq_init(&status, pooler->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
 	{
-		if (pool == one || !is_used_by(pool, database, user))
+		if (pool == one || asks_for_logins(pooler, pool) || !is_used_by(pool, database, user))
 			continue;
 		hash_seq_term(&status);
 		return true;
@@ -175,7 +183,8 @@ has_other_tenant(const PoVisitedPooler *pooler, const PoVisitedPool *one, const 
 	hash_seq_init(&status, pooler->pools);
 	while ((pool = hash_seq_search(&status)) != NULL)
 	{
-		if (!(pool->is_ours || pool->was_ours) || !is_used_by(pool, database, user) ||
+		if (!(pool->is_ours || pool->was_ours) || asks_for_logins(pooler, pool) ||
+			!is_used_by(pool, database, user) ||
 			strcmp(pool->tenant_name, one->tenant_name) == 0)
 			continue;
 		hash_seq_term(&status);
@@ -818,6 +827,31 @@ is_still_set(Work *w)
 	return true;
 }
 
+/*
+ * May min_pool_size be SET for this pool?  Not where others would open connections by it that
+ * nobody asked for: pools of databases with a user of their own, since PgBouncer 1.21 whether
+ * anybody uses them or not, and those where logins are asked for.
+ */
+static bool
+may_set_min(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
+{
+	HASH_SEQ_STATUS status;
+	const PoVisitedDatabase *d;
+
+	if (pooler->auth_user[0] != '\0')
+		return false;
+	hash_seq_init(&status, pooler->databases);
+	while ((d = hash_seq_search(&status)) != NULL)
+	{
+		if (d->now.force_user[0] == '\0' || strcmp(d->name, pool->key.database) == 0 ||
+			strcmp(d->name, PO_CONSOLE_DATABASE) == 0)
+			continue;
+		hash_seq_term(&status);
+		return false;
+	}
+	return true;
+}
+
 /* SET, when that decides about this pool and no other that is in use. */
 static PoResizeProblem
 place_in_default(Work *w, Change *c)
@@ -828,6 +862,12 @@ place_in_default(Work *w, Change *c)
 	if (w->default_pool_size != c->from || user_pool_size(w->pooler, c->pool->key.user) >= 0 ||
 		is_deaf(w, c->pool->deaf_at))
 		return PO_RESIZE_OWN_SIZE;
+	if (!may_set_min(w->pooler, c->pool))
+	{
+		if (is_min_only(c))
+			return PO_RESIZE_OTHERS;
+		c->min = -1;
+	}
 	c->place = PLACE_DEFAULT;
 	return PO_RESIZE_OK;
 }
@@ -851,7 +891,8 @@ set_one(Work *w, const char *name, int to, int *now, int *tried)
 	return answer;
 }
 
-/* False when it was refused, or the console lost.  min_pool_size must never be above the size. */
+/* False when it was refused, or the console lost.  min_pool_size must never be above the size;
+ * -1 = it stays. */
 static bool
 set_default(Work *w, int to, int to_min)
 {
@@ -859,11 +900,11 @@ set_default(Work *w, int to, int to_min)
 	bool		min_first = set->min > to;
 	PoAnswer	answer = PO_ANSWER_OK;
 
-	if (min_first)
+	if (to_min >= 0 && min_first)
 		answer = set_one(w, "min_pool_size", to_min, &set->min, &set->min_tried);
 	if (answer == PO_ANSWER_OK)
 		answer = set_one(w, "default_pool_size", to, &set->size, &set->size_tried);
-	if (answer == PO_ANSWER_OK && !min_first)
+	if (answer == PO_ANSWER_OK && to_min >= 0 && !min_first)
 		answer = set_one(w, "min_pool_size", to_min, &set->min, &set->min_tried);
 	w->default_pool_size = set->size;
 	w->default_min_pool_size = set->min;

@@ -136,6 +136,33 @@ end_process($load, 'TERM');
 end_process($C->{process}, 'INT');
 
 # ---------------------------------------------------------------------------
+# Logins that PgBouncer asks the server for: the pool it does that with is nobody's
+# ---------------------------------------------------------------------------
+
+$file = new_include('auth.ini', '');
+my $U = new_bouncer('u', databases => [], include => "%include $file", users => [qw(r_auth console)],
+	settings => [ 'default_pool_size = 8', 'auth_user = r_auth',
+		'auth_query = SELECT usename, passwd FROM pg_shadow WHERE usename = $1' ]);
+
+write_passfile($U);
+start_bouncer($U);
+set_include('');
+$load = start_pooled_load($U, 'r_shop', 'shop', 12);
+set_poolers($U);
+poolers_are(q{usename = 'r_auth' AND sv_idle > 0}, 'a pool that only asks for passwords');
+poolers_are(q{usename = 'r_shop' AND pool_size = 4}, 'does not keep SET from being used');
+is(config($U, 'min_pool_size'), '0', 'and gets no more connections by it');
+wait_evaluations('r_shop@postgres', 3);
+is(events("PgBouncer $U->{label}: .* back", 'resize'), '0', 'nor is that given back');
+set_include($file);
+want(5);
+poolers_are(q{usename = 'r_shop' AND pool_size = 5}, 'nor an entry');
+like(slurp_file($file), qr/pool_size=5/, 'which has changed');
+end_process($load, 'TERM');
+end_process($U->{process}, 'INT');
+set_include('');
+
+# ---------------------------------------------------------------------------
 # SET: what was there before is known as long as the worker is
 # ---------------------------------------------------------------------------
 
@@ -219,6 +246,39 @@ ok(wait_until(sub { -e "$dir/losing.log" && slurp_file("$dir/losing.log") =~
   or diag(slurp_file("$dir/losing.log"));
 set_poolers();
 end_process($losing->{process});
+
+# From 1.21 on PgBouncer fills up pools of databases with a user of their own, whether used or not.
+sub start_forced
+{
+	my ($log) = @_;
+	my %now = (default_pool_size => 8, min_pool_size => 0);
+
+	return start_console(sub {
+		my ($command) = @_;
+
+		append_to_file($log, "$command\n") if $command =~ /^SET/;
+		$now{$1} = $2 if $command =~ /^SET (\w+) = (\d+)/;
+		return '' if $command =~ /^SET/;
+		return [ [qw(name database force_user pool_size min_pool_size)],
+			map { [ @$_, @now{qw(default_pool_size min_pool_size)} ] } [ 'one', 'postgres', '' ],
+			[qw(two postgres r_batch)] ] if $command eq 'SHOW DATABASES';
+		return [ [qw(database user cl_active cl_waiting sv_active sv_idle)], [qw(one r_shop 5 0 1 0)] ]
+		  if $command eq 'SHOW POOLS';
+		return [ [qw(database user remote_pid)], [ qw(one r_shop), $shop->pid ] ] if $command eq 'SHOW SERVERS';
+		return [ ['database'], ['one'] ] if $command eq 'SHOW STATS';
+		return [ [qw(key value)], map { [ $_, $now{$_} ] } keys %now ] if $command eq 'SHOW CONFIG';
+		return 'error';
+	});
+}
+
+my $forced = start_forced("$dir/forced.log");
+
+set_poolers($forced);
+poolers_are(q{datname = 'one' AND pool_size = 4}, 'beside a database with a user of its own the size is SET');
+wait_evaluations('r_shop@postgres', 3);
+is(slurp_file("$dir/forced.log"), "SET default_pool_size = 4\n", 'and nothing kept open');
+set_poolers();
+end_process($forced->{process});
 
 end_process($load, 'TERM');
 $shop->close_and_wait;
