@@ -940,18 +940,41 @@ apply_default(Work *w, Change *c)
 		tell_refused(w, c);
 }
 
+static bool
+reload(Work *w)
+{
+	bool		done = po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
+
+	w->pooler->reload_refused = !done && !console_is_lost(w);
+	/* What was SET has gone with it. */
+	if (done)
+		memset(&w->pooler->default_set, 0, sizeof(w->pooler->default_set));
+	return done;
+}
+
+/* It is in the file, and comes into force whoever has that read. */
+static void
+note_written(const Work *w, const Change *c)
+{
+	char	   *how = psprintf("%s, not yet in force", place_names[c->place]);
+
+	if (!is_min_only(c))
+		c->pool->may_reconnect = c->to < c->from;
+	tell_change(w, c, PO_EVENT_RESIZE, how);
+	pfree(how);
+}
+
 /* All that was changed in the text of the include file, at once. */
 static void
 apply_include(Work *w)
 {
-	PoResizeProblem problem = w->include.changed ? write_include(&w->include) : PO_RESIZE_OK;
+	/* Nothing is written for one that does not read it. */
+	bool		may_write = !w->pooler->reload_refused || reload(w);
+	bool		write = may_write && w->include.changed;
+	PoResizeProblem problem = write ? write_include(&w->include) : PO_RESIZE_OK;
 	/* Without a change, too: PgBouncer has not read what is there. */
-	bool		reloaded = problem == PO_RESIZE_OK &&
-		po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
+	bool		reloaded = may_write && problem == PO_RESIZE_OK && reload(w);
 
-	/* What was SET has gone with it. */
-	if (reloaded)
-		memset(&w->pooler->default_set, 0, sizeof(w->pooler->default_set));
 	for (int i = 0; i < w->n_changes; i++)
 	{
 		Change	   *c = &w->changes[i];
@@ -959,7 +982,11 @@ apply_include(Work *w)
 		if (reloaded)
 			note_done(w, c);
 		else if (problem == PO_RESIZE_OK)
+		{
+			if (write && c->written)
+				note_written(w, c);
 			tell_refused(w, c);
+		}
 		else
 		{
 			note_tried(w, c);

@@ -103,6 +103,7 @@ typedef struct PoVisitedPooler
 	bool		has_user_sizes; /* from 1.23 on */
 	int64		login_retry_us; /* after a login that failed; of its configuration */
 	char		auth_user[PO_POOLER_VALUE_LEN]; /* of it, too; "" = none */
+	bool		reload_refused; /* when it was asked last */
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;
 

@@ -280,6 +280,28 @@ is(slurp_file("$dir/forced.log"), "SET default_pool_size = 4\n", 'and nothing ke
 set_poolers();
 end_process($forced->{process});
 
+# ---------------------------------------------------------------------------
+# A PgBouncer that lets us look and no more
+# ---------------------------------------------------------------------------
+
+$file = new_include('looked.ini', ' pool_size=8');
+my $V = new_bouncer('v', databases => [], include => "%include $file",
+	settings => [ 'admin_users =', 'stats_users = console' ]);
+
+write_passfile($V);
+start_bouncer($V);
+set_include($file);
+my $looked = start_pooled_load($V, 'r_shop', 'shop', 6);
+set_poolers($V);
+event_comes('pool resized 8 -> 4 .\[databases\], not yet in force', 'resize', 'a file that was written is an event');
+like(slurp_file($file), qr/pool_size=4/, 'although RELOAD is refused');
+poolers_are(q{usename = 'r_shop' AND pool_size = 8 AND auto_problem IS NOT NULL}, 'which is told');
+want(5);
+wait_evaluations('r_shop@postgres', 4);
+like(slurp_file($file), qr/pool_size=4/, 'nor is it written as long as that is so');
+end_process($looked, 'TERM');
+end_process($V->{process}, 'INT');
+
 end_process($load, 'TERM');
 $shop->close_and_wait;
 set_poolers();
