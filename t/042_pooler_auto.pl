@@ -302,6 +302,38 @@ like(slurp_file($file), qr/pool_size=4/, 'nor is it written as long as that is s
 end_process($looked, 'TERM');
 end_process($V->{process}, 'INT');
 
+# ---------------------------------------------------------------------------
+# On paper, 300 pools and a large file: it is read once in a visit
+# ---------------------------------------------------------------------------
+
+my @many = map { "d$_" } 1 .. 300;
+my $many = start_console({
+	'SHOW DATABASES' => [ [qw(name database pool_size)], map { [ $_, 'postgres', 20 ] } @many ],
+	'SHOW POOLS' => [ [qw(database user cl_active cl_waiting sv_active sv_idle)],
+		map { [ $_, qw(r_shop 5 0 1 0) ] } @many ],
+	'SHOW STATS' => [ [qw(database)], map { [$_] } @many ],
+	'SHOW SERVERS' => [ [qw(database user remote_pid)], map { [ $_, 'r_shop', $shop->pid ] } @many ]});
+
+append_to_file($file, '; ' . 'x' x 2_000_000 . "\n");
+$node->append_conf('postgresql.conf', 'pool_optimizer.mode = observe');
+set_poolers($many);
+poolers_are("pooler = '$many->{label}' AND datname = 'd300' AND auto_problem IS NOT NULL", 'many pools');
+SKIP:
+{
+	my $postmaster = $node->{_pid};
+
+	skip 'no /proc to read', 1 unless -r "/proc/$postmaster/status";
+	# It has no database, and so pg_stat_activity does not show it.
+	my ($visitor) = grep { defined && /^PPid:\s+$postmaster$/m } map {
+		my $process = $_;
+
+		eval { slurp_file("$process/cmdline") =~ /pool_optimizer pooler/ ? slurp_file("$process/status") : undef }
+	} glob('/proc/[0-9]*');
+	my ($most) = $visitor =~ /^VmHWM:\s+(\d+) kB/m;
+
+	cmp_ok($most, '<', 60_000, 'memory does not grow by their number');
+}
+
 end_process($load, 'TERM');
 $shop->close_and_wait;
 set_poolers();
