@@ -3,7 +3,8 @@
 # and as a role whose names have quotes, backslashes, comment signs and other scripts.
 #
 # What is not installed is skipped.  Packages of npm are looked for in the directory that
-# POOL_CLIENTS_NODE_MODULES names, else where Debian and npm -g put them.
+# POOL_CLIENTS_NODE_MODULES names, else in those of NODE_PATH (scripts/test unpacks pg into
+# one), else where Debian and npm -g put them.
 use strict;
 use warnings;
 
@@ -302,7 +303,8 @@ PYTHON
 
 my $js = program('node');
 my @module_dirs = grep { defined && -d } $ENV{POOL_CLIENTS_NODE_MODULES},
-  '/usr/share/nodejs', '/usr/lib/node_modules', '/usr/local/lib/node_modules';
+  split(/:/, $ENV{NODE_PATH} // ''), '/usr/share/nodejs', '/usr/lib/node_modules',
+  '/usr/local/lib/node_modules';
 
 # Where a package of npm is; imports look for node_modules beside the file.
 sub link_modules
