@@ -309,6 +309,17 @@ missing_packages()
 					echo python3-sqlalchemy python3-psycopg2 ;;
 			node-pg)
 				has_node_pg || echo node-pg ;;
+			hikaricp)
+				[ -e /usr/share/java/HikariCP.jar ] || echo libhikaricp-java
+				[ -e /usr/share/java/postgresql.jar ] || echo libpostgresql-jdbc-java
+				[ -e /usr/share/java/slf4j-api.jar ] || echo libslf4j-java ;;
+			jdk)
+				command -v javac >/dev/null || echo default-jdk-headless ;;
+			pgx)
+				command -v go >/dev/null || echo golang-go
+				[ -d /usr/share/gocode/src/github.com/jackc/pgx/v5 ] ||
+					[ -d /usr/share/gocode/src/github.com/jackc/pgx/v4 ] ||
+					echo golang-github-jackc-pgx-v4-dev ;;
 			tmux)
 				command -v tmux >/dev/null || echo tmux ;;
 			prometheus)
