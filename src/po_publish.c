@@ -1710,20 +1710,46 @@ size_of_process(const PoTenant *t, const PoTenantStats *s, int instances)
 	return rule == PO_INSTANCE_LOAD ? each : 0;
 }
 
-/* How many times the usual instances were there at once, of the tenant's busiest application. */
-static double
-surge_of(int tenant)
+/* Is it only the session that asks? */
+static bool
+is_asking(const PoClientSeen *seen)
+{
+	int			slot = po_session_my_slot();
+	char		mine[PO_PART_LEN];
+
+	if (slot < 0 || seen->sessions != 1)
+		return false;
+	(void) po_instances_family(po_slots[slot].application, mine);
+	return strcmp(seen->application, mine) == 0;
+}
+
+/* Who of the tenant has sessions, and how many times the usual instances were there at once, of
+ * its busiest application. */
+static void
+fill_seen(int tenant, PoClientInput *in)
 {
 	int			n;
 	const PoClientSeen *seen = po_client_table_copy(&n);
 	const PoClientSeen *busiest = NULL;
+	int			sessions = 0;
+	int			most = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (seen[i].tenant == tenant && (busiest == NULL || seen[i].busy > busiest->busy))
+		if (seen[i].tenant != tenant)
+			continue;
+		if (busiest == NULL || seen[i].busy > busiest->busy)
 			busiest = &seen[i];
+		if (seen[i].live == 0 || is_asking(&seen[i]))
+			continue;
+		in->seen_least = in->applications == 0 ? seen[i].live : Min(in->seen_least, seen[i].live);
+		in->applications++;
+		in->seen += seen[i].live;
+		sessions += seen[i].sessions;
+		most = Max(most, seen[i].sessions);
 	}
-	return busiest == NULL ? 0 : busiest->peak / Max(rint(busiest->usual), 1);
+	in->others = sessions - most;
+	in->surge = busiest == NULL ? 0 : busiest->peak / Max(rint(busiest->usual), 1);
 }
 
 static void
@@ -1732,7 +1758,7 @@ fill_input(int tenant, const PoTenant *t, const PoTenantStats *s, PoClientInput 
 	const PoRecommendation *r = &s->recommendation;
 	const PoPolicyFields *f = &t->fields;
 
-	in->surge = surge_of(tenant);
+	fill_seen(tenant, in);
 	if (s->computed_at == 0)
 		in->size = in->min = in->max = present_size(t);
 	else

@@ -22,7 +22,7 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION pool_optimizer;
 	SELECT pool_set_sizing('*', evaluation_interval => '1s')});
-create_roles($node, qw(r_shop r_quota r_load r_burst r_many));
+create_roles($node, qw(r_shop r_quota r_load r_burst r_many r_two));
 wait_sync($node);
 
 # A session of a client at an address, as an application.
@@ -192,6 +192,48 @@ ok(wait_until(sub {
 		  =~ /config\.MaxConns = 9\b/;
 	}), 'and so a driver is told');
 close_all(@load);
+
+# ---------------------------------------------------------------------------
+# Several applications of a tenant, and a text for one of them
+# ---------------------------------------------------------------------------
+
+# The text in one line, without what begins its comments.
+sub config_of
+{
+	my ($session, @arguments) = @_;
+
+	return $session->value(q{SELECT replace(pool_client_config('r_two@postgres', }
+		  . join(', ', @arguments) . q{), E'\n// ', ' ')});
+}
+
+$node->safe_psql('postgres', q{
+	SELECT pool_set_quota('r_two@postgres', 24);
+	SELECT pool_set_sizing('r_two@postgres', min_size => 20, max_size => 20)});
+wait_sync($node);
+my @api = map { client('r_two', 'api', $_), client('r_two', 'api', $_) } map { "127.0.0.$_" } 2 .. 5;
+my @worker = map { client('r_two', 'worker', $_), client('r_two', 'worker', $_), client('r_two', 'worker', $_) }
+  '127.0.0.2', '127.0.0.3';
+my $asking = client('r_two', 'psql', '127.0.0.6');
+my ($more, $shared, $said) = (qr/CONTRADICTION: [^:]*other applications/, qr/Note: this tenant has \d+ applications/,
+	qr/Note: [^:]*instances have sessions now/);
+
+becomes('r_two', $_->[0], 'instances, sessions', $_->[1], "$_->[0]: there")
+  foreach [ 'api', '4 8' ], [ 'worker', '2 6' ], [ 'psql', '1 1' ];
+# Four each, five processes of them while a deploy runs: that is 20 of 24, or with more that were
+# seen while they came, three each.
+my $text = config_of($asking, q{'pgx'}, 4);
+like($text, qr/CONTRADICTION: up to (?:20|21|24) connections by this text and the 6 that other applications of this tenant have now are more than 24: the quota \(max_connections\)\./,
+	'a text for one application says that the others have some, too');
+like($text, qr/Note: this tenant has 2 applications, with 6 instances, .*size_per_instance/, 'and who tells the part of each');
+unlike($text, $said, 'with as many instances as there are');
+like(config_of($asking, q{'pgx'}), qr/Note: 2 instances have sessions now .* this text is for 1:/, 'with fewer it says so');
+unlike(config_of($asking, q{'pgbouncer'}), qr/$more|$shared|$said/, 'a pooler is for all of them');
+close_all(@worker);
+becomes('r_two', 'worker', 'instances', '0', 'the other application has gone');
+$text = config_of($asking, q{'pgx'}, 4);
+unlike($text, qr/$more|$shared|$said/, 'then nothing is said: who asks is no application by that');
+like(config_of($asking, q{'pgx'}, 3), qr/Note: 4 instances have sessions now .* this text is for 3:/, 'but fewer instances still are');
+close_all(@api, $asking);
 
 # ---------------------------------------------------------------------------
 # More applications than there is room for

@@ -135,6 +135,10 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 		in->client = PO_CLIENT_PGBOUNCER;
 	in->instances = within(in->instances, 1, PO_MAX_INSTANCES);
 	in->surge = in->surge > 0 ? fmin(in->surge, MOST_SURGE) : 0;
+	in->applications = within(in->applications, 0, MAX_COUNT);
+	in->seen = within(in->seen, 0, MAX_COUNT);
+	in->seen_least = within(in->seen_least, 0, MAX_COUNT);
+	in->others = within(in->others, 0, MAX_COUNT);
 	in->size = within(in->size, 1, MAX_COUNT);
 	in->min = within(in->min, 0, in->size);
 	in->busy = within(in->busy, 0, in->min);
@@ -237,6 +241,24 @@ remark_sizes(const PoClientInput *in, PoClientPlan *plan)
 	note(plan, PO_REMARK_GUARANTEE,
 		 in->guaranteed > 0 && (int64_t) plan->each * plan->peak > in->guaranteed);
 	note(plan, PO_REMARK_CONFIDENCE, in->confidence < LOW_CONFIDENCE);
+}
+
+/*
+ * Nobody says which of a tenant's applications the text is for, so it cannot have its part only.
+ * That it is the one with most sessions is the least that the others have.
+ */
+static void
+remark_others(const PoClientInput *in, PoClientPlan *plan)
+{
+	int64_t		most = (int64_t) plan->each * plan->peak;
+
+	/* All of them will share a pooler. */
+	if (facts_of(in->client)->is_pooler)
+		return;
+	note(plan, PO_REMARK_OTHERS, in->others > 0 && plan->ceiling > 0 &&
+		 plan->peak <= plan->ceiling && most + in->others > plan->ceiling);
+	note(plan, PO_REMARK_SHARED, in->applications > 1);
+	note(plan, PO_REMARK_SEEN, in->seen_least > in->instances);
 }
 
 /* ---------- times ---------- */
@@ -386,6 +408,7 @@ po_client_plan(const PoClientInput *from, PoClientPlan *plan)
 	memset(plan, 0, sizeof(*plan));
 	divide(&in, plan);
 	remark_sizes(&in, plan);
+	remark_others(&in, plan);
 	plan_logins(&in, plan);
 	plan_lifetime(&in, plan);
 	plan_idle(&in, plan);
@@ -430,7 +453,26 @@ po_client_contradicts(PoClientRemark remark)
 		remark != PO_REMARK_MIN && remark != PO_REMARK_CONNECT;
 }
 
-/* Of the sizes; the rest is in remark_times. */
+/* Of who shares them. */
+static void
+remark_others_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRemark remark,
+				   char *text, size_t size)
+{
+	if (remark == PO_REMARK_OTHERS)
+		snprintf(text, size, "up to %" PRId64 " connections by this text and the %d that other "
+				 "applications of this tenant have now are more than %d: %s.",
+				 (int64_t) plan->each * plan->peak, in->others, plan->ceiling,
+				 po_client_ceiling_name(plan->ceiling_by));
+	else if (remark == PO_REMARK_SHARED)
+		snprintf(text, size, "this tenant has %d applications, with %d instances, and this text "
+				 "gives one of them what is recommended for all; size_per_instance of "
+				 "pool_recommendations_client is the part of each.", in->applications, in->seen);
+	else
+		snprintf(text, size, "%d instances have sessions now (pool_recommendations_client), and "
+				 "this text is for %d: each may get too much.", in->seen_least, in->instances);
+}
+
+/* Of the sizes; the rest is in remark_time_text. */
 static void
 remark_size_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRemark remark,
 				 char *text, size_t size)
@@ -529,7 +571,9 @@ po_client_remark(const PoClientInput *from, const PoClientPlan *plan, PoClientRe
 	if (size == 0)
 		return;
 	make_sane(from, &in);
-	if (remark <= PO_REMARK_TWICE || remark == PO_REMARK_FEW || remark == PO_REMARK_ROUNDED ||
+	if (remark == PO_REMARK_OTHERS || remark == PO_REMARK_SHARED || remark == PO_REMARK_SEEN)
+		remark_others_text(&in, plan, remark, text, size);
+	else if (remark <= PO_REMARK_TWICE || remark == PO_REMARK_FEW || remark == PO_REMARK_ROUNDED ||
 		remark == PO_REMARK_PARTS || remark == PO_REMARK_GUARANTEE)
 		remark_size_text(&in, plan, remark, text, size);
 	else

@@ -48,6 +48,10 @@ typedef struct PoClientInput
 	PoClient	client;
 	int			instances;		/* processes of it, */
 	double		surge;			/* and how many times as many were seen at once; 0 = unknown */
+	int			applications;	/* of the tenant that have sessions now; 0 = unknown */
+	int			seen;			/* their instances, */
+	int			seen_least;		/* those of the one that has fewest, */
+	int			others;			/* and sessions of all but the one that has most */
 	int			size;			/* recommended, for all of them */
 	int			min;
 	int			busy;			/* of these, half of the time; 0 = unknown */
@@ -78,6 +82,7 @@ typedef enum PoClientRemark
 	PO_REMARK_PROCESSES,		/* more processes than connections are allowed */
 	PO_REMARK_SURGE,			/* the same while a deploy has more of them */
 	PO_REMARK_SIZE,				/* more is recommended than is allowed */
+	PO_REMARK_OTHERS,			/* with what other applications have it is more than is allowed */
 	PO_REMARK_CUT,				/* each has less, so that a deploy fits */
 	PO_REMARK_TWICE,			/* twice as many processes would not fit */
 	PO_REMARK_IDLE,				/* the server ends idle ones first */
@@ -89,12 +94,14 @@ typedef enum PoClientRemark
 	PO_REMARK_FEW,				/* more processes than connections are recommended */
 	PO_REMARK_ROUNDED,			/* a good part is lost in the division */
 	PO_REMARK_PARTS,			/* separate pools need more than one for all would */
+	PO_REMARK_SHARED,			/* one of several applications is told what is for all */
+	PO_REMARK_SEEN,				/* there are more processes than that */
 	PO_REMARK_GUARANTEE,		/* what is beyond the guarantee is lent */
 	PO_REMARK_LEAK,				/* idle ones may be ended by their probability */
 	PO_REMARK_CONFIDENCE
 } PoClientRemark;
 
-#define PO_N_REMARKS		18
+#define PO_N_REMARKS		(PO_REMARK_CONFIDENCE + 1)
 
 typedef struct PoClientPlan
 {

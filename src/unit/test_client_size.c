@@ -263,6 +263,48 @@ test_size_remarks(void)
 	CHECK_INT(plan.remarks, bit(PO_REMARK_GUARANTEE) | bit(PO_REMARK_CONFIDENCE));
 }
 
+/* Twenty for a tenant of which two applications have sessions. */
+static void
+test_others(void)
+{
+	PoClientInput in = plain(PO_CLIENT_PGX, 4);
+	PoClientPlan plan;
+	char		text[400];
+
+	in.applications = 2;
+	in.seen = 6;
+	in.seen_least = 2;
+	in.others = 15;				/* 25 at a deploy, and these, are 40 */
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_SHARED));
+	po_client_remark(&in, &plan, PO_REMARK_SHARED, text, sizeof(text));
+	CHECK_TEXT(text, "this tenant has 2 applications, with 6 instances, and this text gives one "
+			   "of them what is recommended for all; size_per_instance of "
+			   "pool_recommendations_client is the part of each.");
+	in.others = 16;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_SHARED) | bit(PO_REMARK_OTHERS));
+	CHECK(po_client_contradicts(PO_REMARK_OTHERS));
+	CHECK(!po_client_contradicts(PO_REMARK_SHARED) && !po_client_contradicts(PO_REMARK_SEEN));
+	po_client_remark(&in, &plan, PO_REMARK_OTHERS, text, sizeof(text));
+	CHECK_TEXT(text, "up to 25 connections by this text and the 16 that other applications of "
+			   "this tenant have now are more than 40: the quota (max_connections).");
+	/* All of them go through a pooler. */
+	in.client = PO_CLIENT_PGBOUNCER;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks, 0);
+
+	/* One application, with more instances than one says. */
+	in = plain(PO_CLIENT_PGX, 1);
+	in.applications = 1;
+	in.seen = in.seen_least = 4;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_SEEN));
+	po_client_remark(&in, &plan, PO_REMARK_SEEN, text, sizeof(text));
+	CHECK_TEXT(text, "4 instances have sessions now (pool_recommendations_client), and this text "
+			   "is for 1: each may get too much.");
+}
+
 static void
 test_logins(void)
 {
@@ -391,6 +433,10 @@ any_input(void)
 	in.client = (PoClient) random_below(PO_N_CLIENTS);
 	in.instances = random_odd_int();
 	in.surge = random_odd_double();
+	in.applications = random_odd_int();
+	in.seen = random_odd_int();
+	in.seen_least = random_odd_int();
+	in.others = random_odd_int();
 	in.size = random_odd_int();
 	in.min = random_odd_int();
 	in.max = random_odd_int();
@@ -430,6 +476,11 @@ check_sizes(const PoClientInput *in, const PoClientPlan *plan)
 	/* Never more than what is allowed, unless that is said. */
 	CHECK_WITH(plan->ceiling < 0 || peak <= plan->ceiling || too_many,
 			   "%lld at the peak, %d allowed", (long long) peak, plan->ceiling);
+	/* Nor with what others have. */
+	CHECK_WITH(plan->ceiling < 0 || in->others <= 0 || too_many ||
+			   po_client_is_pooler(in->client) ||
+			   (int64_t) plan->peak * plan->each + in->others <= plan->ceiling ||
+			   plan->remarks & bit(PO_REMARK_OTHERS), "%d of others", in->others);
 	/* Never more than recommended, but for the one that each must have, or its part. */
 	CHECK_WITH(plan->each == 1 || (int64_t) plan->each * plan->instances <= in->size ||
 			   (plan->each <= in->each && !po_client_is_pooler(in->client)),
@@ -499,6 +550,7 @@ main(void)
 	test_parts();
 	test_reserve();
 	test_size_remarks();
+	test_others();
 	test_logins();
 	test_idle_rules();
 	test_remark_texts();
