@@ -624,18 +624,45 @@ write_node_postgres(Text *t)
 	line(t, "pool.on('error', (error) => console.error('idle connection:', error.message));");
 	blank(t);
 	comment(t, "53300: too many connections. Again after a random pause, whose limit doubles.");
-	line(t, "async function connect(tries = 8) {");
-	line(t, "  for (let i = 1; ; i++) {");
+	line(t, "async function connect(patience = " INT64_FORMAT ") {", in_ms(p->acquire_us));
+	line(t, "  const end = Date.now() + patience;");
+	line(t, "  for (let limit = " INT64_FORMAT "; ; limit = Math.min(" INT64_FORMAT
+		 ", 2 * limit)) {", in_ms(p->backoff_us), in_ms(p->backoff_max_us));
 	line(t, "    try {");
 	line(t, "      return await pool.connect();");
 	line(t, "    } catch (error) {");
-	line(t, "      if (error.code !== '53300' || i >= tries) throw error;");
-	line(t, "      const limit = Math.min(" INT64_FORMAT ", " INT64_FORMAT " * 2 ** (i - 1));",
-		 in_ms(p->backoff_max_us), in_ms(p->backoff_us));
-	line(t, "      await new Promise((wake) => setTimeout(wake, Math.random() * limit));");
+	line(t, "      const pause = Math.random() * limit;");
+	line(t, "      if (error.code !== '53300' || Date.now() + pause > end) throw error;");
+	line(t, "      await new Promise((wake) => setTimeout(wake, pause));");
 	line(t, "    }");
 	line(t, "  }");
 	line(t, "}");
+}
+
+/* The function that tries again; the engine is made in write_sqlalchemy. */
+static void
+write_sqlalchemy_connect(Text *t)
+{
+	const PoClientPlan *p = &t->plan;
+
+	comment(t, "A refused login (53300) is an OperationalError. Again after a random pause, whose "
+			"limit doubles. psycopg2 tells no SQLSTATE of a login: what it is tells its text, that "
+			"of pool_optimizer and of the server in English (lc_messages).");
+	line(t, "REFUSALS = (\"too many connections\", \"too many clients\", \"slots are reserved\",");
+	line(t, "    \"is being drained\")");
+	blank(t);
+	line(t, "def connect(patience=%d):", in_s(p->acquire_us));
+	line(t, "    end, limit = time.monotonic() + patience, %g", seconds(p->backoff_us));
+	line(t, "    while True:");
+	line(t, "        try:");
+	line(t, "            return engine.connect()");
+	line(t, "        except exc.OperationalError as error:");
+	line(t, "            pause = random.random() * limit");
+	line(t, "            if (not any(text in str(error.orig) for text in REFUSALS)");
+	line(t, "                    or time.monotonic() + pause > end):");
+	line(t, "                raise");
+	line(t, "        time.sleep(pause)");
+	line(t, "        limit = min(%g, 2 * limit)", seconds(p->backoff_max_us));
 }
 
 static void
@@ -666,18 +693,7 @@ write_sqlalchemy(Text *t)
 	line(t, "    connect_args={\"connect_timeout\": %d},", in_s(p->connect_us));
 	line(t, ")");
 	blank(t);
-	comment(t, "A refused login (53300) is an OperationalError. Again after a random pause, whose "
-			"limit doubles. psycopg2 tells no SQLSTATE of a login, so one with a wrong password is "
-			"tried again, too.");
-	line(t, "def connect(tries=8):");
-	line(t, "    for i in range(tries):");
-	line(t, "        try:");
-	line(t, "            return engine.connect()");
-	line(t, "        except exc.OperationalError:");
-	line(t, "            if i + 1 == tries:");
-	line(t, "                raise");
-	line(t, "            time.sleep(random.random() * min(%g, %g * 2 ** i))",
-		 seconds(p->backoff_max_us), seconds(p->backoff_us));
+	write_sqlalchemy_connect(t);
 }
 
 /* The function that tries again; the pool is made in write_pgx. */
@@ -776,16 +792,19 @@ write_npgsql(Text *t)
 	line(t, "var dataSource = NpgsqlDataSource.Create(connectionString);");
 	blank(t);
 	comment(t, "53300: too many connections. Again after a random pause, whose limit doubles.");
-	line(t, "async Task<NpgsqlConnection> Open(int tries = 8)");
+	line(t, "async Task<NpgsqlConnection> Open(int patience = " INT64_FORMAT ")",
+		 in_ms(p->acquire_us));
 	line(t, "{");
-	line(t, "    for (var i = 1; ; i++)");
+	line(t, "    var end = Environment.TickCount64 + patience;");
+	line(t, "    for (var limit = " INT64_FORMAT "; ; limit = Math.Min(" INT64_FORMAT
+		 ", 2 * limit))", in_ms(p->backoff_us), in_ms(p->backoff_max_us));
 	line(t, "    {");
+	line(t, "        var pause = Random.Shared.Next(limit);");
 	line(t, "        try { return await dataSource.OpenConnectionAsync(); }");
-	line(t, "        catch (PostgresException e) when (e.SqlState == \"53300\" && i < tries)");
+	line(t, "        catch (PostgresException e) when (e.SqlState == \"53300\" &&");
+	line(t, "            Environment.TickCount64 + pause <= end)");
 	line(t, "        {");
-	line(t, "            var limit = Math.Min(" INT64_FORMAT ", " INT64_FORMAT
-		 " * Math.Pow(2, i - 1));", in_ms(p->backoff_max_us), in_ms(p->backoff_us));
-	line(t, "            await Task.Delay((int)(Random.Shared.NextDouble() * limit));");
+	line(t, "            await Task.Delay(pause);");
 	line(t, "        }");
 	line(t, "    }");
 	line(t, "}");

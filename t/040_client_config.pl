@@ -53,6 +53,50 @@ sub config_for
 		sprintf('SELECT pool_client_config(%s, %s, 3)', quote($name // $tenant), quote($client)));
 }
 
+# A tenant with one connection, and a minute to wait for it: 100 x target_wait.  A role that is
+# not there, too.
+create_roles($node, 'retrying');
+$node->safe_psql('postgres', q{
+	SELECT pool_set_quota(t, 1, on_full => 'reject')
+		FROM unnest('{retrying@postgres,absent@postgres}'::text[]) AS t;
+	SELECT pool_set_sizing(t, target_wait => '1 s')
+		FROM unnest('{retrying@postgres,absent@postgres}'::text[]) AS t});
+wait_sync($node);
+
+# A client is refused, and gets in when the connection that there is has been given back.
+sub retries
+{
+	my ($what, @command) = @_;
+	my ($out, $err) = ('', '');
+	my $holder = open_session($node, 'retrying');
+	my $before = stat_of($node, 'retrying@postgres', 'rejected');
+	my $client = IPC::Run::start(\@command, '<', \'', '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PoolTest::TIMEOUT));
+
+	ok(wait_until(sub {
+				$client->pump_nb;
+				return stat_of($node, 'retrying@postgres', 'rejected') > $before
+				  || !$client->pumpable;
+			}, "$what is refused") && $client->pumpable, "$what is refused, and tries again");
+	close_all($holder);
+	eval { $client->finish };
+	is($out, "in as retrying\n", "$what gets in") or diag($err);
+	wait_sessions($node, 'retrying@postgres', 0);
+	return;
+}
+
+# A client gives up while the connection is held; what it says of that.
+sub gives_up
+{
+	my ($what, $want, @command) = @_;
+	my $holder = open_session($node, 'retrying');
+	my ($ok, $out) = run_client(@command);
+
+	is($out, $want, "$what gives up");
+	close_all($holder);
+	return;
+}
+
 # The text with this server in place of what is left open.
 sub filled
 {
@@ -340,6 +384,32 @@ JS
 		{ max => $plan{each}, min => 0, idleTimeoutMillis => 240_000,
 			connectionTimeoutMillis => 12_000, maxLifetimeSeconds => $plan{lifetime},
 			user => $role, database => $db }, 'node-postgres: options, and logs in');
+
+	my $text = filled(config_for('node-postgres', 'retrying@postgres'));
+
+	write_file("$dir/retry.cjs", $text . <<'JS');
+
+(async () => {
+	const client = await connect();
+	const { rows } = await client.query('SELECT current_user AS u');
+	console.log(`in as ${rows[0].u}`);
+	client.release();
+	await pool.end();
+})();
+JS
+	retries('node-postgres', $js, "$dir/retry.cjs");
+	# On a clock that goes 10 s each time that it is read: at the start, and after a refusal.
+	write_file("$dir/giveup.cjs", $text . <<'JS');
+
+let now = 0, tries = 0;
+const there = pool.connect.bind(pool);
+pool.connect = () => { tries++; return there(); };
+Date.now = () => now += 10000;
+Math.random = () => 0;
+connect().then(() => console.log('in'), (e) => console.log(`${e.code} after ${tries} tries`))
+	.finally(() => pool.end());
+JS
+	gives_up('node-postgres', "53300 after 7 tries\n", $js, "$dir/giveup.cjs");
 }
 
 SKIP:
@@ -463,6 +533,51 @@ PYTHON
 			recycle => $plan{lifetime}, ping => 'True', lifo => 'True',
 			connect => $plan{connect}, user => $role, database => $db },
 		'SQLAlchemy: the pool, and logs in');
+
+	my $text = filled(config_for('sqlalchemy', 'retrying@postgres'));
+
+	write_file("$dir/retry.py", $text . <<'PYTHON');
+
+with connect() as connection:
+    print("in as", connection.exec_driver_sql("SELECT current_user").scalar())
+PYTHON
+	retries('SQLAlchemy', $python, "$dir/retry.py");
+	# On a clock that goes by pauses only, each as long as it may be: 0.1 s, 0.2 s and so on up
+	# to 5 s, so that 16 of them are 56.3 s of the minute.
+	my $tries = <<'PYTHON';
+
+now, tries = 0, 0
+def pass_by(seconds):
+    global now
+    now += seconds
+def count(*ignored):
+    global tries
+    tries += 1
+from sqlalchemy import event
+event.listen(engine, "do_connect", count)
+random.random = lambda: 1
+time.monotonic = lambda: now
+time.sleep = pass_by
+try:
+    connect()
+    print("in")
+except exc.OperationalError as error:
+    print("too many" in str(error), "after", tries, "tries")
+PYTHON
+	write_file("$dir/giveup.py", $text . $tries);
+	gives_up('SQLAlchemy', "True after 17 tries\n", $python, "$dir/giveup.py");
+	# What is no refusal for want of a connection is not tried again.
+	write_file("$dir/absent.py", filled(config_for('sqlalchemy', 'absent@postgres')) . $tries);
+	is((run_client($python, "$dir/absent.py"))[1], "False after 1 tries\n",
+		'SQLAlchemy: a role that is not there');
+	# A drained tenant is told in other words.
+	$node->safe_psql('postgres', q{SELECT pool_drain('retrying@postgres')});
+	wait_sync($node);
+	write_file("$dir/drained.py", $text . $tries =~ s/"too many"/"drained"/r);
+	is((run_client($python, "$dir/drained.py"))[1], "True after 17 tries\n",
+		'SQLAlchemy: a drained tenant');
+	$node->safe_psql('postgres', q{SELECT pool_resume('retrying@postgres')});
+	wait_sync($node);
 }
 
 # ---------- HikariCP ----------
@@ -525,18 +640,23 @@ SKIP:
 	my ($version) = grep { -d "/usr/share/gocode/src/github.com/jackc/pgx/$_" } qw(v5 v4);
 
 	skip 'go or the sources of pgx are not installed', 1 if !defined $go || !defined $version;
-	my $text = filled(config_for('pgx'));
-
 	# The text is for version 5.  4 has an older name for the same, and no jitter yet.
-	if ($version eq 'v4')
-	{
-		$text =~ s{pgx/v5/pgconn}{pgconn};
-		$text =~ s{pgx/v5}{pgx/v4}g;
-		$text =~ s/pgxpool\.NewWithConfig/pgxpool.ConnectConfig/;
-		ok($text =~ s/\n\tconfig\.MaxConnLifetimeJitter = 80000 \* time\.Millisecond\n/\n/,
-			'pgx: jitter');
-	}
-	$text =~ s/^import \(/package main\n\nimport (\n\t"fmt"/m;
+	my $program_for = sub {
+		my $text = filled(config_for('pgx', @_));
+
+		if ($version eq 'v4')
+		{
+			$text =~ s{pgx/v5/pgconn}{pgconn};
+			$text =~ s{pgx/v5}{pgx/v4}g;
+			$text =~ s/pgxpool\.NewWithConfig/pgxpool.ConnectConfig/;
+			$text =~ s/\n\tconfig\.MaxConnLifetimeJitter = \d+ \* time\.Millisecond\n/\n/;
+		}
+		return $text =~ s/^import \(/package main\n\nimport (\n\t"fmt"/mr;
+	};
+	my $text = $program_for->();
+
+	like(config_for('pgx'), qr/\n\tconfig\.MaxConnLifetimeJitter = 80000 \* time\.Millisecond\n/,
+		'pgx: jitter');
 	mkdir "$dir/go";
 	write_file("$dir/go/main.go", $text . <<'GO');
 
@@ -571,6 +691,52 @@ GO
 	is_values(values_of($out),
 		{ max => $plan{each}, min => 0, lifetime => '13m20s', idle => '3m0s', check => '1m0s',
 			connect => '12s', user => $role, database => $db }, 'pgx: the pool, and logs in');
+
+	$text = $program_for->('retrying@postgres');
+	# The pool of 4 opens its first connection when it is made, unless told.
+	$text =~ s/\tconfig\.MinConns/\tconfig.LazyConnect = true\n$&/ if $version eq 'v4';
+	mkdir "$dir/go/$_" foreach qw(retry giveup);
+	write_file("$dir/go/retry/main.go", $text . <<'GO');
+
+func main() {
+	ctx := context.Background()
+	pool, err := newPool(ctx)
+	if err != nil {
+		panic(err)
+	}
+	conn, err := acquire(ctx, pool)
+	if err != nil {
+		panic(err)
+	}
+	var user string
+	if err = conn.QueryRow(ctx, "SELECT current_user::text").Scan(&user); err != nil {
+		panic(err)
+	}
+	fmt.Println("in as", user)
+	conn.Release()
+	pool.Close()
+}
+GO
+	($ok) = run_client($go, 'build', '-o', "$dir/go/retry/retry", "$dir/go/retry/main.go");
+	retries('pgx', "$dir/go/retry/retry") if $ok;
+	# The caller's patience is the shorter one.
+	write_file("$dir/go/giveup/main.go", $text . <<'GO');
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	pool, err := newPool(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	conn, err := acquire(ctx, pool)
+	fmt.Println(conn == nil, err != nil, ctx.Err())
+	pool.Close()
+}
+GO
+	($ok) = run_client($go, 'build', '-o', "$dir/go/giveup/giveup", "$dir/go/giveup/main.go")
+	  if $ok;
+	gives_up('pgx', "true true context deadline exceeded\n", "$dir/go/giveup/giveup") if $ok;
 }
 
 # ---------- Npgsql, as far as its string is one of ADO.NET ----------
