@@ -20,6 +20,7 @@
 #define COMMENT_COLUMNS	94
 #define REMARK_LEN		400
 #define LEAST_QUERY_WAIT_S	120	/* its default */
+#define PRISMA_TRANSACTION_US	(5 * PO_US_PER_S)	/* also */
 
 /* What is being written. */
 typedef struct Text
@@ -520,6 +521,21 @@ write_prisma_urls(Text *t)
 	blank(t);
 }
 
+/* A wait for the pool that is longer than its default would be no use in $transaction. */
+static void
+write_prisma_transactions(Text *t)
+{
+	const PoClientPlan *p = &t->plan;
+	int64		timeout_us = PRISMA_TRANSACTION_US;
+
+	if (p->idle_in_transaction_us > 0)
+		timeout_us = Min(timeout_us, p->idle_in_transaction_us);
+	comment(t, "Of $transaction: it waits for the pool for 2 s unless told (from 5.10 on), and "
+			"ends a transaction after timeout, which long ones need more of.");
+	line(t, "export const transactionOptions = { maxWait: " INT64_FORMAT ", timeout: " INT64_FORMAT
+		 " };", in_ms(p->acquire_us), in_ms(timeout_us));
+}
+
 static void
 write_prisma(Text *t)
 {
@@ -559,7 +575,8 @@ write_prisma(Text *t)
 	line(t, "  idleTimeoutMillis: " INT64_FORMAT ",", in_ms(p->idle_us));
 	line(t, "  maxLifetimeSeconds: %d,", in_s(p->lifetime_us));
 	line(t, "});");
-	comment(t, "const prisma = new PrismaClient({ adapter });");
+	write_prisma_transactions(t);
+	comment(t, "const prisma = new PrismaClient({ adapter, transactionOptions });");
 	comment(t, "P2037 (too many connections) and P2024 (none free in the pool) are worth another "
 			"try, after a random part of " INT64_FORMAT " ms, then of twice as much each time, up "
 			"to " INT64_FORMAT " ms.", in_ms(p->backoff_us), in_ms(p->backoff_max_us));

@@ -441,7 +441,7 @@ JS
 
 	is_values($values,
 		{ user => $role, database => $db, port => 6432, pgbouncer => 'true',
-			connection_limit => $plan{each}, pool_timeout => $plan{acquire},
+			connection_limit => $plan{each}, pool_timeout => $plan{acquire} + 5,
 			connect_timeout => $plan{connect}, max_idle_connection_lifetime => 240,
 			max_connection_lifetime => $plan{lifetime} }, 'Prisma: DATABASE_URL');
 	is_values($values,
@@ -456,7 +456,8 @@ JS
 		  if !link_modules('@prisma/adapter-pg');
 		write_file("$dir/client.mjs", $client =~ s/port: 6432/port: $pgport/r);
 		write_file("$dir/prisma.mjs", <<'JS');
-import { adapter } from './client.mjs';
+import { adapter, transactionOptions } from './client.mjs';
+console.log(`wait=${transactionOptions.maxWait}\ntimeout=${transactionOptions.timeout}`);
 const connection = await adapter.connect();
 const { rows } = await connection.queryRaw({ sql: 'SELECT current_user::text, '
 	+ 'current_database()::text', args: [], argTypes: [] });
@@ -469,8 +470,9 @@ JS
 		($ok, $out) = run_client($js, "$dir/prisma.mjs");
 		is_values(values_of($out),
 			{ max => $plan{each}, idleTimeoutMillis => 240_000,
-				connectionTimeoutMillis => 12_000, maxLifetimeSeconds => $plan{lifetime},
-				user => $role, database => $db }, 'Prisma 7: its pool, and logs in');
+				connectionTimeoutMillis => 17_000, maxLifetimeSeconds => $plan{lifetime},
+				wait => 17_000, timeout => 5_000, user => $role, database => $db },
+			'Prisma 7: its pool, and logs in');
 	}
 
 	# Prisma 6: its own reader of schemas.

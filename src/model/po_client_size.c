@@ -300,6 +300,7 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 {
 	const ClientFacts *f = facts_of(in->client);
 	int64_t		queued_us = 0;
+	int64_t		least_us;
 
 	if (in->on_full != PO_ON_FULL_REJECT)
 	{
@@ -311,8 +312,10 @@ plan_logins(const PoClientInput *in, PoClientPlan *plan)
 	}
 	plan->connect_us = round_up(queued_us, PO_US_PER_S) + CONNECT_US;
 	plan->acquire_us = round_up(patience_us(in), PO_US_PER_S);
-	if (plan->acquire_us < plan->connect_us)
-		plan->acquire_us = plan->connect_us;
+	/* Prisma's wait for the pool has the login in it, and would hide its error (P1001). */
+	least_us = plan->connect_us + (in->client == PO_CLIENT_PRISMA ? CONNECT_US : 0);
+	if (plan->acquire_us < least_us)
+		plan->acquire_us = least_us;
 	note(plan, PO_REMARK_CONNECT, f->connect_us > 0 && queued_us >= f->connect_us);
 
 	plan->login_retry_us = plan->ceiling == 0 ? 15 * PO_US_PER_S : PO_US_PER_S;

@@ -145,7 +145,8 @@ typedef struct PoClientPlan
  *	   longer than it is told, idle or old, is told less;
  *	5. a login is given up 5 s after the server would have ended its wait, and a request to
  *	   the pool after 100 x target_wait (5 s to a minute), or four times what transactions
- *	   take with their waits now, if that is more (up to ten minutes);
+ *	   take with their waits now, if that is more (up to ten minutes), and not before the
+ *	   login; Prisma's 5 s after it;
  *	6. a pooler that has such a thing may go up to max when its clients wait, unless it was
  *	   tried what more would do.
  * Input out of range is brought into it.
