@@ -537,18 +537,18 @@ write_prisma_transactions(Text *t)
 }
 
 static void
-write_prisma(Text *t)
+write_prisma_schemas(Text *t)
 {
-	const PoClientPlan *p = &t->plan;
-
-	comment_head(t, "Prisma");
-	comment_behind_pooler(t, "");
-	write_prisma_urls(t);
 	file(t, "// ", "schema.prisma, Prisma 4.10 to 6");
 	line(t, "datasource db {");
 	line(t, "  provider  = \"postgresql\"");
 	line(t, "  url       = env(\"DATABASE_URL\")");
 	line(t, "  directUrl = env(\"DIRECT_URL\")");
+	line(t, "}");
+	blank(t);
+	file(t, "// ", "schema.prisma, Prisma 7: it refuses these URLs (P1012)");
+	line(t, "datasource db {");
+	line(t, "  provider = \"postgresql\"");
 	line(t, "}");
 	blank(t);
 	file(t, "// ", "prisma.config.ts, Prisma 7: migrations; it has no directUrl");
@@ -560,7 +560,14 @@ write_prisma(Text *t)
 	line(t, "  datasource: { url: env('DIRECT_URL') },");
 	line(t, "});");
 	blank(t);
-	file(t, "// ", "where the client is made, Prisma 7");
+}
+
+static void
+write_prisma_adapter(Text *t)
+{
+	const PoClientPlan *p = &t->plan;
+
+	file(t, "// ", "where the client is made: with a driver adapter, from 6.16 on, in 7 always");
 	comment(t, "Its pool is that of node-postgres, which does not read the limits in DATABASE_URL, "
 			"nor any name that needs to be encoded in it.");
 	line(t, "import { PrismaPg } from '@prisma/adapter-pg';");
@@ -575,11 +582,27 @@ write_prisma(Text *t)
 	line(t, "  idleTimeoutMillis: " INT64_FORMAT ",", in_ms(p->idle_us));
 	line(t, "  maxLifetimeSeconds: %d,", in_s(p->lifetime_us));
 	line(t, "});");
+}
+
+static void
+write_prisma(Text *t)
+{
+	const PoClientPlan *p = &t->plan;
+
+	comment_head(t, "Prisma");
+	comment_behind_pooler(t, "");
+	write_prisma_urls(t);
+	write_prisma_schemas(t);
+	write_prisma_adapter(t);
 	write_prisma_transactions(t);
 	comment(t, "const prisma = new PrismaClient({ adapter, transactionOptions });");
-	comment(t, "P2037 (too many connections) and P2024 (none free in the pool) are worth another "
-			"try, after a random part of " INT64_FORMAT " ms, then of twice as much each time, up "
-			"to " INT64_FORMAT " ms.", in_ms(p->backoff_us), in_ms(p->backoff_max_us));
+	comment(t, "Without an adapter it is new PrismaClient({ transactionOptions }), and its limits "
+			"are those of DATABASE_URL.");
+	comment(t, "P2037 (too many connections) is worth another try, after a random part of "
+			INT64_FORMAT " ms, then of twice as much each time, up to " INT64_FORMAT " ms, for "
+			INT64_FORMAT " ms in all. That none is free in the pool is P2024, with an adapter the "
+			"Error \"timeout exceeded when trying to connect\" of node-postgres, and has waited "
+			"for so long.", in_ms(p->backoff_us), in_ms(p->backoff_max_us), in_ms(p->acquire_us));
 }
 
 static void

@@ -415,7 +415,7 @@ JS
 SKIP:
 {
 	skip 'node is not installed', 1 if !defined $js;
-	my ($head, $env, $schema, $migrate, $client) =
+	my ($head, $env, $schema6, $schema7, $migrate, $client) =
 	  split m{^(?:#|//) ==== .*\n}m, filled(config_for('prisma'));
 
 	# Node's own reader of .env files, and the URL as the standard has it.
@@ -449,7 +449,7 @@ JS
 			direct_connect_timeout => $plan{connect} }, 'Prisma: DIRECT_URL');
 	ok(!exists $values->{direct_pgbouncer}, 'Prisma: migrations go past the pooler');
 
-	# Prisma 7: its adapter, to the server instead of a pooler.
+	# Its adapter, as of 6.16 on and of 7, to the server instead of a pooler.
 	SKIP:
 	{
 		skip 'the package @prisma/adapter-pg of npm is not installed', 1
@@ -472,34 +472,62 @@ JS
 			{ max => $plan{each}, idleTimeoutMillis => 240_000,
 				connectionTimeoutMillis => 17_000, maxLifetimeSeconds => $plan{lifetime},
 				wait => 17_000, timeout => 5_000, user => $role, database => $db },
-			'Prisma 7: its pool, and logs in');
+			'Prisma: the pool of its adapter, and logs in');
+
+		# The errors that the text names, with a pool of one.
+		my $one = filled(config_for('prisma', 'retrying@postgres')) =~ s{.*^// ==== .*?\n}{}msr;
+
+		write_file("$dir/client.mjs",
+			$one =~ s/port: 6432/port: $pgport/r =~ s/(connectionTimeoutMillis): \d+/$1: 200/r);
+		write_file("$dir/full.mjs", <<'JS');
+import { adapter } from './client.mjs';
+const connection = await adapter.connect();
+const pool = connection.underlyingDriver();
+const ask = () => connection.queryRaw({ sql: 'SELECT 1', args: [], argTypes: [] });
+await ask().catch((e) => console.log(e.cause.kind));
+if (process.argv[2]) {
+	const held = await pool.connect();
+	await ask().catch((e) => console.log(e.message));
+	held.release();
+}
+await connection.dispose();
+JS
+		gives_up('Prisma', "TooManyConnections\n", $js, "$dir/full.mjs");
+		wait_sessions($node, 'retrying@postgres', 0);
+		$one =~ s{\n// }{ }g;
+		is((run_client($js, "$dir/full.mjs", 'held'))[1] =~ s/\n//r,
+			$one =~ /the Error "([^"]*)"/ ? $1 : 'none', 'Prisma: none is free in its pool');
+		wait_sessions($node, 'retrying@postgres', 0);
 	}
 
-	# Prisma 6: its own reader of schemas.
+	# Its own reader of schemas: 7 refuses what 6 needs.
 	SKIP:
 	{
 		skip 'the package @prisma/prisma-schema-wasm of npm is not installed', 1
 		  if !link_modules('@prisma/prisma-schema-wasm');
 		write_file("$dir/.env", $env);
-		write_file("$dir/schema.prisma", $schema);
+		write_file("$dir/6.prisma", $schema6);
+		write_file("$dir/7.prisma", $schema7);
 		write_file("$dir/schema.cjs", <<'JS');
 const { readFileSync } = require('fs');
 const wasm = require('@prisma/prisma-schema-wasm');
-const schema = readFileSync(process.argv[2], 'utf8');
-const env = require('util').parseEnv(readFileSync(process.argv[3], 'utf8'));
+const env = require('util').parseEnv(readFileSync(`${__dirname}/.env`, 'utf8'));
+const { version } = require('@prisma/prisma-schema-wasm/package.json');
+const is6 = parseInt(version, 10) < 7;
+const schema = readFileSync(`${__dirname}/${is6 ? 6 : 7}.prisma`, 'utf8');
 const answer = JSON.parse(wasm.get_config(JSON.stringify({
 	prismaSchema: [['schema.prisma', schema]], datasourceOverrides: {},
 	ignoreEnvVarErrors: false, env })));
 const source = (answer.config ?? answer).datasources[0];
 console.log(`errors=${(answer.errors ?? []).length}`);
 console.log(`provider=${source.activeProvider}`);
-console.log(`url=${source.url.fromEnvVar}\ndirect=${source.directUrl.fromEnvVar}`);
+console.log(`url=${is6 ? source.url.fromEnvVar + ' ' + source.directUrl.fromEnvVar
+	: 'in prisma.config.ts'}`);
 JS
-		($ok, $out) = run_client($js, "$dir/schema.cjs", "$dir/schema.prisma", "$dir/.env");
-		if ($ok && $out !~ /^direct=/m) { diag($out); }
-		is_values(values_of($out),
-			{ errors => 0, provider => 'postgresql', url => 'DATABASE_URL',
-				direct => 'DIRECT_URL' }, 'Prisma 6: the schema');
+		($ok, $out) = run_client($js, "$dir/schema.cjs");
+		like($out, qr{^errors=0\nprovider=postgresql\n
+			url=(?:DATABASE_URL\ DIRECT_URL|in\ prisma\.config\.ts)$}mx,
+			'Prisma: the schema of its version');
 	}
 }
 
