@@ -63,6 +63,29 @@ $node->safe_psql('postgres', q{
 		FROM unnest('{retrying@postgres,absent@postgres}'::text[]) AS t});
 wait_sync($node);
 
+# A tenant whose connections are kept open, and which had more at work at once than it has now:
+# for three processes three each, and for a pooler two more when its clients wait.
+create_roles($node, 'warm');
+$node->safe_psql('postgres', q{
+	SELECT pool_set_sizing('warm@postgres', min_size => 9, max_size => 15,
+		evaluation_interval => '1 s')});
+wait_sync($node);
+{
+	my @at_work = map { open_session($node, 'warm') } 1 .. 15;
+
+	ok(wait_until(
+			sub {
+				$_->send_query('SELECT pg_sleep(0.5)') foreach @at_work;
+				$_->result foreach @at_work;
+				return $node->safe_psql('postgres', q{SELECT busy_max FROM pool_recommendations
+					WHERE tenant = 'warm@postgres'}) eq '15';
+			}, 'at work'), 'fifteen at work');
+	close_all(@at_work);
+	ok($node->poll_query_until('postgres', q{SELECT recommended_size = 9 AND recommended_min = 9
+			AND recommended_max = 15 FROM pool_recommendations WHERE tenant = 'warm@postgres'}),
+		'of which nine are to be kept');
+}
+
 # A client is refused, and gets in when the connection that there is has been given back.
 sub retries
 {
@@ -189,7 +212,10 @@ SKIP:
 	my $key = decode_utf8($db) =~ s/[^A-Za-z0-9_.-]/_/gr;
 
 	write_file("$dir/users.txt", ident($role) . qq{ ""\n"admin" ""\n});
-	write_file("$dir/pgbouncer.ini", filled(config_for('pgbouncer')) . <<"INI");
+	my ($warm) = filled(config_for('pgbouncer', 'warm@postgres')) =~ /^(postgres = .*\n)/m;
+
+	write_file("$dir/pgbouncer.ini",
+		filled(config_for('pgbouncer')) =~ s/^\[databases\]\n/$&$warm/mr . <<"INI");
 
 listen_addr = 127.0.0.1
 listen_port = $port
@@ -223,11 +249,16 @@ INI
 	my %column;
 	@column{ @{ $lines[0] } } = @{ $mine // [] };
 
-	$column{reserve_pool_size} //= $column{reserve_pool};	# until 1.23
-	is_values(\%column,
+	# It is reserve_pool until 1.23.
+	is_values({ %column, reserve => $column{reserve_pool_size} // $column{reserve_pool} },
 		{ host => '127.0.0.1', port => $pgport, database => $db, pool_mode => 'transaction',
-			pool_size => $plan{each}, min_pool_size => 0, reserve_pool_size => 0 },
+			pool_size => $plan{each}, min_pool_size => 0, reserve => 0 },
 		'PgBouncer: SHOW DATABASES');
+	my ($kept) = grep { $_->[0] eq 'postgres' } @lines;
+
+	@column{ @{ $lines[0] } } = @{ $kept // [] };
+	is_values({ %column, reserve => $column{reserve_pool_size} // $column{reserve_pool} },
+		{ pool_size => 3, min_pool_size => 3, reserve => 2 }, 'PgBouncer: what is kept, and in reserve');
 	my %config = map { (split /\|/)[ 0, 1 ] }
 	  split /\n/, $ask->('admin', 'pgbouncer', 'SHOW CONFIG');
 	my %want = (
@@ -341,6 +372,8 @@ PYTHON
 			db_name => $db, db_host => '127.0.0.1', db_port => $pgport, name => $role,
 			database => $db, pool_size => $plan{each}, min_pool_size => 0,
 			pooler_mode => 'transaction' }, 'PgDog: the files');
+	like(config_for('pgdog', 'warm@postgres'), qr/^pool_size = 3\nmin_pool_size = 3$/m,
+		'PgDog: what is kept');
 }
 
 # ---------- node-postgres and Prisma ----------
@@ -384,6 +417,14 @@ JS
 		{ max => $plan{each}, min => 0, idleTimeoutMillis => 240_000,
 			connectionTimeoutMillis => 12_000, maxLifetimeSeconds => $plan{lifetime},
 			user => $role, database => $db }, 'node-postgres: options, and logs in');
+
+	write_file("$dir/warm.cjs", filled(config_for('node-postgres', 'warm@postgres')) . <<'JS');
+
+console.log(`max=${pool.options.max}\nmin=${pool.options.min}`);
+pool.end();
+JS
+	is_values(values_of((run_client($js, "$dir/warm.cjs"))[1]), { max => 3, min => 3 },
+		'node-postgres: what is kept');
 
 	my $text = filled(config_for('node-postgres', 'retrying@postgres'));
 
@@ -660,6 +701,16 @@ JAVA
 		{ max => $plan{each}, min => 0, connection => 12_000, fail => 12_000, idle => 210_000,
 			lifetime => 800_000, leak => 40_000, user => $role, database => $db },
 		'HikariCP: the pool, and logs in');
+
+	# What it keeps is beside what is at work.
+	my $warm = filled(config_for('hikaricp', 'warm@postgres'));
+	my ($idle) = $warm =~ /^minimumIdle=([1-3])$/m;
+
+	write_file("$dir/warm.properties", $warm);
+	($ok, $out) = run_client($javac =~ s/javac$/java/r, '-cp', join(':', $dir, @jars), 'Check',
+		"$dir/warm.properties")
+	  if $ok;
+	is_values(values_of($out), { max => 3, min => $idle, user => 'warm' }, 'HikariCP: what is kept');
 }
 
 # ---------- pgx ----------
@@ -670,6 +721,9 @@ SKIP:
 	my ($version) = grep { -d "/usr/share/gocode/src/github.com/jackc/pgx/$_" } qw(v5 v4);
 
 	skip 'go or the sources of pgx are not installed', 1 if !defined $go || !defined $version;
+	# Compiling for the first time takes a processor for half a minute.
+	local $PoolTest::TIMEOUT = 3 * $PoolTest::TIMEOUT;
+
 	# The text is for version 5.  4 has an older name for the same, and no jitter yet.
 	my $program_for = sub {
 		my $text = filled(config_for('pgx', @_));
@@ -721,6 +775,12 @@ GO
 	is_values(values_of($out),
 		{ max => $plan{each}, min => 0, lifetime => '13m20s', idle => '3m0s', check => '1m0s',
 			connect => '12s', user => $role, database => $db }, 'pgx: the pool, and logs in');
+
+	write_file("$dir/go/main.go",
+		$program_for->('warm@postgres') . "\n"
+		  . slurp_file("$dir/go/main.go") =~ s/.*?(?=^func main)//msr);
+	($ok, $out) = run_client($go, 'run', "$dir/go/main.go");
+	is_values(values_of($out), { max => 3, min => 3, user => 'warm' }, 'pgx: what is kept');
 
 	$text = $program_for->('retrying@postgres');
 	# The pool of 4 opens its first connection when it is made, unless told.
@@ -793,6 +853,8 @@ GO
 			'Connection Idle Lifetime' => 153, 'Connection Pruning Interval' => 10,
 			'Connection Lifetime' => $plan{lifetime}, Timeout => $plan{acquire} },
 		'Npgsql: the connection string');
+	like(config_for('npgsql', 'warm@postgres'), qr/;Maximum Pool Size=3;Minimum Pool Size=3;/,
+		'Npgsql: what is kept');
 }
 
 # ---------- in other encodings ----------
