@@ -468,6 +468,8 @@ write_pgdog(Text *t)
 			"milliseconds.");
 	line(t, "[general]");
 	line(t, "connect_timeout = " INT64_FORMAT, in_ms(p->connect_us));
+	comment(t, "After a login that failed; connect_attempts says how many there are.");
+	line(t, "connect_attempt_delay = " INT64_FORMAT, in_ms(p->login_retry_us));
 	line(t, "checkout_timeout = " INT64_FORMAT, in_ms(p->acquire_us));
 	line(t, "idle_timeout = " INT64_FORMAT, in_ms(p->idle_us));
 	line(t, "server_lifetime = " INT64_FORMAT, in_ms(p->lifetime_us));

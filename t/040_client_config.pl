@@ -367,7 +367,8 @@ values = pgdog["general"] | {"db_" + k: v for k, v in pgdog["databases"][0].item
 sys.stdout.buffer.write("".join(f"{k}={v}\n" for k, v in values.items()).encode())
 PYTHON
 	is_values(values_of($out),
-		{ connect_timeout => 12000, checkout_timeout => 12000, idle_timeout => 239000, server_lifetime => 800000,
+		{ connect_timeout => 12000, connect_attempt_delay => 1000, checkout_timeout => 12000,
+			idle_timeout => 239000, server_lifetime => 800000,
 			client_idle_in_transaction_timeout => 40000,
 			db_name => $db, db_host => '127.0.0.1', db_port => $pgport, name => $role,
 			database => $db, pool_size => $plan{each}, min_pool_size => 0,
