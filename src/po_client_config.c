@@ -655,6 +655,8 @@ write_node_postgres(Text *t)
 	line(t, "  user: %s,", literal(role(t), ESCAPES_UTF16));
 	line(t, "  password: process.env.PGPASSWORD,");
 	line(t, "  max: %d,", p->each);
+	comment(t, "From 8.16.0 on, and so many are not closed when idle; it opens none before they "
+			"are needed.");
 	line(t, "  min: %d,", p->each_min);
 	comment(t, "Both to log in and to wait for the pool.");
 	line(t, "  connectionTimeoutMillis: " INT64_FORMAT ",", in_ms(p->acquire_us));
@@ -713,7 +715,8 @@ write_sqlalchemy(Text *t)
 	const PoClientPlan *p = &t->plan;
 
 	comment_head(t, "SQLAlchemy");
-	comment_behind_pooler(t, "");
+	comment_behind_pooler(t, "psycopg2 has none; with postgresql+psycopg, which prepares what is "
+						  "executed often, \"prepare_threshold\": None in connect_args.");
 	line(t, "import os, random, time");
 	line(t, "from sqlalchemy import create_engine, exc");
 	line(t, "from sqlalchemy.engine import URL");
