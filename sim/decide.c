@@ -92,6 +92,7 @@ decide(PoCapacity *c, int tenant, Tenant *t, const Observed *o, int64_t now)
 	e.seen = o->seen;
 	e.search = t->search;
 	po_recommend_bounds(&t->policy, &e.seen.lowest, &e.seen.highest);
+	e.seen.target_us = (double) t->policy.target_wait_us;
 	e.seen.saturated = po_search_is_limited(&e.seen, t->policy.scale_up_threshold);
 	sizing_input(t, now, &e.in);
 	e.in.cores = e.seen.cores;

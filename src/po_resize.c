@@ -1116,6 +1116,14 @@ note_deaf_to_file(const Work *w, PoVisitedPool *pool, int size)
 	tell_problem(w, pool, PO_RESIZE_FILE_IGNORED, NULL);
 }
 
+/* RELOAD has taken back what SET did; or nobody says. */
+static bool
+is_taken_back(Work *w)
+{
+	ask_config(w);
+	return console_is_lost(w) || !is_still_set(w);
+}
+
 /* Has it become what we set? */
 static void
 check_effect(Work *w, PoVisitedPool *pool)
@@ -1125,6 +1133,11 @@ check_effect(Work *w, PoVisitedPool *pool)
 
 	if (pool->set_to == 0)
 		return;
+	if (size != pool->set_to && pool->set_by_default && is_taken_back(w))
+	{
+		pool->set_to = 0;
+		return;
+	}
 	/* Its entry may have one of its own, which SET does not change. */
 	if (pool->set_min >= 0 && min >= 0 && min != pool->set_min)
 		pool->min_deaf_at = w->ticks;

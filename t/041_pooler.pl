@@ -195,6 +195,17 @@ $node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_siz
 wait_sync($node);
 poolers_are('pool_size = 6 AND sv_active = 6', 'and back');
 
+# RELOAD just after SET takes that back, which does not mean that SET is of no use.
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 5,
+	max_size => 5)});
+ok(wait_until(sub { config($A, 'default_pool_size') == 5 }, 'SET'), 'a size is SET');
+console($A, 'RELOAD');
+is(config($A, 'default_pool_size'), '8', 'and taken back by hand');
+poolers_are('pool_size = 5 AND auto_problem IS NULL', 'it is SET again');
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', min_size => 6,
+	max_size => 6)});
+poolers_are('pool_size = 6 AND sv_active = 6', 'and again');
+
 # With a second pool SET would change that, too; what was set is taken back.
 my $batch = start_pooled_load($A, 'r_batch', 'postgres', 2);
 poolers_are(q{tenant = 'r_batch@postgres' AND pool_size = 8}, 'a second pool has what was configured');

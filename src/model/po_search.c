@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/po_queueing.h"
+
 #define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
 #define JUST_FAILED			0.94
 #define FULL_BEST			0.9		/* so far from the best it may be off */
@@ -54,6 +56,8 @@
 #define FEW_WAITING			2.0
 #define FEW_BESIDE			0.25	/* of those at work */
 #define SLACK				0.7		/* less of it busy is too little for a search */
+#define SPARE				0.9		/* less of it busy is not all of it */
+#define USED_UP				0.98
 #define SURE				2.0		/* standard errors */
 #define MOST_LATE			4		/* evaluations that a changed wait takes to be believed */
 #define MOST_IDLE			0.5		/* of all clients */
@@ -344,8 +348,10 @@ add_rate(PoSearch *s, PoSearchPoint *p, const PoSearchSeen *seen)
 		p->n++;
 	p->rate += (seen->rate - p->rate) / p->n;
 	p->faster += (float) (speed - p->faster) / p->n;
+	p->used += (float) (fmin(seen->busy / seen->size, 1) - p->used) / p->n;
 	add_clients(p, seen);
 	p->room = has_room(seen);
+	p->spare = !seen->saturated && seen->busy < SPARE * seen->size;
 	power = elasticity(&s->noise);
 	usual = mean_speed(s);
 	for (int i = 0; i < s->n_points; i++)
@@ -531,6 +537,29 @@ has_backlog(const PoSearch *s, int i)
 	return false;
 }
 
+/*
+ * The same where nobody tells who waits or wants nothing: a larger one was not used up, so that
+ * clients come whatever the pool does.  This one was, or by queueing theory they would wait for
+ * it for longer than they should.
+ */
+static bool
+has_queue(const PoSearch *s, int i)
+{
+	const PoSearchPoint *p = &s->point[i];
+
+	for (int j = i + 1; j < s->n_points && s->unseen; j++)
+	{
+		const PoSearchPoint *q = &s->point[j];
+		double		load = (double) q->used * q->size;
+
+		if (q->n >= LEAST_N && q->spare && q->rate > LEAST_RATE)
+			return p->used >= USED_UP ||
+				po_queueing_mean_wait(p->size, load, load / q->rate * PO_US_PER_S, 1, 1) >
+				s->target_us;
+	}
+	return false;
+}
+
 static void
 read_points(const PoSearch *s, Bracket *b)
 {
@@ -551,7 +580,7 @@ read_points(const PoSearch *s, Bracket *b)
 	while (i > 0 && s->crowded > 0 && s->point[i - 1].size >= s->crowded &&
 		   s->point[i - 1].mean >= FULL_BEST * best)
 		i--;
-	while (has_backlog(s, i))
+	while (has_backlog(s, i) || has_queue(s, i))
 		i++;
 	b->near = s->point[i].size;
 	b->failing = i > 0 ? s->point[i - 1].size : 0;
@@ -769,6 +798,18 @@ cannot_come(const PoSearch *s, const PoSearchSeen *seen, int next)
 		s->n_points > 1;
 }
 
+static int
+settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
+{
+	s->phase = PO_SEARCH_SETTLED;
+	s->limit = limit;
+	s->evaluations = 0;
+	s->again = false;
+	s->queue = 0;
+	s->queues = s->longer = 0;
+	return size % seen->unit == 0 ? size : raised(size / seen->unit * seen->unit, seen);
+}
+
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
@@ -783,14 +824,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
-	s->phase = PO_SEARCH_SETTLED;
-	s->limit = limit;
-	s->evaluations = 0;
-	s->again = false;
-	s->queue = 0;
-	s->queues = s->longer = 0;
-	return b.near % seen->unit == 0 ? b.near :
-		raised(b.near / seen->unit * seen->unit, seen);
+	return settle(s, seen, b.near, limit);
 }
 
 /* ---------- an evaluation ---------- */
@@ -966,6 +1000,22 @@ has_more_waiting(PoSearch *s, const PoSearchSeen *seen)
 }
 
 /*
+ * The same where nobody tells who waits: all of it is busy by now, and a larger one was not.
+ */
+static bool
+has_become_full(PoSearch *s, const PoSearchSeen *seen)
+{
+	bool		was_not = false;
+
+	if (seen->queued >= 0 || seen->size != s->probe)
+		return false;
+	for (int i = 0; i < s->n_points; i++)
+		was_not = was_not || (s->point[i].size > s->probe && s->point[i].spare);
+	s->longer = was_not && seen->busy >= USED_UP * seen->size ? s->longer + 1 : 0;
+	return s->longer >= IN_A_ROW;
+}
+
+/*
  * Settled: goes on as long as the workload is the one that was measured, and goes up
  * again when it may have more than when it stopped.
  */
@@ -984,7 +1034,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		forget_room(s, s->probe, INFINITY);
 		return;
 	}
-	if (has_more_waiting(s, seen))
+	if (has_more_waiting(s, seen) || has_become_full(s, seen))
 	{
 		begin(s);
 		return;
@@ -1257,6 +1307,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	}
 	if (s->demand < seen.demand)
 		s->demand = seen.demand;
+	s->unseen = seen.queued < 0;
+	s->target_us = seen.target_us;
 	/* In part the work of the size before, or too little of it; or it was but a bad moment that
 	 * the search began in. */
 	if (moved || (has_only_begun(s) && s->slack > 0))

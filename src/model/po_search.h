@@ -32,9 +32,11 @@ typedef struct PoSearchPoint
 	int			size;
 	int16_t		n;				/* evaluations it rests on */
 	bool		room;			/* much of it was not used: all that came got done */
+	bool		spare;			/* some of it was not */
 	int8_t		late;			/* > 0: of late clients waited for longer than the target; < 0: they
 								 * did not; 0 = unknown */
 	float		idle;			/* clients that wanted no connection, mean; < 0 = unknown */
+	float		used;			/* share of it that was busy, mean */
 	float		faster;			/* logarithm of the machine's speed / reference, meanwhile */
 	double		mean;			/* transactions/s, at the mean speed of the machine */
 	double		rate;			/* as measured */
@@ -90,7 +92,9 @@ typedef struct PoSearch
 	int			limit;			/* largest useful size of the moment it settled */
 	double		queue;			/* most clients that waited then */
 	int			queues;			/* evaluations that says so, IN_A_ROW at most */
-	int			longer;			/* in a row in which many more wait */
+	int			longer;			/* in a row in which many more wait, or all of it is busy */
+	bool		unseen;			/* nobody told who waits, in the last evaluation */
+	double		target_us;		/* that they may wait, in that */
 	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */
 	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
@@ -132,7 +136,9 @@ typedef struct PoSearchSeen
  *
  * Where clients come whatever the pool does, a size that does nearly as much as the best lets
  * a few more of them wait all the time, in the end all there are.  A larger one is taken then
- * that keeps the wait target, if one was seen to.
+ * that keeps the wait target, if one was seen to.  Where nobody tells who waits, queueing theory
+ * (po_queueing.h) does, for the load of a larger one that was not used up; and when all of the
+ * size settled on has become busy, more is asked than that larger one was, so all is tried anew.
  *
  * Where transactions take so long that an evaluation has too few of them to tell anything,
  * several in a row are one.

@@ -1140,7 +1140,7 @@ look_open(const Workload *w, int n, double offered, PoSearchSeen *seen)
  * that.  Then more come.
  */
 static void
-test_load_grows(void)
+test_load_grows(bool unseen)
 {
 	for (int percent = 70; percent <= 110; percent += 2)
 	{
@@ -1157,13 +1157,19 @@ test_load_grows(void)
 			int			next;
 
 			look_open(w, n, offered, &seen);
+			if (unseen)
+			{
+				seen.queued = -1;
+				seen.demand = seen.waiting = 0;
+				seen.saturated = po_search_is_limited(&seen, 0.8);
+			}
 			next = po_search_step(&search, &seen);
 			moves += e >= 200 && next > 0 && next != n;
 			n = next > 0 ? next : seen.saturated ? n + 5 : n;
 		}
-		CHECK_WITH(seen.rate >= 0.95 * 2 * throughput(w, 20), "%d %%: %d, %.0f/s of %.0f", percent,
-				   n, seen.rate, 2 * throughput(w, 20));
-		CHECK_WITH(moves <= 2, "%d %%: %d moves", percent, moves);
+		CHECK_WITH(seen.rate >= 0.95 * 2 * throughput(w, 20), "%d %%, %s: %d, %.0f/s of %.0f",
+				   percent, unseen ? "unseen" : "seen", n, seen.rate, 2 * throughput(w, 20));
+		CHECK_WITH(moves <= 2, "%d %%, %s: %d moves", percent, unseen ? "unseen" : "seen", moves);
 	}
 }
 
@@ -1330,7 +1336,8 @@ main(void)
 	test_pause_meanwhile();
 	test_others_sizes();
 	test_bad_moment();
-	test_load_grows();
+	test_load_grows(false);
+	test_load_grows(true);
 	test_open();
 	test_huge();
 	test_erratic();
