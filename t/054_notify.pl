@@ -80,6 +80,9 @@ isnt($rc, 0, 'a plain role is not told the channel');
 
 # ---------- an alert ----------
 
+# One that is still leaving would be the second for a moment, and the alert raised twice.
+ok($node->poll_query_until('postgres', q{
+		SELECT sessions = 0 FROM pool_stats WHERE tenant = 'r_app@postgres'}), 'nobody is there');
 my @app = map { open_session($node, 'r_app') } 1, 2;
 
 hears(sub { is_alert($_[0], 'tenant_utilization', 'raised', 'r_app@postgres') }, 'raised');
