@@ -244,7 +244,8 @@ static void
 print_kinds(const Report *r)
 {
 	printf("| tenants | evaluations | had all they asked for | in the band"
-		   " | of needs of %d and more, none to spare | episodes outside | median | 95 %% | longest | reversals a day | of the need itself |\n"
+		   " | of needs of %d and more, none to spare | episodes outside | median | 95 %% | longest"
+		   " | reversals a day | of the need itself |\n"
 		   "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n", LARGE);
 	for (int k = 0; k < N_KINDS; k++)
 		printf("| %s | %" PRId64 " | %.1f %% | %.1f %% | %.1f %% | %" PRIu64 " | %.0f | %.0f | %" PRId64

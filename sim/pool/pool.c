@@ -327,6 +327,7 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 	for (int i = 1; i <= EVALUATIONS; i++)
 	{
 		int			next;
+		int			last;
 
 		run_interval(world, &t, &seen, o->interval * 1e6);
 		next = evaluate(&t, &seen, o);
@@ -336,9 +337,10 @@ loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
 			changed = i;
 		size = next;
 		world_resize(world, size);
-		if (i - (changed > known ? changed : known) >= QUIET)
+		last = changed > known ? changed : known;
+		if (i - last >= QUIET)
 		{
-			l->evaluations = changed > known ? changed : known;
+			l->evaluations = last;
 			break;
 		}
 	}
@@ -406,8 +408,9 @@ static void
 show(const char *what, Tally *t)
 {
 	printf("%-24s T/T* %.3f (least %.3f)  n/n* %.2f (most %.2f)  evaluations %2.0f (95 %%: %2.0f)  "
-		   "good %3.0f %%, soon %3.0f %%, moved later %3.0f %%, for good %3.0f %%\n", what, quantile(t->kept, t->n, 0.5),
-		   quantile(t->kept, t->n, 0), quantile(t->size, t->n, 0.5), quantile(t->size, t->n, 1),
+		   "good %3.0f %%, soon %3.0f %%, moved later %3.0f %%, for good %3.0f %%\n", what,
+		   quantile(t->kept, t->n, 0.5), quantile(t->kept, t->n, 0), quantile(t->size, t->n, 0.5),
+		   quantile(t->size, t->n, 1),
 		   quantile(t->evaluations, t->n, 0.5), quantile(t->evaluations, t->n, 0.95),
 		   100.0 * t->good / t->n, 100.0 * t->fast / t->n, 100.0 * t->restless / t->n,
 		   100.0 * t->elsewhere / t->n);

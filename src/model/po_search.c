@@ -537,6 +537,20 @@ has_backlog(const PoSearch *s, int i)
 	return false;
 }
 
+/* The next larger size of which not all was busy; NULL if there is none. */
+static const PoSearchPoint *
+spare_above(const PoSearch *s, int size)
+{
+	for (int i = 0; i < s->n_points; i++)
+	{
+		const PoSearchPoint *p = &s->point[i];
+
+		if (p->size > size && p->n >= LEAST_N && p->spare && p->rate > LEAST_RATE)
+			return p;
+	}
+	return NULL;
+}
+
 /*
  * The same where nobody tells who waits or wants nothing: a larger one was not used up, so that
  * clients come whatever the pool does.  This one was, or by queueing theory they would wait for
@@ -546,18 +560,15 @@ static bool
 has_queue(const PoSearch *s, int i)
 {
 	const PoSearchPoint *p = &s->point[i];
+	const PoSearchPoint *larger = s->unseen ? spare_above(s, p->size) : NULL;
+	double		load;
 
-	for (int j = i + 1; j < s->n_points && s->unseen; j++)
-	{
-		const PoSearchPoint *q = &s->point[j];
-		double		load = (double) q->used * q->size;
-
-		if (q->n >= LEAST_N && q->spare && q->rate > LEAST_RATE)
-			return p->used >= USED_UP ||
-				po_queueing_mean_wait(p->size, load, load / q->rate * PO_US_PER_S, 1, 1) >
-				s->target_us;
-	}
-	return false;
+	if (larger == NULL)
+		return false;
+	load = (double) larger->used * larger->size;
+	return p->used >= USED_UP ||
+		po_queueing_mean_wait(p->size, load, load / larger->rate * PO_US_PER_S, 1, 1) >
+		s->target_us;
 }
 
 static void
@@ -1005,13 +1016,10 @@ has_more_waiting(PoSearch *s, const PoSearchSeen *seen)
 static bool
 has_become_full(PoSearch *s, const PoSearchSeen *seen)
 {
-	bool		was_not = false;
-
 	if (seen->queued >= 0 || seen->size != s->probe)
 		return false;
-	for (int i = 0; i < s->n_points; i++)
-		was_not = was_not || (s->point[i].size > s->probe && s->point[i].spare);
-	s->longer = was_not && seen->busy >= USED_UP * seen->size ? s->longer + 1 : 0;
+	s->longer = seen->busy >= USED_UP * seen->size && spare_above(s, s->probe) != NULL ?
+		s->longer + 1 : 0;
 	return s->longer >= IN_A_ROW;
 }
 
