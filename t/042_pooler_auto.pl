@@ -208,6 +208,17 @@ set_poolers();
 
 my $shop = open_session($node, 'r_shop');
 
+# What they say beside databases and pools: that session is their pool's, and what was SET.
+sub shows_session
+{
+	my ($command, %now) = @_;
+
+	return [ [qw(database user remote_pid)], [ qw(one r_shop), $shop->pid ] ] if $command eq 'SHOW SERVERS';
+	return [ ['database'], ['one'] ] if $command eq 'SHOW STATS';
+	return [ [qw(key value)], map { [ $_, $now{$_} ] } keys %now ] if $command eq 'SHOW CONFIG';
+	return 'error';
+}
+
 # One whose second pool is shown once SET min_pool_size has got no answer.
 sub start_losing
 {
@@ -228,10 +239,7 @@ sub start_losing
 		return [ [qw(database user cl_active cl_waiting sv_active sv_idle)],
 			([qw(one r_shop 5 0 1 0)], [qw(one r_batch 1 0 1 0)])[ 0 .. ($lost ? 1 : 0) ] ]
 		  if $command eq 'SHOW POOLS';
-		return [ [qw(database user remote_pid)], [ qw(one r_shop), $shop->pid ] ] if $command eq 'SHOW SERVERS';
-		return [ ['database'], ['one'] ] if $command eq 'SHOW STATS';
-		return [ [qw(key value)], map { [ $_, $now{$_} ] } keys %now ] if $command eq 'SHOW CONFIG';
-		return 'error';
+		return shows_session($command, %now);
 	});
 }
 
@@ -264,10 +272,7 @@ sub start_forced
 			[qw(two postgres r_batch)] ] if $command eq 'SHOW DATABASES';
 		return [ [qw(database user cl_active cl_waiting sv_active sv_idle)], [qw(one r_shop 5 0 1 0)] ]
 		  if $command eq 'SHOW POOLS';
-		return [ [qw(database user remote_pid)], [ qw(one r_shop), $shop->pid ] ] if $command eq 'SHOW SERVERS';
-		return [ ['database'], ['one'] ] if $command eq 'SHOW STATS';
-		return [ [qw(key value)], map { [ $_, $now{$_} ] } keys %now ] if $command eq 'SHOW CONFIG';
-		return 'error';
+		return shows_session($command, %now);
 	});
 }
 
