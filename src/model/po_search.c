@@ -9,7 +9,9 @@
 
 #include "model/po_queueing.h"
 
-#define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
+#define NEAR_BEST			0.975	/* above the 95 % promised by what measuring may be off */
+#define SURELY_NEAR			0.985	/* less, and a little larger one is the safer choice */
+#define LITTLE_LARGER		1.25	/* with n <= 1.5 n* still, as sizes are told apart by 1.2 */
 #define JUST_FAILED			0.94
 #define FULL_BEST			0.9		/* so far from the best it may be off */
 #define CROWDED				2.0		/* times those who use up the CPUs */
@@ -55,6 +57,7 @@
 #define MORE_WAITING		2.0		/* times those of before */
 #define FEW_WAITING			2.0
 #define FEW_BESIDE			0.25	/* of those at work */
+#define FEW_LOST			0.03	/* of the throughput, by those who wait */
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SPARE				0.9		/* less of it busy is not all of it */
 #define USED_UP				0.98
@@ -159,7 +162,7 @@ static bool
 hardly_wait(const PoSearchSeen *seen)
 {
 	return seen->queued >= 0 && seen->demand > 0 &&
-		seen->queued <= (1 - NEAR_BEST) * seen->demand &&
+		seen->queued <= FEW_LOST * seen->demand &&
 		seen->queued <= few_waiting(seen) &&
 		seen->queued * PO_US_PER_S <= seen->target_us * seen->rate;
 }
@@ -814,11 +817,33 @@ settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 {
 	s->phase = PO_SEARCH_SETTLED;
 	s->limit = limit;
+	s->settled = size;
 	s->evaluations = 0;
 	s->again = false;
 	s->queue = 0;
 	s->queues = s->longer = 0;
 	return size % seen->unit == 0 ? size : raised(size / seen->unit * seen->unit, seen);
+}
+
+/*
+ * The size to settle on.  Only just near the best may be what measuring is off: then the next
+ * larger one, if it was measured, is hardly larger and did more.  One too small loses
+ * throughput at once, one a little too large does not.  What it had settled on before is as good
+ * as its neighbour, unless that is clear by now.
+ */
+static int
+safe_choice(const PoSearch *s, const PoSearchSeen *seen, int near)
+{
+	const PoSearchPoint *p = find(s, near);
+	const PoSearchPoint *next = p + 1;
+
+	if (p == NULL || next >= s->point + s->n_points || next->n < LEAST_N ||
+		next->size > LITTLE_LARGER * near || next->size > largest_useful(s, seen) ||
+		(s->crowded > 0 && near >= s->crowded) || seen->unit > 1)
+		return near;
+	if (s->settled == near || s->settled == next->size)
+		return s->settled;
+	return p->mean < SURELY_NEAR * po_search_best(s) && next->mean > p->mean ? next->size : near;
 }
 
 /* The next size to try, or the one to settle on. */
@@ -835,7 +860,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
-	return settle(s, seen, b.near, limit);
+	return settle(s, seen, safe_choice(s, seen, b.near), limit);
 }
 
 /* ---------- an evaluation ---------- */

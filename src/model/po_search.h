@@ -89,6 +89,7 @@ typedef struct PoSearch
 	int			full;			/* least size tried that uses up the CPUs; 0 = none */
 	int			crowded;		/* and by far more sessions than that takes */
 	int			demand;			/* most clients that wanted one at once, since it began */
+	int			settled;		/* size it settled on last; 0 = none yet */
 	int			limit;			/* largest useful size of the moment it settled */
 	double		queue;			/* most clients that waited then */
 	int			queues;			/* evaluations that says so, IN_A_ROW at most */
