@@ -195,7 +195,7 @@ static const Metric tenant_metrics[] = {
 	"Sessions busy on average, in what is remembered of them (half an hour by default)."},
 	{"recommended_connections", GAUGE,
 	"Recommended pool size; the present sessions until there is one."},
-	{"recommended_min_connections", GAUGE, "Pool size that is enough for the mean load."},
+	{"recommended_min_connections", GAUGE, "Connections to keep open without work."},
 	{"recommended_max_connections", GAUGE,
 	"Pool size that covers the most that were busy at once."},
 	{"recommendation_confidence_ratio", GAUGE,
