@@ -907,7 +907,7 @@ add_statement_of(Row *row, const PoAlertRecord *alert)
 								 !po_view_sees_statement(s.role))))
 		add_null(row);
 	else
-		add_count(row, alert->queryid);
+		add(row, Int64GetDatum((int64) alert->queryid), false);	/* may be below 0 */
 }
 
 static void

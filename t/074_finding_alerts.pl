@@ -29,10 +29,24 @@ my $listener = open_session($node, $super);
 $listener->query('LISTEN pager');
 $admin->query('GRANT a_other TO a_slow');
 
-# Nobody is to read this word in a log.
-my $slow = "SELECT pg_sleep(1.05) AS hush;\n";
+# Nobody is to read this word in a log.  Half of all statements have a query id below 0.
+my $slow = 'SELECT pg_sleep(1.05) AS hush';
+
+foreach (1 .. 64)
+{
+	last if is_below_zero($slow);
+	$slow .= ', 1';
+}
+$slow .= ";\n";
 
 # ---------- helpers ----------
+
+sub is_below_zero
+{
+	my ($statement) = @_;
+
+	return grep { $_->[0] =~ /^Query Identifier: -/ } @{ $admin->query("EXPLAIN (VERBOSE) $statement") };
+}
 
 sub at_once
 {
@@ -129,7 +143,10 @@ like(raised('a_wait', 'client_wait', 'message'),
 	'and for what');
 my $queryid = finding('a_slow', 'slow_statement', 'queryid');
 
+cmp_ok($queryid, '<', 0, 'about a statement whose query id is below 0');
 is(raised('a_slow', 'slow_statement', 'queryid'), $queryid, 'with the statement that pool_findings names');
+is($admin->value(q{SELECT string_agg(DISTINCT queryid::text, ' ') FROM pool_alerts_history
+		WHERE tenant = 'a_slow@postgres' AND alert = 'slow_statement'}), $queryid, 'also in the history');
 is(told('a_slow', 'slow_statement', 'raised'), '1', 'it is told once');
 cmp_ok(abs(raised('a_slow', 'slow_statement', 'value') - finding('a_slow', 'slow_statement', 'connections_spent')),
 	'<', 1, 'the value is the cost');
@@ -196,7 +213,9 @@ is($admin->value(q{SELECT count(*) FROM pool_alerts_history WHERE tenant = 'a_wa
 
 # ---------- acknowledged ----------
 
-acknowledge('a_slow', 'slow_statement');
+is($admin->value(q{SELECT count(pool_acknowledge(tenant, alert, queryid, 'known')) FROM pool_alerts
+		WHERE tenant = 'a_slow@postgres' AND alert = 'slow_statement'}) // $admin->error_text, '1',
+	'an alert can be acknowledged as it is read');
 raised_is('a_slow', 'slow_statement', '', 'what is acknowledged is over');
 is(finding('a_slow', 'slow_statement', 'acknowledged'), 't', 'the view says so, too');
 ok(wait_seen('a_slow', 'slow_statement', 2), 'it is found again');
