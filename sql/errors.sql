@@ -268,6 +268,26 @@ SELECT count(*) AS policies FROM pool_policies;
 --
 SELECT regress_try($$SELECT pool_policies_check()$$);
 SELECT regress_try($$SELECT pool_policies_changed()$$);
+-- As triggers of another kind than ours, and of tables that are not ours.
+CREATE TABLE regress_plain (LIKE pool_policies);
+CREATE TABLE regress_parts (LIKE pool_policies) PARTITION BY LIST (scope);
+CREATE FUNCTION regress_fire(function text, kind text, relation text) RETURNS void LANGUAGE sql AS $$
+	SELECT regress_try(format('CREATE TRIGGER x %s EXECUTE FUNCTION %s(); '
+		'INSERT INTO %s (scope, tenant) SELECT ''tenant'', ''x'' WHERE %L',
+		format(kind, relation), function, relation, relation <> 'regress_parts'))
+$$;
+SELECT regress_fire(f, 'AFTER INSERT ON %s FOR EACH STATEMENT', 'regress_plain')
+	FROM unnest(ARRAY['pool_policies_check', 'pool_alert_rules_check']) AS f;
+SELECT regress_fire(f, 'AFTER INSERT ON %s FOR EACH ROW', 'regress_plain')
+	FROM unnest(ARRAY['pool_policies_check', 'pool_alert_rules_check']) AS f;
+SELECT regress_fire(f, 'BEFORE INSERT ON %s FOR EACH ROW', 'regress_plain')
+	FROM unnest(ARRAY['pool_policies_changed', 'pool_alert_rules_changed',
+		'pool_acknowledged_changed']) AS f;
+SELECT regress_fire(f, 'AFTER INSERT ON %s FOR EACH STATEMENT', relation)
+	FROM unnest(ARRAY['pool_policies_changed', 'pool_alert_rules_changed',
+		'pool_acknowledged_changed']) AS f, unnest(ARRAY['regress_plain', 'regress_parts']) AS relation;
+DROP FUNCTION regress_fire;
+DROP TABLE regress_plain, regress_parts;
 
 --
 -- Read-only transactions: reading goes, changing does not.

@@ -109,7 +109,7 @@ pool_drop_alert_1_0(PG_FUNCTION_ARGS)
 Datum
 pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = po_setter_trigger(fcinfo);
+	TriggerData *trigger = po_setter_row_trigger(fcinfo);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 	PoAlertRule rule;
@@ -137,7 +137,7 @@ pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 Datum
 pool_alert_rules_changed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = po_setter_trigger(fcinfo);
+	TriggerData *trigger = po_setter_statement_trigger(fcinfo);
 	PoAlertRule *rules;
 	int			n;
 	int			n_bad;

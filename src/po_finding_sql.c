@@ -313,7 +313,7 @@ pool_unacknowledge_1_0(PG_FUNCTION_ARGS)
 Datum
 pool_acknowledged_changed_1_0(PG_FUNCTION_ARGS)
 {
-	(void) po_setter_trigger(fcinfo);
+	(void) po_setter_statement_trigger(fcinfo);
 	if (po_shared != NULL && po_setter_is_database())
 		po_change_read_tables();
 	return PointerGetDatum(NULL);

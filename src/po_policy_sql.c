@@ -371,7 +371,7 @@ with_text(HeapTuple row, TupleDesc desc, const char *column, const char *text)
 Datum
 pool_policies_check_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = po_setter_trigger(fcinfo);
+	TriggerData *trigger = po_setter_row_trigger(fcinfo);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	bool		deletes = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
@@ -443,7 +443,7 @@ check_together(PoPolicy *policies, int n)
 Datum
 pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = po_setter_trigger(fcinfo);
+	TriggerData *trigger = po_setter_statement_trigger(fcinfo);
 	int			n;
 	int			n_bad;
 	char		problem[PO_ERROR_LEN] = "";

@@ -17,10 +17,20 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "po_guc.h"
 #include "po_setter.h"
 #include "po_shmem.h"
+
+/* Is it a table of the extension that the function called is of?  One that is only called
+ * so may be anybody's, and so may its triggers. */
+static bool
+is_of_same_extension(FunctionCallInfo fcinfo, Oid relid)
+{
+	return getExtensionOfObject(RelationRelationId, relid) ==
+		getExtensionOfObject(ProcedureRelationId, fcinfo->flinfo->fn_oid);
+}
 
 /* ---------- arguments ---------- */
 
@@ -40,14 +50,49 @@ po_setter_text(FunctionCallInfo fcinfo, int i, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(i));
 }
 
-TriggerData *
-po_setter_trigger(FunctionCallInfo fcinfo)
+/* ---------- triggers ---------- */
+
+static TriggerData *
+require_trigger(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function must be called as a trigger")));
 	return (TriggerData *) fcinfo->context;
+}
+
+static void
+refuse_trigger(FunctionCallInfo fcinfo, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("function \"%s\" must be %s", get_func_name(fcinfo->flinfo->fn_oid),
+					problem)));
+}
+
+TriggerData *
+po_setter_row_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = require_trigger(fcinfo);
+
+	if (!TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		refuse_trigger(fcinfo, "fired BEFORE ROW");
+	return trigger;
+}
+
+TriggerData *
+po_setter_statement_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = require_trigger(fcinfo);
+
+	if (!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		refuse_trigger(fcinfo, "fired AFTER STATEMENT");
+	if (trigger->tg_relation->rd_rel->relkind != RELKIND_RELATION ||
+		!is_of_same_extension(fcinfo, RelationGetRelid(trigger->tg_relation)))
+		refuse_trigger(fcinfo, "a trigger of its extension's own table");
+	return trigger;
 }
 
 /* ---------- the table ---------- */
@@ -82,10 +127,7 @@ find_table(FunctionCallInfo fcinfo, const char *table, char **quoted)
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	Oid			relid = get_relname_relid(table, schema);
 
-	/* One that is only called so may be anybody's, and so may its triggers. */
-	if (!OidIsValid(relid) ||
-		getExtensionOfObject(RelationRelationId, relid) !=
-		getExtensionOfObject(ProcedureRelationId, fcinfo->flinfo->fn_oid))
+	if (!OidIsValid(relid) || !is_of_same_extension(fcinfo, relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s\" is missing", table)));

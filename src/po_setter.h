@@ -32,8 +32,13 @@ extern void po_setter_bad_argument(const char *name, const char *problem);
 /* A text argument that must not be null. */
 extern char *po_setter_text(FunctionCallInfo fcinfo, int i, const char *name);
 
-/* What a trigger function was called with; ERROR 39P01 if it was not as a trigger. */
-extern TriggerData *po_setter_trigger(FunctionCallInfo fcinfo);
+/*
+ * What a trigger function was called with; ERROR 39P01 if it was not as a trigger BEFORE each
+ * row, or AFTER each statement of the extension's own table: what it does with that would
+ * crash, or put the rows of another table in force.
+ */
+extern TriggerData *po_setter_row_trigger(FunctionCallInfo fcinfo);
+extern TriggerData *po_setter_statement_trigger(FunctionCallInfo fcinfo);
 
 /* Is this the database that pool_optimizer.database names?  Else ERROR 55000; what is
  * changed there goes to the message. */
