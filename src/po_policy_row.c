@@ -45,6 +45,9 @@ typedef struct PoColumn
 
 #define FIELD(f)	offsetof(PoPolicyFields, f)
 
+/* Of a drain that says none: what pool_drain gives by default. */
+#define DEFAULT_GRACE_US	(30 * USECS_PER_SEC)
+
 static const PoColumn columns[] = {
 	{"max_connections", INT4OID, KIND_INT, PO_SET_MAX_CONNECTIONS, FIELD(max_connections)},
 	{"guaranteed", INT4OID, KIND_INT, PO_SET_GUARANTEED, FIELD(guaranteed)},
@@ -203,6 +206,8 @@ po_policy_row_read(HeapTuple tuple, TupleDesc desc, PoPolicy *policy, PoPolicyEr
 	memset(policy, 0, sizeof(*policy));
 	if (!read_key(tuple, desc, policy, error))
 		return false;
+	/* None would end everybody at once. */
+	policy->fields.drain_grace_us = DEFAULT_GRACE_US;
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		int			attribute = po_policy_row_attribute(desc, columns[i].name, columns[i].type);

@@ -248,6 +248,17 @@ pool_set_sizing_1_0(PG_FUNCTION_ARGS)
 
 /* ---------- taking away ---------- */
 
+#define NO_DRAIN	"drain_started_at = NULL, drain_grace = NULL"
+
+/* One field; of a drain both: the start alone would have the default grace, which may be over. */
+static const char *
+clearing_assignment(const char *field)
+{
+	if (strcmp(field, "drain_started_at") == 0 || strcmp(field, "drain_grace") == 0)
+		return NO_DRAIN;
+	return psprintf("%s = NULL", quote_identifier(field));
+}
+
 Datum
 pool_drop_policy_1_0(PG_FUNCTION_ARGS)
 {
@@ -279,8 +290,7 @@ pool_drop_policy_1_0(PG_FUNCTION_ARGS)
 	}
 	if (field == NULL)
 		return po_setter_delete(fcinfo, &quota_setter, table, keys);
-	return po_setter_clear(fcinfo, &quota_setter, table,
-						   psprintf("%s = NULL", quote_identifier(field)), keys);
+	return po_setter_clear(fcinfo, &quota_setter, table, clearing_assignment(field), keys);
 }
 
 /* ---------- draining ---------- */
@@ -339,8 +349,7 @@ pool_resume_1_0(PG_FUNCTION_ARGS)
 	require_known(fcinfo, table, keys);
 	if (!po_setter_exists(fcinfo, &quota_setter, table, keys))
 		PG_RETURN_NULL();
-	return po_setter_clear(fcinfo, &quota_setter, table,
-						   "drain_started_at = NULL, drain_grace = NULL", keys);
+	return po_setter_clear(fcinfo, &quota_setter, table, NO_DRAIN, keys);
 }
 
 /* ---------- triggers ---------- */

@@ -117,6 +117,31 @@ is($node->safe_psql('postgres', q{
 $node->safe_psql('postgres', "SELECT pool_resume('$A')");
 pass('a second pool_resume is no error');
 
+# ---------- without a grace ----------
+
+$admin = open_session($node, $superuser);
+$in_transaction = open_session($node, 'regress_pool_a');
+$in_transaction->value('BEGIN; SELECT 1');
+foreach my $field (qw(drain_grace drain_started_at))
+{
+	$admin->query("SELECT pool_drain('$A', '1h')");
+	is($admin->value("SELECT drain_started_at IS NULL AND drain_grace IS NULL AND max_connections = 20
+			FROM pool_drop_policy('$A', field => '$field')"), 't', "dropping $field alone drops both");
+}
+wait_sync($node);
+is(refused($node, 'regress_pool_a'), '', 'which ends the drain');
+$admin->query("UPDATE pool_policies SET drain_started_at = now(), drain_grace = NULL WHERE tenant = '$A'");
+wait_sync($node);
+like(refused($node, 'regress_pool_a'), qr/is being drained/, 'a drain that says no grace');
+wait_samples($admin, 20);
+ok($in_transaction->is_alive, 'does not end all at once');
+$admin->query(q{UPDATE pool_policies SET drain_started_at = now() - interval '30 s' WHERE drain_started_at IS NOT NULL});
+ok(wait_until(sub { !$in_transaction->is_alive }, 'the end of the default grace'),
+	'but after what pool_drain gives');
+$admin->query("SELECT pool_resume('$A')");
+wait_sync($node);
+close_all($admin);
+
 # ---------- a policy that only the drain made ----------
 
 $node->safe_psql('postgres', "SELECT pool_drain('$B', '0s')");
