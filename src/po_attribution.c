@@ -107,6 +107,8 @@ search_account(uint64 queryid)
 {
 	PoStatementAccount *a;
 	PoStatementPlan known;
+	Oid			role;
+	int			context;
 
 	if (queryid == 0)
 		return &mine->account[PO_STATEMENT_UNKNOWN];
@@ -116,7 +118,9 @@ search_account(uint64 queryid)
 		if (a[i].queryid == queryid)
 			return &a[i];
 	}
-	a = po_statement_take(my_index, queryid, MyDatabaseId, &known);
+	/* GetUserId wants one that is valid, which at an abort need not be. */
+	GetUserIdAndSecContext(&role, &context);
+	a = po_statement_take(my_index, queryid, MyDatabaseId, role, &known);
 	po_evidence_account_taken(a, &known);
 	return a;
 }

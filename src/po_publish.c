@@ -539,6 +539,22 @@ add_sums(Statements *all, int tenant, const PoStatementSums *s)
 		add_double(row, (double) s->busy_us / s->calls / PO_US_PER_MS);
 }
 
+/* The queryid of what ran before it or is waited for, as in pool_findings: not that of another
+ * role or tenant. */
+static void
+add_other_statement(Row *row, int tenant, uint64 queryid)
+{
+	char		text[PO_STATEMENT_TEXT_LEN];
+	PoStatement other;
+
+	if (queryid == 0 ||
+		(!po_view_sees_all() && (!po_statement_find(tenant, queryid, &other, text) ||
+								 !po_view_sees_statement(other.role))))
+		add_null(row);
+	else
+		add(row, Int64GetDatum((int64) queryid), false);
+}
+
 /* What hints at waste in it; other statements and its tables only to those who may read it. */
 static void
 add_hints(Row *row, const PoStatement *s, bool is_shown)
@@ -550,10 +566,10 @@ add_hints(Row *row, const PoStatement *s, bool is_shown)
 	add_count(row, h->very_slow);
 	add_count(row, h->loops);
 	add_count(row, h->loop_calls);
-	add(row, Int64GetDatum((int64) s->parent), !is_shown || s->parent == 0);
+	add_other_statement(row, s->tenant, is_shown ? s->parent : 0);
 	add(row, Float8GetDatum(h->reads == 0 ? 0 : (double) h->rereads[PO_N_CACHE_TTLS - 1] /
 							h->reads), h->reads == 0);
-	add(row, Int64GetDatum((int64) s->blocker), !is_shown || s->blocker == 0);
+	add_other_statement(row, s->tenant, is_shown ? s->blocker : 0);
 	add(row, ObjectIdGetDatum(s->plan.scan_table), !has_scan || s->database != MyDatabaseId);
 }
 
@@ -899,15 +915,7 @@ alert_is_visible(const PoAlertRecord *alert, PoTenant *tenant, const char **name
 static void
 add_statement_of(Row *row, const PoAlertRecord *alert)
 {
-	char		text[PO_STATEMENT_TEXT_LEN];
-	PoStatement s;
-
-	if (alert->queryid == 0 ||
-		(!po_view_sees_all() && (!po_statement_find(alert->tenant, alert->queryid, &s, text) ||
-								 !po_view_sees_statement(s.role))))
-		add_null(row);
-	else
-		add(row, Int64GetDatum((int64) alert->queryid), false);	/* may be below 0 */
+	add_other_statement(row, alert->tenant, alert->queryid);
 }
 
 static void

@@ -677,6 +677,7 @@ typedef struct PoStatementAccount
 	pg_atomic_uint64 wait_us;	/* for the client, in the transaction after it */
 	pg_atomic_uint64 rows;
 	pg_atomic_uint64 max_us;
+	Oid			role;			/* who ran it first; as queryid */
 	uint32		used_at;		/* the owner's alone: ends when it was last used */
 	uint32		tag;			/* constant: which one, as in PO_STATEMENT_END */
 	pg_atomic_uint32 wants_text;	/* set under PO_LOCK_STATEMENTS, cleared by the owner */

@@ -416,6 +416,8 @@ merge_account(PoStatementSession *session, int tenant, int account, TimestampTz 
 		merge_hints(&session->hint[account], &session->merged_hint[account], s);
 	if (!OidIsValid(s->database))
 		s->database = session->database;
+	if (!OidIsValid(s->role))
+		s->role = a->role;
 	if (s->text < 0)
 		pg_atomic_write_u32(&a->wants_text, 1);
 	return s;
@@ -577,6 +579,7 @@ clear_account(PoStatementSession *session, int account)
 	pg_atomic_write_u64(&a->max_us, 0);
 	pg_atomic_write_u32(&a->wants_text, 0);
 	a->queryid = 0;
+	a->role = InvalidOid;
 	a->used_at = 0;
 	memset(m, 0, sizeof(*m));
 }
@@ -599,7 +602,7 @@ po_statement_begin(int slot)
 }
 
 PoStatementAccount *
-po_statement_take(int slot, uint64 queryid, Oid database, PoStatementPlan *plan)
+po_statement_take(int slot, uint64 queryid, Oid database, Oid role, PoStatementPlan *plan)
 {
 	PoStatementSession *session = &po_statement_sessions[slot];
 	int			tenant = po_slots[slot].tenant;
@@ -626,6 +629,7 @@ po_statement_take(int slot, uint64 queryid, Oid database, PoStatementPlan *plan)
 	merge(slot, now);
 	clear_account(session, oldest);
 	a->queryid = queryid;
+	a->role = role;
 	a->used_at = ends;
 	session->database = database;
 	known = tenant < 0 ? NULL : find(tenant, queryid);

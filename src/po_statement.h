@@ -15,8 +15,9 @@
 extern PoStatementSession *po_statement_begin(int slot);
 
 /* An account for a queryid (not 0) that has none: the least recently used of its set is
- * merged and makes room.  known: what is known of its plan, seen 0 if nothing is. */
-extern PoStatementAccount *po_statement_take(int slot, uint64 queryid, Oid database,
+ * merged and makes room.  role runs it, with or without a text to come.  known: what is known of
+ * its plan, seen 0 if nothing is. */
+extern PoStatementAccount *po_statement_take(int slot, uint64 queryid, Oid database, Oid role,
 											 PoStatementPlan *known);
 
 /* The fewer room is left for texts, the shorter is what a new one may be. */

@@ -27,7 +27,7 @@ po_view_sees_tenant(int tenant)
 bool
 po_view_sees_statement(Oid role)
 {
-	return po_view_sees_all() || !OidIsValid(role) || role == GetUserId();
+	return po_view_sees_all() || (OidIsValid(role) && role == GetUserId());
 }
 
 int

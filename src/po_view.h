@@ -13,8 +13,8 @@
 extern bool po_view_sees_all(void);
 extern bool po_view_sees_tenant(int tenant);
 
-/* Of a tenant that it sees: what another role has run (InvalidOid = nobody knows who) is not for
- * everybody; nor is its queryid, by which a guess could be confirmed. */
+/* Of a tenant that it sees: what another role has run (InvalidOid = nobody knows who, so maybe
+ * another) is not for everybody; nor is its queryid, by which a guess could be confirmed. */
 extern bool po_view_sees_statement(Oid role);
 
 /* Tenants are at 0 to this - 1: what comes later is not shown. */

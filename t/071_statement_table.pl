@@ -278,6 +278,34 @@ SKIP:
 	$node->append_conf('postgresql.conf', q{shared_preload_libraries = 'pool_optimizer'});
 }
 
+# ---------- statements without a text ----------
+
+{
+	my $one = open_session($node, 'r_one');
+	my $ids = q{SELECT string_agg(queryid::text, ', ') FROM pool_stats_statement WHERE tenant = 'postgres' AND };
+	my $seen = q{SELECT count(*) FROM pool_stats_statement WHERE queryid IN };
+
+	$node->safe_psql('postgres', 'SELECT pool_reset_stats(); CREATE TABLE denied (n int)');
+	ok(!defined $one->query('SELECT count(*) FROM denied'), 'a statement that fails before it runs');
+	is($one->sqlstate, '42501', 'as its role may not');
+	my ($denied) = value('EXPLAIN (VERBOSE) SELECT count(*) FROM denied') =~ /Query Identifier: (-?\d+)/;
+
+	is(psql_as($node, 'r_stats', "$seen ($denied)"), '1', 'is counted');
+	is($one->value("$seen ($denied)"), '1', 'for the role that sent it');
+	is(psql_as($node, 'r_two', "$seen ($denied)"), '0', 'and its query id is not for others');
+
+	# More at once than texts are taken of.
+	my $before = psql_as($node, 'r_stats', "$ids query IS NULL");
+
+	$one->query('SELECT 1' . ', 1' x $_) foreach 301 .. 360;
+	my $without = psql_as($node, 'r_stats', "$ids query IS NULL AND queryid NOT IN ($before)");
+
+	cmp_ok(scalar(my @all = split /, /, $without), '>', 0, 'of new statements in a burst some have no text');
+	is($one->value("$seen ($without)"), scalar @all, 'their role sees them');
+	is(psql_as($node, 'r_two', "$seen ($without)"), '0', 'and no other one');
+	close_all($one);
+}
+
 # ---------- restart, crash, reset ----------
 
 {

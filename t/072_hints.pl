@@ -388,6 +388,29 @@ sub run_extended
 	close_all($holder, @waiting);
 }
 
+# Another tenant's is only for who sees all.
+{
+	my ($role, $other) = map { new_tenant($node) } 1 .. 2;
+	my ($waiting, $holder) = map { open_session($node, $_) } $role, $other;
+	my $of_waiting = qq{FROM pool_stats_statement WHERE tenant = '$role\@postgres'
+		AND starts_with(query, 'UPDATE item SET n =')};
+
+	$holder->query('BEGIN');
+	$holder->query(q{UPDATE item SET name = 'x' WHERE id = 501});
+	$waiting->send_query('UPDATE item SET n = 1 WHERE id = 501');
+	my $blocker = hint($other, 'UPDATE item SET name', 'queryid');
+
+	ok($node->poll_query_until('postgres', "SELECT blocker_queryid = $blocker $of_waiting"),
+		'a statement of another tenant that is waited for');
+	is(psql_as($node, $role, "SELECT queryid IS NOT NULL, blocker_queryid IS NULL $of_waiting"), 't|t',
+		'is not told to the one that waits');
+	$node->safe_psql('postgres', "GRANT pg_read_all_stats TO $role");
+	is(psql_as($node, $role, "SELECT blocker_queryid $of_waiting"), $blocker, 'unless its role sees all');
+	$holder->query('COMMIT');
+	$waiting->result;
+	close_all($holder, $waiting);
+}
+
 # ---------- a tenant's transactions and sessions, as pool_findings tells of them ----------
 
 sub finding
