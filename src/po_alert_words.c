@@ -45,15 +45,10 @@ idler_message(const PoIdler *i, StringInfo message)
 {
 	appendStringInfo(message, "session %d has been idle in its transaction for %.0f s", i->pid,
 					 i->seconds);
+	/* Which ones is in the detail: they may be another tenant's, and its own reads this. */
 	if (i->waiting_behind > 0)
-	{
 		appendStringInfo(message, "; %d %s behind its locks", i->waiting_behind,
 						 i->waiting_behind == 1 ? "session waits" : "sessions wait");
-		for (int k = 0; k < i->n_blocked; k++)
-			appendStringInfo(message, "%s%d", k == 0 ? " (" : ", ", i->blocked[k]);
-		if (i->n_blocked > 0)
-			appendStringInfoString(message, i->n_blocked < i->waiting_behind ? ", ...)" : ")");
-	}
 	if (i->horizon_age > 0)
 		appendStringInfo(message, "; vacuum is held back by " INT64_FORMAT " transactions",
 						 i->horizon_age);
