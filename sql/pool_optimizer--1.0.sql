@@ -1049,25 +1049,53 @@ COMMENT ON FUNCTION pool_reset_stats(text) IS
 -- Rights: reading needs nothing (others' rows are hidden), changing needs a grant
 -- ---------------------------------------------------------------------------
 
+-- Whatever ALTER DEFAULT PRIVILEGES gave or took: nobody but the owner has any right that is not
+-- granted below.  Names are qualified, as the schema may have anybody's objects.
+DO $$
+DECLARE
+	command pg_catalog.text;
+BEGIN
+	FOR command IN
+		WITH member AS (
+			SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d
+				JOIN pg_catalog.pg_extension AS e ON e.oid OPERATOR(pg_catalog.=) d.refobjid
+			WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+				AND d.deptype OPERATOR(pg_catalog.=) 'e'
+				AND e.extname OPERATOR(pg_catalog.=) 'pool_optimizer'),
+		object AS (
+			SELECT 'TABLE' AS kind, m.objid::pg_catalog.regclass::pg_catalog.text AS name,
+				c.relowner AS owner,
+				COALESCE(c.relacl, pg_catalog.acldefault('r', c.relowner)) AS acl
+			FROM member AS m JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+			UNION ALL
+			SELECT 'FUNCTION', m.objid::pg_catalog.regprocedure::pg_catalog.text, p.proowner,
+				COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))
+			FROM member AS m JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) m.objid
+			WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass)
+		SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s %s FROM %s', o.kind, o.name,
+			CASE WHEN a.grantee OPERATOR(pg_catalog.=) '0'::pg_catalog.oid THEN 'PUBLIC'
+				ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)
+		FROM object AS o CROSS JOIN pg_catalog.aclexplode(o.acl) AS a
+		WHERE a.grantee OPERATOR(pg_catalog.<>) o.owner
+	LOOP
+		EXECUTE command;
+	END LOOP;
+END
+$$;
+
 GRANT SELECT ON pool_policies, pool_alert_rules, pool_acknowledged, pool_stats, pool_stats_cluster, pool_stats_session,
 	pool_stats_statement, pool_findings, pool_recommendations, pool_recommendations_client, pool_events, pool_stats_pooler,
 	pool_stats_history, pool_stats_cluster_history, pool_stats_profile, pool_alerts, pool_alerts_history TO PUBLIC;
 
-REVOKE ALL ON FUNCTION pool_set_quota(text, integer, integer, float8, text, interval, text, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_set_timeouts(text, interval, interval, interval, interval, float8, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_set_sizing(text, integer, integer, interval, float8, float8, integer, integer, interval, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_set_alert(text, text, text, float8, interval, interval, float8, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_drop_alert(text, text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_alert_rules_check() FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_alert_rules_changed() FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_acknowledged_changed() FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_acknowledge(text, text, bigint, text, timestamptz) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_unacknowledge(text, text, bigint, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_drop_policy(text, text, text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_drain(text, interval) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_resume(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_sync(interval) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_terminate_leaked(text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_reset_stats(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_policies_check() FROM PUBLIC;
-REVOKE ALL ON FUNCTION pool_policies_changed() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+	pool_policy_visible(text, text), pool_alert_rule_visible(text), pool_stats(),
+	pool_stats_cluster(), pool_stats_session(), pool_stats_statement(boolean), pool_findings(),
+	pool_recommendations(), pool_recommendations_client(), pool_events(), pool_alerts(),
+	pool_alerts_history(), pool_stats_pooler(),
+	pool_stats_history(interval, timestamptz, timestamptz, text),
+	pool_stats_cluster_history(interval, timestamptz, timestamptz), pool_stats_profile(text),
+	pool_explain_admission(text, text, text, inet, text), pool_what_if(text, integer),
+	pool_client_config(text, text, integer), pool_report(interval), pool_health(), pool_metrics(),
+	pool_metrics_cluster(), pool_metrics_alert(), pool_metrics_finding(), pool_metrics_tenant(),
+	pool_metrics_pooler() TO PUBLIC;

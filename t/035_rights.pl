@@ -963,5 +963,39 @@ is($member->value(q{SELECT application_name FROM pool_stats_session WHERE usenam
 	'mate_mark', 'a member of the role sees its sessions');
 close_all($member, $mate);
 
+# ---------- default privileges, as some who harden a server set them ----------
+
+foreach my $database (qw(as_usual as_hardened))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->safe_psql($database, q{
+		ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+		ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO "t_mine", pg_monitor;
+		ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO t_mine, PUBLIC})
+	  if $database eq 'as_hardened';
+	$node->safe_psql($database, 'CREATE EXTENSION pool_optimizer');
+}
+
+# What everybody may do with everything of ours.
+my $rights = q{
+	WITH member AS (SELECT classid, objid FROM pg_depend JOIN pg_extension e ON e.oid = refobjid
+		WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND extname = 'pool_optimizer'),
+	acl AS (SELECT oid::regclass::text AS name, relowner AS owner, coalesce(relacl, acldefault('r', relowner)) AS acl
+			FROM pg_class JOIN member ON objid = oid AND classid = 'pg_class'::regclass
+		UNION ALL SELECT oid::regprocedure::text, proowner, coalesce(proacl, acldefault('f', proowner))
+			FROM pg_proc JOIN member ON objid = oid AND classid = 'pg_proc'::regclass)
+	SELECT concat_ws(' ', name, privilege_type, grantee, is_grantable) FROM acl, aclexplode(acl)
+		WHERE grantee <> owner ORDER BY 1};
+
+cmp_ok(scalar(my @usual = split /\n/, $node->safe_psql('as_usual', $rights)), '>', 40, 'there are rights');
+is($node->safe_psql('as_hardened', $rights), join("\n", @usual), 'they are the same whatever the defaults are');
+is(psql_as($node, 'r_stats', 'SELECT count(*) > 0 FROM pool_stats', dbname => 'as_hardened'), 't', 'views can be read');
+
+# What an extension's script has granted pg_dump leaves to it.
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/hardened.sql';
+
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('as_hardened') ], 'pg_dump');
+unlike(PostgreSQL::Test::Utils::slurp_file($dump), qr/^(?:GRANT|REVOKE) .* pool_/m, 'which has none of these rights');
+
 stop_clean($node);
 done_testing();
