@@ -17,6 +17,7 @@
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "pgstat.h"
 #include "postmaster/postmaster.h"
 #include "storage/latch.h"
@@ -1284,6 +1285,7 @@ pool_stats_profile_1_0(PG_FUNCTION_ARGS)
 typedef struct Explanation
 {
 	PoIdentity	who;
+	char	   *role;			/* as core knows it: who.role has no control characters */
 	char		address[PO_PART_LEN];
 	char		tenant[PO_NAME_LEN];
 } Explanation;
@@ -1322,7 +1324,10 @@ read_explanation(FunctionCallInfo fcinfo, Explanation *e)
 	const PoSlot *mine = po_session_my_slot() < 0 ? NULL : &po_slots[po_session_my_slot()];
 
 	e->who.database = part_argument(fcinfo, 0, get_database_name(MyDatabaseId));
-	e->who.role = part_argument(fcinfo, 1, GetUserNameFromId(GetSessionUserId(), false));
+	e->role = PG_ARGISNULL(1) ? GetUserNameFromId(GetSessionUserId(), false) :
+		text_to_cstring(PG_GETARG_TEXT_PP(1));
+	truncate_identifier(e->role, (int) strlen(e->role), false);
+	e->who.role = part_argument(fcinfo, 1, e->role);
 	e->who.application = part_argument(fcinfo, 2, mine == NULL ? "" : mine->application);
 	if (e->who.application[0] == '\0')
 		e->who.application = "[unknown]";
@@ -1474,7 +1479,7 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 	if (!po_view_sees_all() && (po_session_my_tenant() < 0 ||
 						po_registry_find_tenant(e.tenant) != po_session_my_tenant()))
 		deny_other_tenant();
-	exempt = exemption_of(e.who.role);
+	exempt = exemption_of(e.role);
 	if (exempt != NULL)
 	{
 		put_exempt(&row, &e, exempt);

@@ -349,7 +349,14 @@ is($admin->value(q{SELECT string_agg(tenant, ' ' ORDER BY tenant COLLATE "C") FR
 			AND exempt_sessions = 0}),
 	'%u@postgres (other)@postgres *@*@postgres *@postgres [unknown]@postgres',
 	'each is the tenant of its name');
-close_all(@one, @named, $any);
+my $odd = open_session($node, $control);
+
+# Core knows it by its own name, the template by what it becomes.
+is($odd->value('SELECT tenant FROM pool_explain_admission() LIMIT 1'), $control =~ s/[\n\x1b]/?/r . '@postgres',
+	'one with a control character is told what holds for it');
+is($admin->value("SELECT count(DISTINCT tenant) FROM pool_explain_admission(role => '$control') WHERE scope = 'tenant'"),
+	'1', 'also when it is given');
+close_all(@one, @named, $any, $odd);
 
 # The longest names there can be: everything in the event's detail has its place.
 $admin->query(q{SELECT pool_set_quota('*', max_connections => 0)});
