@@ -252,6 +252,20 @@ SELECT drain_grace, max_connections FROM pool_drain('regress_pool_login@contrib_
 SELECT pool_resume('regress_pool_login@contrib_regression') IS NULL AS gone;
 SELECT count(*) AS policies FROM pool_policies;
 SELECT pool_resume('regress_pool_login@contrib_regression') IS NULL AS gone;
+-- Whether it warns that nothing is enforced is a matter of what will be in force at COMMIT.
+BEGIN;
+SELECT count(*) FROM pool_set_quota('regress_pool_*', mode => 'observe');
+SELECT count(*) FROM pool_drain('regress_pool_login@contrib_regression');
+ROLLBACK;
+SELECT count(*) FROM pool_set_quota('regress_pool_*', mode => 'observe');
+SELECT pool_sync('60s');
+BEGIN;
+SELECT count(*) FROM pool_set_quota('regress_pool_login@contrib_regression', mode => 'enforce');
+SELECT count(*) FROM pool_drain('regress_pool_login@contrib_regression');
+ROLLBACK;
+SELECT count(*) FROM pool_drain('regress_pool_login@contrib_regression');
+DELETE FROM pool_policies;
+SELECT pool_sync('60s');
 -- A pattern drains each that matches.
 SELECT tenant FROM pool_drain('regress_pool_*');
 SELECT pool_sync('60s');

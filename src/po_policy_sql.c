@@ -305,6 +305,26 @@ require_known(FunctionCallInfo fcinfo, const char *table, const char *const *key
 		unknown_tenant(name);
 }
 
+/* What will hold for a tenant, or for all that match a pattern, at COMMIT, as far as that is
+ * known. */
+static void
+resolve_tenant(const char *name, PoPolicyFields *fields)
+{
+	if (final_policies == NULL)
+	{
+		po_registry_resolve_tenant(name, fields);
+		return;
+	}
+	po_policy_defaults(fields);
+	/* They are sorted: the exact name, then the longest pattern first. */
+	for (int i = 0; i < n_final_policies; i++)
+	{
+		if (final_policies[i].scope == PO_SCOPE_TENANT &&
+			po_pattern_matches(final_policies[i].name, name))
+			po_policy_inherit(fields, &final_policies[i].fields);
+	}
+}
+
 Datum
 pool_drain_1_0(PG_FUNCTION_ARGS)
 {
@@ -319,7 +339,7 @@ pool_drain_1_0(PG_FUNCTION_ARGS)
 		po_setter_bad_argument("grace", "must not be null");
 	table = po_setter_begin(fcinfo, PO_POLICY_TABLE, POLICIES);
 	require_known(fcinfo, table, keys);
-	po_registry_resolve_tenant(name, &fields);
+	resolve_tenant(name, &fields);
 	if (po_mode_lower((PoMode) po_guc_mode, fields.quota_mode) != PO_MODE_ENFORCE)
 		ereport(WARNING,
 				(errmsg("tenant \"%s\" is not in mode enforce: the drain is only counted and "
