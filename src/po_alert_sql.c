@@ -117,6 +117,9 @@ pool_alert_rules_check_1_0(PG_FUNCTION_ARGS)
 	bool		sound = po_alert_row_read(row, RelationGetDescr(trigger->tg_relation), &rule,
 										  &error);
 
+	/* Elsewhere it is not in force: it may go, and that is no change of what is. */
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && !po_setter_is_database())
+		return PointerGetDatum(row);
 	/* Not where it was only created, as by pg_restore before the restart. */
 	if (po_shared != NULL)
 		po_setter_require_database(RULES);
@@ -146,9 +149,9 @@ pool_alert_rules_changed_1_0(PG_FUNCTION_ARGS)
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
 	/* As in pool_policies_changed. */
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		po_setter_require_database(RULES);
-	else if (!po_setter_is_database())
+	if (!po_setter_is_database())
 		return PointerGetDatum(NULL);
 	po_change_read_tables();
 	rules = palloc_extended(po_shared->n_alert_rules * sizeof(PoAlertRule), MCXT_ALLOC_HUGE);

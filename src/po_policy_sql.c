@@ -409,6 +409,9 @@ pool_policies_check_1_0(PG_FUNCTION_ARGS)
 	PoPolicyError error;
 	bool		sound = po_policy_row_read(row, desc, &policy, &error);
 
+	/* Elsewhere it is not in force: it may go, and that is no change of what is. */
+	if (deletes && !po_setter_is_database())
+		return PointerGetDatum(row);
 	/* Not where it was only created, as by pg_restore before the restart. */
 	if (po_shared != NULL)
 		po_setter_require_database(POLICIES);
@@ -479,11 +482,11 @@ pool_policies_changed_1_0(PG_FUNCTION_ARGS)
 
 	if (po_shared == NULL)
 		return PointerGetDatum(NULL);
-	/* Elsewhere rows are refused one by one.  pg_restore's COPY of an empty table has
-	 * none and must pass. */
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	/* Elsewhere rows are refused one by one, and may be taken away.  pg_restore's COPY of an
+	 * empty table has none and must pass. */
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		po_setter_require_database(POLICIES);
-	else if (!po_setter_is_database())
+	if (!po_setter_is_database())
 		return PointerGetDatum(NULL);
 	watch_transactions();
 	policies_changed = true;

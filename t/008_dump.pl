@@ -107,4 +107,33 @@ $to->safe_psql('postgres', 'DELETE FROM pool_policies');
 ok(restore($to, 'postgres', $data), 'a dump of the data alone can be restored');
 is($to->safe_psql('postgres', $all), $rows, 'with the same result');
 
+# ---------- where they are not in force ----------
+
+$to->safe_psql('postgres', q{SELECT pool_set_alert('refusals', threshold => 3)});
+wait_sync($to);
+$to->append_conf('postgresql.conf', q{pool_optimizer.database = 'other'});
+$to->reload;
+ok($to->poll_query_until('postgres', q{SELECT current_setting('pool_optimizer.database') = 'other'}),
+	'another database is that of the policies');
+$to->safe_psql('postgres', 'CREATE DATABASE clone TEMPLATE template0');
+ok(restore($to, 'clone', dump_of($to, 'postgres', map { "--exclude-table-data=*.$_" } qw(pool_policies pool_alert_rules))),
+	'a dump without them can be restored beside it');
+$to->safe_psql('other', q{SELECT pool_set_quota('regress_pool_a@postgres', 7)});
+wait_sync($to, dbname => 'other');
+foreach my $sql (q{UPDATE pool_policies SET max_connections = 1}, q{UPDATE pool_alert_rules SET threshold = 1},
+	q{INSERT INTO pool_policies (tenant, max_connections) VALUES ('x', 1)})
+{
+	like((psql_as($to, $to->safe_psql('postgres', 'SELECT current_user'), $sql))[2], qr/can be changed in database "other" only/,
+		"refused there: $sql");
+}
+my $told = q{SELECT count(*) FROM pool_events WHERE kind = 'policy'};
+my $before = $to->safe_psql('other', $told);
+
+$to->safe_psql('postgres', $_) foreach q{DELETE FROM pool_policies WHERE scope <> 'tenant'}, 'DELETE FROM pool_alert_rules',
+  'TRUNCATE pool_policies, pool_alert_rules';
+is($to->safe_psql('postgres', 'SELECT count(*) FROM pool_policies'), '0', 'rows left there can be taken away');
+wait_sync($to, dbname => 'other');
+is($to->safe_psql('other', $told), $before, 'which is told as no change');
+is(stat_of($to, 'regress_pool_a@postgres', 'max_connections'), '7', 'and changes nothing that is in force');
+
 done_testing();
