@@ -21,6 +21,7 @@
 
 #include "po_act.h"
 #include "po_compat.h"
+#include "po_inject.h"
 #include "po_sample.h"
 
 /* In a session: its own slot.  Read by the signal handler. */
@@ -121,16 +122,33 @@ po_act_was_ordered(void)
 
 /* The signal must not reach another process: others use SIGUSR2 for other things. */
 static bool
-still_there(const PoTarget *target)
+is_target(const PoTarget *target, const PoSeen *seen)
 {
-	PoSeen		seen;
 	uint32		phase = pg_atomic_read_u32(&po_slots[target->slot].phase);
 
 	return (phase == PO_SLOT_ADMITTED || phase == PO_SLOT_EXEMPT) &&
-		po_sample_read(target->slot, &seen) &&
-		seen.pid == target->pid && seen.backend_start == target->backend_start &&
-		(target->state_change == 0 || seen.state_change == target->state_change) &&
+		seen->pid == target->pid && seen->backend_start == target->backend_start &&
+		(target->state_change == 0 || seen->state_change == target->state_change) &&
 		BackendPidGetProc(target->pid) != NULL;
+}
+
+/* Waits for an entry that is being changed, and may be interrupted by that. */
+static bool
+is_there(const PoTarget *target)
+{
+	PoSeen		seen;
+
+	po_inject("order");
+	return po_sample_read(target->slot, &seen) && is_target(target, &seen);
+}
+
+/* One that just changes is not what it was judged to be. */
+static bool
+is_still_there(const PoTarget *target)
+{
+	PoSeen		seen;
+
+	return po_sample_try(target->slot, &seen) && is_target(target, &seen);
 }
 
 static bool
@@ -143,8 +161,9 @@ claim(PoOrder *order)
 		pg_atomic_compare_exchange_u32(&order->phase, &declined, PO_ORDER_WRITING);
 }
 
-bool
-po_act_order(const PoTarget *target)
+/* No error may leave this: nobody else could ever claim the order again. */
+static bool
+give_order(const PoTarget *target)
 {
 	PoOrder    *order = &po_slots[target->slot].order;
 	uint32		writing = PO_ORDER_WRITING;
@@ -161,7 +180,7 @@ po_act_order(const PoTarget *target)
 	if (strlen(target->detail) < sizeof(order->detail))
 		strlcpy(order->detail, target->detail, sizeof(order->detail));
 	/* A new session in this slot has reset the phase: then nothing is armed. */
-	if (!still_there(target))
+	if (!is_still_there(target))
 	{
 		(void) pg_atomic_compare_exchange_u32(&order->phase, &writing, PO_ORDER_NONE);
 		return false;
@@ -174,6 +193,19 @@ po_act_order(const PoTarget *target)
 		return false;
 	}
 	return true;
+}
+
+bool
+po_act_order(const PoTarget *target)
+{
+	bool		given;
+
+	if (!is_there(target))
+		return false;
+	HOLD_INTERRUPTS();
+	given = give_order(target);
+	RESUME_INTERRUPTS();
+	return given;
 }
 
 PoOrderPhase

@@ -124,6 +124,8 @@ order_end(int slot, const PoSeen *seen, PoClass class, bool whatever_it_does,
 	target.reason = reason;
 	target.detail = detail;
 	ordered = po_act_order(&target);
+	if (!ordered)
+		po_stats_give_back_termination(now);
 	/* After the order: whoever reads this verdict may count on it. */
 	publish(slot, class, PO_VERDICT_TERMINATE);
 	return ordered;

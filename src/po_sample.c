@@ -71,36 +71,50 @@ po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, int *slots)
 	return n;
 }
 
-bool
-po_sample_read(int slot, PoSeen *seen)
+/* One look; false if the entry changed meanwhile.  there: is it a client backend's? */
+static inline bool
+look(int slot, PoSeen *seen, bool *there)
 {
 	volatile PgBackendStatus *entry = entry_of(slot);
 	BackendState state;
 	BackendType type;
+	int			before;
+	int			after;
 
-	for (;;)
-	{
-		int			before;
-		int			after;
-
-		pgstat_begin_read_activity(entry, before);
-		seen->pid = entry->st_procpid;
-		type = entry->st_backendType;
-		seen->backend_start = entry->st_proc_start_timestamp;
-		seen->role = entry->st_userid;
-		seen->xact_start = entry->st_xact_start_timestamp;
-		seen->state_change = entry->st_state_start_timestamp;
-		state = entry->st_state;
-		pgstat_end_read_activity(entry, after);
-		seen->changecount = after;
-		if (pgstat_read_activity_complete(before, after))
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
-	if (seen->pid <= 0 || type != B_BACKEND || po_compat_is_starting(state))
+	pgstat_begin_read_activity(entry, before);
+	seen->pid = entry->st_procpid;
+	type = entry->st_backendType;
+	seen->backend_start = entry->st_proc_start_timestamp;
+	seen->role = entry->st_userid;
+	seen->xact_start = entry->st_xact_start_timestamp;
+	seen->state_change = entry->st_state_start_timestamp;
+	state = entry->st_state;
+	pgstat_end_read_activity(entry, after);
+	seen->changecount = after;
+	if (!pgstat_read_activity_complete(before, after))
 		return false;
-	seen->state = state_of(state);
+	*there = seen->pid > 0 && type == B_BACKEND && !po_compat_is_starting(state);
+	if (*there)
+		seen->state = state_of(state);
 	return true;
+}
+
+bool
+po_sample_read(int slot, PoSeen *seen)
+{
+	bool		there;
+
+	while (!look(slot, seen, &there))
+		CHECK_FOR_INTERRUPTS();
+	return there;
+}
+
+bool
+po_sample_try(int slot, PoSeen *seen)
+{
+	bool		there;
+
+	return look(slot, seen, &there) && there;
 }
 
 uint64

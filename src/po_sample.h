@@ -29,6 +29,10 @@ typedef struct PoSeen
  */
 extern bool po_sample_read(int slot, PoSeen *seen);
 
+/* The same in one look, for whoever must not be interrupted: false also if the entry changed
+ * meanwhile. */
+extern bool po_sample_try(int slot, PoSeen *seen);
+
 /*
  * What the sampler remembers of a slot to see at a glance that nothing has changed:
  * core's changecount moves with every change of an entry, also across its users.

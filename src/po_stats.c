@@ -757,6 +757,14 @@ po_stats_take_termination(int64 now)
 	return allowed;
 }
 
+void
+po_stats_give_back_termination(int64 taken)
+{
+	lock_stats();
+	po_rate_give_back(&po_shared->rate, taken);
+	unlock_stats();
+}
+
 bool
 po_stats_breaker_allows(int tenant, int64 now)
 {

@@ -116,6 +116,9 @@ extern bool po_stats_note_standstill(int tenant, int size);
  * share; false when it is used up. */
 extern bool po_stats_take_termination(int64 now);
 
+/* One that was taken then ended nobody. */
+extern void po_stats_give_back_termination(int64 taken);
+
 /* The breaker of po_brake.h; note: a session was ended. */
 extern bool po_stats_breaker_allows(int tenant, int64 now);
 extern void po_stats_breaker_note(int tenant, int64 now, int sessions);

@@ -54,7 +54,7 @@ $node->safe_psql('postgres', q{
 	UPDATE pg_proc SET probin = 'pool_optimizer' WHERE probin = '$libdir/pool_optimizer'});
 
 my $A = 'regress_pool_a@postgres';
-create_roles($node, 'regress_pool_a');
+create_roles($node, 'regress_pool_a', 'regress_pool_b');
 $node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 2)");
 wait_sync($node);
 
@@ -258,6 +258,29 @@ $node->safe_psql('postgres',
 	like(log_since($node, $log), qr/could not tell about a login: injected at "tell"/,
 		'tell: although telling failed');
 	close_all($s);
+}
+
+# ---------- ending a session ----------
+
+# Whoever ends one can be interrupted while it looks at it; then the next one can end it.
+my $B = 'regress_pool_b@postgres';
+
+$node->safe_psql('postgres',
+	"SELECT pool_set_timeouts('$B', idle => '100ms', mode => 'observe')");
+wait_sync($node);
+{
+	my $leaked = open_session($node, 'regress_pool_b');
+	my $end = "SELECT count(*) FILTER (WHERE terminated) FROM pool_terminate_leaked('$B', false)";
+
+	ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM pool_stats_session
+			WHERE tenant = '$B' AND class = 'idle_too_long'}), 'order: a leaked session is found');
+	inject('order');
+	my ($status, $out, $err) = $node->psql('postgres', $end);
+	like($err, qr/injected at "order"/, 'order: who ends it is interrupted');
+	inject('');
+	is($node->safe_psql('postgres', $end), '1', 'order: the next one ends it');
+	ok(wait_until(sub { !$leaked->is_alive }, 'ended'), 'order: and it is gone');
+	close_all($leaked) if $leaked->is_alive;
 }
 
 # ---------- all at once ----------

@@ -74,6 +74,16 @@ po_rate_take(PoRate *rate, int64_t now_us, int limit)
 	return true;
 }
 
+void
+po_rate_give_back(PoRate *rate, int64_t taken_us)
+{
+	int64_t		taken = slot_number(taken_us);
+	int			i = slot_index(taken);
+
+	if (rate->second[i] == taken && rate->count[i] > 0)
+		rate->count[i]--;
+}
+
 /* Microseconds from start to now, or -1 if the clock was set back. */
 static int64_t
 elapsed(int64_t start_us, int64_t now_us)

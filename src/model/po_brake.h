@@ -25,6 +25,9 @@ extern int	po_rate_last_minute(const PoRate *rate, int64_t now_us);
 /* Takes one if fewer than limit happened in the last minute. */
 extern bool po_rate_take(PoRate *rate, int64_t now_us, int limit);
 
+/* Gives back one that was taken then and not used. */
+extern void po_rate_give_back(PoRate *rate, int64_t taken_us);
+
 /*
  * Per tenant.  Terminations that are answered by as many new sessions achieve
  * nothing but errors for clients: when PO_BREAKER_MIN or more within a window of

@@ -27,6 +27,23 @@ test_rate_known(void)
 	CHECK(!po_rate_take(&rate, MINUTE, INT_MIN));
 }
 
+static void
+test_rate_given_back(void)
+{
+	PoRate		rate = {{0}, {0}};
+
+	CHECK(po_rate_take(&rate, MINUTE, 2));
+	CHECK(po_rate_take(&rate, MINUTE, 2));
+	po_rate_give_back(&rate, 2 * MINUTE);	/* none was taken then */
+	CHECK_INT(po_rate_last_minute(&rate, MINUTE), 2);
+	po_rate_give_back(&rate, MINUTE);
+	CHECK(po_rate_take(&rate, MINUTE, 2));
+	CHECK(!po_rate_take(&rate, MINUTE, 2));
+	for (int i = 0; i < 3; i++)
+		po_rate_give_back(&rate, MINUTE);
+	CHECK_INT(po_rate_last_minute(&rate, MINUTE), 0);
+}
+
 #define MOST_TAKEN	100000
 
 /* No rolling minute has more than limit, and after 61 s all is forgotten. */
@@ -193,6 +210,7 @@ int
 main(void)
 {
 	test_rate_known();
+	test_rate_given_back();
 	test_rate_never_exceeded();
 	test_rate_clock_set_back();
 	test_rate_damaged();
