@@ -21,7 +21,7 @@
 typedef struct Note
 {
 	char		tenant[PO_NAME_LEN];
-	char		what[PO_REASON_LEN];
+	char		what[PO_NAME_LEN + 96];	/* names a tenant */
 	bool		dropped;
 	int			level;			/* of the subtransaction */
 } Note;
@@ -43,6 +43,18 @@ is_outdated(int i)
 	return false;
 }
 
+/* A long name is cut, at a character, so that it is still told what was done, and by whom. */
+static void
+name_change(const Note *note, const char *role, char *reason, Size size)
+{
+	const char *done = note->dropped ? "dropped" : "set";
+	int			words = snprintf(reason, size, " %s by role \"%s\"", done, role);
+	char		what[sizeof(note->what)];
+
+	po_name_copy(what, note->what, Min(sizeof(what), size - words));
+	snprintf(reason, size, "%s %s by role \"%s\"", what, done, role);
+}
+
 static void
 tell(void)
 {
@@ -56,8 +68,7 @@ tell(void)
 	{
 		if (is_outdated(i))
 			continue;
-		snprintf(reason, sizeof(reason), "%s %s by role \"%s\"", notes[i].what,
-				 notes[i].dropped ? "dropped" : "set", role);
+		name_change(&notes[i], role, reason, sizeof(reason));
 		po_events_add(PO_EVENT_POLICY, notes[i].tenant, MyProcPid, reason, "");
 	}
 	if (more_level == 0)
@@ -166,7 +177,7 @@ po_change_note(const char *tenant, const char *what, bool dropped)
 	/* What an outer level said is kept: this one may be rolled back. */
 	for (int i = n_notes - 1; i >= 0 && notes[i].level == level && note == NULL; i--)
 	{
-		if (strncmp(notes[i].what, what, PO_REASON_LEN - 1) == 0)
+		if (strncmp(notes[i].what, what, sizeof(notes[i].what) - 1) == 0)
 			note = &notes[i];
 	}
 	if (note == NULL && n_notes >= MAX_NOTES)
@@ -178,7 +189,7 @@ po_change_note(const char *tenant, const char *what, bool dropped)
 	if (note == NULL)
 		note = &notes[n_notes++];
 	po_name_copy(note->tenant, tenant, PO_NAME_LEN);
-	strlcpy(note->what, what, PO_REASON_LEN);
+	strlcpy(note->what, what, sizeof(note->what));
 	note->dropped = dropped;
 	note->level = level;
 }

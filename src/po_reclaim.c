@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "model/po_names.h"
 #include "po_act.h"
 #include "po_alert.h"
 #include "po_events.h"
@@ -272,25 +273,36 @@ counts_in(const IdleSession *s, const PoExcess *e)
 	}
 }
 
-static void
-surplus_reason(const PoExcess *e, bool forced, char *reason, Size size)
+/* As snprintf: the length that it would have. */
+static int
+name_surplus(const PoExcess *e, bool forced, const char *name, char *reason, Size size)
 {
 	switch (e->kind)
 	{
 		case PO_EXCESS_QUOTA:
-			snprintf(reason, size, "surplus: %s \"%s\" has %d more than its max_connections "
-					 "of %d, and this one was idle for longest", po_scope_name(e->scope),
-					 e->name, e->count, e->limit);
-			break;
+			return snprintf(reason, size, "surplus: %s \"%s\" has %d more than its "
+							"max_connections of %d, and this one was idle for longest",
+							po_scope_name(e->scope), name, e->count, e->limit);
 		case PO_EXCESS_DRAIN:
-			snprintf(reason, size, "tenant \"%s\" is being drained%s", e->name,
-					 forced ? " and its grace is over" : "");
-			break;
+			return snprintf(reason, size, "tenant \"%s\" is being drained%s", name,
+							forced ? " and its grace is over" : "");
 		case PO_EXCESS_EVICTION:
-			snprintf(reason, size, "longest idle when a login of tenant \"%s\" needed a "
-					 "place (on_full is evict_idle)", e->name);
-			break;
+			return snprintf(reason, size, "longest idle when a login of tenant \"%s\" needed a "
+							"place (on_full is evict_idle)", name);
 	}
+	reason[0] = '\0';
+	return 0;
+}
+
+/* A long name is cut, at a character, so that the words after it are not. */
+static void
+surplus_reason(const PoExcess *e, bool forced, char *reason, Size size)
+{
+	char		name[PO_NAME_LEN];
+	int			words = name_surplus(e, forced, "", reason, size);
+
+	po_name_copy(name, e->name, Min(sizeof(name), size - words));
+	name_surplus(e, forced, name, reason, size);
 }
 
 /* Ends or reports one surplus session; true if it (will have) ended. */

@@ -48,6 +48,7 @@
 
 #define MAX_HELD_CURSORS	8
 #define BRIEF_SESSION		5	/* a session of so many transactions, or fewer */
+#define MESSAGE_LEN			(PO_NAME_LEN + 96)	/* a sentence with a name of any length */
 
 static ClientAuthentication_hook_type prev_ClientAuthentication_hook = NULL;
 static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
@@ -427,7 +428,7 @@ refuse(const PoTicket *ticket, int64 waited_ms)
 {
 	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
 	PoRule		rule = ticket->admission.rule;
-	char		message[PO_REASON_LEN];
+	char		message[MESSAGE_LEN];
 	char		waited[96] = "";
 
 	rejection_message(ticket, message, sizeof(message));
@@ -616,7 +617,7 @@ static void
 log_would_reject(const PoTicket *ticket)
 {
 	const PoRuleResult *r = &ticket->admission.result[ticket->admission.rule];
-	char		message[PO_REASON_LEN];
+	char		message[MESSAGE_LEN];
 
 	rejection_message(ticket, message, sizeof(message));
 	note_rejection(PO_EVENT_WOULD_REJECT, ticket, message, 0);

@@ -304,6 +304,57 @@ is((scalar grep { /^\[1\]/ } @lines), 0, 'none is forged');
 is((scalar grep { /tenant "/ && /[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]/ } @lines), 0,
 	'no control character of a label is in the log');
 
+# ---------- long names ----------
+
+# As long as the name of a tenant can be, and an odd number of bytes before two-byte characters:
+# whoever cuts a sentence with it anywhere cuts a character.
+my ($long_role, $long_database, $long_label) = map { $_ x 31 } "\xc3\xa9", "\xc3\xa8", "\xc3\xbc";
+my $long_application = 'a' x 62;
+my $long = "$long_role\@$long_database/$long_application/$long_label";
+my @as_long = ($long_role, dbname => $long_database, application_name => $long_application,
+	startup => { 'pool_optimizer.label' => $long_label });
+my $reader = open_session($node, $super, dbname => 'utf', startup => { client_encoding => 'UTF8' });
+
+sub reason_of
+{
+	my ($kind) = @_;
+
+	return $reader->value(qq{SELECT reason FROM pool_events WHERE kind = '$kind'
+		AND reason LIKE '%$long_role%' ORDER BY at DESC LIMIT 1}) // '';
+}
+
+$reader->query(qq{CREATE ROLE "$long_role" LOGIN});
+$reader->query(qq{CREATE DATABASE "$long_database" ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'
+	TEMPLATE template0});
+$node->append_conf('postgresql.conf', q{pool_optimizer.tenant = '%u@%d/%a/%L'});
+$node->reload;
+ok(wait_until(sub { $admin->value('SHOW pool_optimizer.tenant') eq '%u@%d/%a/%L' }),
+	'with a template of much');
+my $surplus = open_session($node, @as_long);
+
+ok($surplus->is_admitted, 'a long name is admitted') or diag($surplus->error_text);
+my $setter = open_session($node, $super);
+
+$setter->query(qq{SELECT pool_set_quota('$long', max_connections => 0)})
+  or diag($setter->error_text);
+wait_sync($node);
+my ($said) = split /\n/, refused($node, @as_long);
+
+is($said, qq{FATAL:  53300: too many connections for tenant "$long"},
+	'who is refused is told all of it');
+ok(wait_until(sub { !$surplus->is_alive }), 'who was in is ended');
+like(reason_of('reject'), qr/^too many connections for tenant "\Q$long_role\E[^?]+$/,
+	'the event of the refusal has whole characters');
+like(reason_of('terminate'), qr/^surplus: tenant "\Q$long_role\E[^?]*" has .* idle for longest$/,
+	'that of the end has all its words');
+like(reason_of('policy'), qr/^policy of tenant "\Q$long_role\E[^?]+ set by role "\Q$super\E"$/,
+	'and that of the policy');
+is($reader->value(q{SELECT bool_and(convert_from(convert_to(reason, 'UTF8'), 'UTF8') = reason)
+	FROM pool_events}), 't', 'and all are sound');
+$setter->query(qq{SELECT pool_drop_policy('$long')});
+wait_sync($node);
+close_all($reader, $setter);
+
 # ---------- names that look like something else ----------
 
 $node->append_conf('postgresql.conf', q{pool_optimizer.tenant = '%u@%d'});
