@@ -69,6 +69,15 @@ back_off(TimestampTz now)
 	not_before = now + backoff_us;
 }
 
+/* Until a keeper is to tell listeners again: each that told none makes it later. */
+static void
+rest_from_telling(TimestampTz now, bool has_told)
+{
+	notify_backoff_us = has_told ? 0 :
+		Min(Max(notify_backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
+	notify_not_before = now + Max(notify_backoff_us, NOTIFY_EVERY_US);
+}
+
 /* Has the last one ended?  Then look how. */
 static bool
 keeper_ended(TimestampTz now)
@@ -80,9 +89,7 @@ keeper_ended(TimestampTz now)
 	if (notifies)
 	{
 		notifies = false;
-		notify_backoff_us = po_notify_position() != notified_at_start ? 0 :
-			Min(Max(notify_backoff_us * 2, BACKOFF_MIN_US), BACKOFF_MAX_US);
-		notify_not_before = now + Max(notify_backoff_us, NOTIFY_EVERY_US);
+		rest_from_telling(now, po_notify_position() != notified_at_start);
 	}
 	/* Success always applies something: the request counted before it started. */
 	if (!reads)
@@ -138,7 +145,12 @@ po_keeper_manage(void)
 	{
 		po_shmem_set_error("no background worker slot is free for the keeper: raise "
 						   "max_worker_processes");
-		back_off(now);
+		/* One that was only to tell, of many a minute, must not put off the reading. */
+		if (reads)
+			back_off(now);
+		if (notifies)
+			rest_from_telling(now, false);
+		notifies = false;
 	}
 }
 

@@ -189,6 +189,53 @@ free_worker_slots();
 is($admin->value("SELECT pool_sync('${PoolTest::TIMEOUT}s')"), 't',
 	'with a slot free again the keeper comes by itself');
 is($admin->value('SELECT last_error FROM pool_stats_cluster'), undef, 'and last_error is gone');
+
+# A keeper that was only to tell listeners, and had no slot, leaves the tables' time as it is:
+# with a slot again they are read after few that tell something, which are a second apart.
+sub set_notify
+{
+	my ($channel, $events) = @_;
+
+	$node->append_conf('postgresql.conf', "pool_optimizer.notify_channel = '$channel'\n"
+		  . "pool_optimizer.notify_events = '$events'\npool_optimizer.notify_rate = 100000");
+	$node->reload;
+	return ok(wait_until(sub {
+				$one->value('SHOW pool_optimizer.notify_events') eq $events
+			}), "notify_events is '$events'")
+	  && is($admin->value("SELECT pool_sync('${PoolTest::TIMEOUT}s')"), 't', 'and read');
+}
+
+set_notify('heard', 'error');
+my $listener = open_session($node, $super);
+
+$listener->query('LISTEN heard');
+ok(take_worker_slots(), 'all slots are taken again');
+ok(wait_until(sub {
+		$one->query('SELECT 1/0');
+		($admin->value('SELECT last_error FROM pool_stats_cluster') // '') =~
+		  /^no background worker slot/;
+	}), 'listeners are to be told, and there is no slot');
+$samples = $admin->value('SELECT samples FROM pool_stats_cluster');
+ok(wait_until(sub { $admin->value('SELECT samples FROM pool_stats_cluster') > $samples + 100 }),
+	'for long');
+$admin->query(q{SELECT pool_set_alert('refusals', threshold => 5)});
+my $n_told = 0;
+my $log = -s $node->logfile;
+my $is_read = sub { return log_since($node, $log) =~ /alert rules? (?:is|are) in force/; };
+
+free_worker_slots();
+while ($n_told < 20 && !$is_read->())
+{
+	wait_until(sub {
+			$one->query('SELECT 1/0');
+			scalar(my @told = $listener->notifications) > 0 || $is_read->();
+		}, 'something is told');
+	$n_told++;
+}
+cmp_ok($n_told, '<', 20, 'with a slot free again the tables are read soon');
+$admin->query(q{SELECT pool_drop_alert('refusals')});
+set_notify('', '');
+close_all($listener);
 close_all($one, $hog);
 ok(wait_sessions($node, 'r_other@postgres', 0), 'all but one have left');
 
