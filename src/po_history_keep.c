@@ -115,9 +115,9 @@ write_rows(PoHistoryTableKind kind, const PoHistoryBucket *row, int n)
 	return true;
 }
 
-/* A bucket, tenants first: with the cluster's row it is complete. */
+/* A bucket, tenants first: with the cluster's row it is complete.  n_rows may be NULL. */
 static bool
-write_bucket(PoHistoryTableKind kind, int64 start)
+write_bucket(PoHistoryTableKind kind, int64 start, int *n_rows)
 {
 	int64		length = po_history_table_length(kind);
 	MemoryContext memory = AllocSetContextCreate(TopMemoryContext, "pool_optimizer bucket",
@@ -145,6 +145,8 @@ write_bucket(PoHistoryTableKind kind, int64 start)
 		CommitTransactionCommand();
 	MemoryContextSwitchTo(memory);
 	is_written = write_rows(kind, bucket.row, bucket.n);
+	if (n_rows != NULL)
+		*n_rows = bucket.n;
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(memory);
 	return is_written;
@@ -178,6 +180,10 @@ find_start(const PoHistoryExtent *rings, int64 end)
 	int64		from = Max(table_end(PO_HISTORY_TABLE, end),
 						   floor_to(rings->begin, PO_HISTORY_TABLE_LENGTH));
 
+	/* What would be pruned at once is not written. */
+	if (po_guc_history_retention > 0)
+		from = Max(from, floor_to(end - po_guc_history_retention * USECS_PER_MINUTE,
+								  PO_HISTORY_TABLE_LENGTH));
 	if (written == 0 || written == end)
 		return from;
 	/* The clock was set back: what is lived again, if the rings have all of it. */
@@ -216,7 +222,7 @@ write_sums(PoHistoryTableKind kind, int64 changed, int64 until)
 	from = Max(Min(from, floor_to(changed, length)), floor_to(first, length));
 	for (int64 at = from; at < end; at += length)
 	{
-		if (!write_bucket(kind, at))
+		if (!write_bucket(kind, at, NULL))
 			return at;
 		if (others_wait())
 			return at + length;
@@ -230,19 +236,24 @@ write_ended(void)
 	PoHistoryExtent rings;
 	int64		end;
 	int64		from;
-	int64		at;
+	int64		next;
 
 	po_history_read_extent(&rings);
 	if (!rings.running)
 		return;
 	end = floor_to(rings.end, PO_HISTORY_TABLE_LENGTH);
 	from = find_start(&rings, end);
-	for (at = from; at < end; at += PO_HISTORY_TABLE_LENGTH)
+	for (int64 at = from; at < end; at = next)
 	{
-		if (!write_bucket(PO_HISTORY_TABLE, at))
+		int			n_rows;
+
+		if (!write_bucket(PO_HISTORY_TABLE, at, &n_rows))
 			return;
-		pg_atomic_write_u64(&po_shared->history_written,
-							(uint64) (at + PO_HISTORY_TABLE_LENGTH));
+		next = at + PO_HISTORY_TABLE_LENGTH;
+		/* Months without a row are gone over in one step: nothing tells how far one has come. */
+		if (n_rows == 0)
+			next = Min(end, floor_to(po_history_read_next(next), PO_HISTORY_TABLE_LENGTH));
+		pg_atomic_write_u64(&po_shared->history_written, (uint64) next);
 		if (others_wait())
 			return;
 	}

@@ -467,3 +467,24 @@ po_history_read_extent(PoHistoryExtent *extent)
 	extent->begin = find_ring_begin(minutes, PO_HISTORY_MINUTE);
 	extent->end = (int64) minutes->tick * po_history_rings_length(PO_HISTORY_MINUTE);
 }
+
+int64
+po_history_read_next(int64 from)
+{
+	int64		length = po_history_rings_length(PO_HISTORY_MINUTE);
+	PoHistoryRing ring[PO_HISTORY_LEVELS];
+	const PoHistoryRing *minutes = &ring[PO_HISTORY_MINUTE];
+	int64		next;
+
+	memset(ring, 0, sizeof(ring));
+	po_history_rings_copy(PO_HISTORY_MINUTE, ring);
+	next = Max(from, (int64) minutes->tick * length);
+	for (int i = 0; i < minutes->n; i++)
+	{
+		int64		start = (int64) minutes->row[i].tick * length;
+
+		if (start >= from)
+			next = Min(next, start);
+	}
+	return next;
+}

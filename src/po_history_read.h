@@ -44,4 +44,7 @@ typedef struct PoHistoryExtent
 
 extern void po_history_read_extent(PoHistoryExtent *extent);
 
+/* The first of these minutes from a time on that something is known of; their end if none is. */
+extern int64 po_history_read_next(int64 from);
+
 #endif							/* PO_HISTORY_READ_H */

@@ -398,6 +398,15 @@ work(14);
 wait_kept('written although the clock was set back');
 check_sums('with time lived twice');
 
+# ---------- the clock is set forward ----------
+
+# Then there are months of which nothing is known.
+work(6);
+let_pass(60 * 24 * 3600);
+work(7);
+wait_kept('written although the clock was set forward');
+check_sums('with a gap');
+
 # ---------- what a question takes of memory ----------
 
 # Of years with many tenants it must not be the more the more rows there are; 40 MB of names here.
