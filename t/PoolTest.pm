@@ -22,7 +22,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   new_node create_roles new_tenant psql_as open_session start_login refused refused_sqlstate
   check_quota wait_sync wait_until wait_samples stat_of cluster_stat wait_sessions close_all log_since
-  stop_clean start_load stop_load build_clock set_clock start_on_clock
+  stop_clean start_load stop_load build_clock set_clock start_on_clock certificate
 );
 
 our $TIMEOUT = $PostgreSQL::Test::Utils::timeout_default || 180;
@@ -120,7 +120,8 @@ foreach my $name (qw(psql poll_query_until))
 }
 
 # Logs in and waits until it is known whether that succeeded.  %opt: dbname, options,
-# application_name, host (127.0.0.1 for TCP), from (the client's address then), startup =>
+# application_name, host (127.0.0.1 for TCP), from (the client's address then), tls (to a
+# server with a certificate; 'closing' to say goodbye to it when it vanishes), startup =>
 # { further parameters }.
 sub open_session
 {
@@ -267,6 +268,18 @@ sub stop_clean
 	unlike($log, qr/PANIC:|was terminated by signal/, 'no process of the server crashed');
 }
 
+# Settings of a server that speaks TLS; nothing without openssl, whose s_client the
+# sessions need as well.
+sub certificate
+{
+	my $path = PostgreSQL::Test::Utils::tempdir() . '/server';
+
+	system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+		. " -subj /CN=localhost -keyout $path.key -out $path.crt >/dev/null 2>&1") == 0 or return;
+	chmod 0600, "$path.key";
+	return (ssl => 'on', ssl_cert_file => "'$path.crt'", ssl_key_file => "'$path.key'");
+}
+
 # ---------- load ----------
 
 my %load;
@@ -362,6 +375,8 @@ use Errno qw(EAGAIN EWOULDBLOCK EINTR);
 use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
+use POSIX ();
+use Socket qw(AF_UNIX SOCK_STREAM);
 use Time::HiRes qw(time);
 
 use constant PROTOCOL_3 => 196608;
@@ -386,7 +401,8 @@ sub new
 
 	$startup{application_name} = $opt{application_name} if defined $opt{application_name};
 	$startup{options} = $opt{options} if defined $opt{options};
-	$self->{socket} = connect_to($node, $opt{host}, $opt{from});
+	$self->{socket} = $opt{tls} ? $self->connect_encrypted($node, $opt{tls})
+	  : connect_to($node, $opt{host}, $opt{from});
 	my $body = pack('N', PROTOCOL_3) . join('', map { "$_\0$startup{$_}\0" } sort keys %startup)
 	  . "\0";
 	$self->write_all(pack('N', length($body) + 4) . $body);
@@ -410,6 +426,40 @@ sub connect_to
 		die "cannot connect: $!" if $! != EAGAIN || time() > $deadline;
 		Time::HiRes::usleep(10_000);
 	}
+	return;
+}
+
+# By a process that encrypts what we say.
+sub connect_encrypted
+{
+	my ($self, $node, $how) = @_;
+	my @command = ('openssl', 's_client', '-quiet', '-starttls', 'postgres',
+		'-connect', '127.0.0.1:' . $node->port, $how eq 'closing' ? '-no_ign_eof' : ());
+
+	socketpair(my $ours, my $its, AF_UNIX, SOCK_STREAM, 0) or die "no socket: $!";
+	$self->{tls} = $how;
+	$self->{encrypter} = fork // die "cannot fork: $!";
+	if ($self->{encrypter} == 0)
+	{
+		open(STDIN, '<&', $its);
+		open(STDOUT, '>&', $its);
+		open(STDERR, '>', '/dev/null');
+		exec @command or POSIX::_exit(127);
+	}
+	close $its;
+	return $ours;
+}
+
+# Closes the connection.
+sub disconnect
+{
+	my ($self) = @_;
+
+	$self->{state} = 'closed';
+	close $self->{socket};
+	return unless $self->{encrypter};
+	kill 'KILL', $self->{encrypter} unless $self->{tls} eq 'closing';
+	waitpid delete $self->{encrypter}, 0;
 	return;
 }
 
@@ -440,8 +490,7 @@ sub receive
 	if (!$n)
 	{
 		return 0 if !defined $n && ($! == EINTR || $! == EAGAIN || $! == EWOULDBLOCK);
-		$self->{state} = 'closed';
-		close $self->{socket};
+		$self->disconnect;
 		return 1;
 	}
 	$self->{buffer} .= $bytes;
@@ -660,8 +709,7 @@ sub vanish
 {
 	my ($self) = @_;
 
-	close $self->{socket} if $self->{state} ne 'closed';
-	$self->{state} = 'closed';
+	$self->disconnect if $self->{state} ne 'closed';
 	return;
 }
 
