@@ -120,6 +120,9 @@ while ($run->pumpable && $kills < 2)
 	my $pid = cluster_stat($node, 'sampler_pid');
 
 	kill 'TERM', $pid or last;
+	# Does it run still?
+	$run->pump_nb;
+	last if !$run->pumpable;
 	$kills++;
 	ok($node->poll_query_until('postgres',
 			"SELECT coalesce(sampler_pid <> $pid, false) FROM pool_stats_cluster"),

@@ -428,8 +428,8 @@ foreach my $node ($standby, $subscriber)
 			FROM pool_stats_cluster c, pool_stats_session s GROUP BY c.sessions}),
 		$node->name . ': neither walsenders nor workers are counted or listed');
 }
-is(stat_of($subscriber, $superuser . '@postgres', 'exempt_sessions'), '1',
-	'workers do not show as sessions of their owner');
+ok($subscriber->poll_query_until('postgres', qq{SELECT exempt_sessions = 1 FROM pool_stats
+		WHERE tenant = '$superuser\@postgres'}), 'workers do not show as sessions of their owner');
 stop_clean($subscriber);
 $standby->stop;
 # One of its processes was killed by this test.

@@ -169,14 +169,17 @@ ok($node->poll_query_until('postgres', q{SELECT last_error = 'keeper: injected a
 is(heard('cleared', $id), 0, 'notify_start: nothing is heard');
 
 # Something is always to be told now.  History makes room for that, and gets on all the same.
+# These hours are a day back, so those that end meanwhile are others.
 $node->safe_psql('postgres', q{
-	INSERT INTO pool_history SELECT date_bin('1 h', now(), '2000-01-03') - i * interval '1 h',
+	INSERT INTO pool_history SELECT date_bin('1 h', now() - interval '1 day', '2000-01-03')
+		- i * interval '1 h',
 		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '' FROM generate_series(1, 3) i;
 	INSERT INTO pool_history_day SELECT '2001-01-01',
 		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, t FROM unnest(ARRAY['', 'x']) t});
 ok(wait_until(sub {
 			$node->safe_psql('postgres', q{SELECT pool_sync('10 s')});
-			$node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pool_history_hour) || ' ' ||
+			$node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pool_history_hour
+				WHERE tenant = '' AND bucket_start < now() - interval '12 h') || ' ' ||
 				(SELECT count(*) FROM pool_history_day
 				WHERE bucket_start < '2002-01-01')}) eq '3 0';
 		}), 'notify_start: hours are summed up, and days pruned');

@@ -175,6 +175,7 @@ sub anomalies
 		WHERE tenant = 'r_a x' AND alert = 'anomaly'});
 }
 crowd_of(12);
+wait_samples($admin, 250);
 is(anomalies(), '', 'as many as are usual at this time of the week are no anomaly');
 crowd_of(20);
 ok(wait_until(sub { anomalies() =~

@@ -141,6 +141,7 @@ set_rules(at_once('tenant_utilization'), q{SELECT pool_set_quota('r_app@postgres
 my @app = app(7);
 
 ok(wait_sessions($node, 'r_app@postgres', 7), '7 of 10');
+wait_samples($admin, 250);
 is(raised('tenant_utilization', 'r_app@postgres'), '', 'are no alert');
 my $log_before = -s $node->logfile;
 
@@ -152,6 +153,7 @@ push @app, app(1);
 raised_is('tenant_utilization', 'r_app@postgres', 'critical 0.9 0.9', '9 are critical');
 push @app, app(1);
 raised_is('tenant_utilization', 'r_app@postgres', 'critical 1 0.9', 'the value is kept up to date');
+ok(wait_until(sub { told('tenant_utilization', 'escalated', 'r_app@postgres') > 0 }), 'told');
 is(told('tenant_utilization', $_, 'r_app@postgres'), '1', "$_ once") foreach qw(raised escalated);
 is($admin->value(q{SELECT count(*) FROM pool_events WHERE kind = 'alert'
 		AND tenant = 'r_app@postgres' AND (detail->>'used')::int BETWEEN 8 AND 9
@@ -162,6 +164,7 @@ like(log_since($node, $log_before), qr/LOG:  pool_optimizer, tenant "r_app\@post
 close_all(splice @app, 0, 3);
 ok(wait_sessions($node, 'r_app@postgres', 7), '7 of 10 again');
 raised_is('tenant_utilization', 'r_app@postgres', '', 'below the hysteresis it is cleared');
+ok(wait_until(sub { told('tenant_utilization', 'cleared', 'r_app@postgres') > 0 }), 'told');
 is(told('tenant_utilization', 'cleared', 'r_app@postgres'), '1', 'which is told once');
 is($admin->value(q{SELECT concat_ws(' ', severity, value, threshold, cleared_at > raised_at,
 		duration_ms > 0, message) FROM pool_alerts_history WHERE alert = 'tenant_utilization'}),
@@ -221,6 +224,7 @@ close_all(@quota);
 
 set_rules(at_once('refusals', threshold => 3));
 is(refused_sqlstate($node, 'r_app'), '53300', 'refused') for 1 .. 2;
+wait_samples($admin, 250);
 is(raised('refusals', 'r_app@postgres'), '', 'two are below the threshold');
 is(refused_sqlstate($node, 'r_app'), '53300', 'refused once more');
 ok(wait_until(sub { raised('refusals', 'r_app@postgres') =~ /^critical [3-9] 3$/ }), 'three are not');
