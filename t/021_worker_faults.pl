@@ -41,12 +41,12 @@ sub waiting_login
 {
 	my ($n) = @_;
 	my $offset = -s $node->logfile;
-	my $login = start_login($node, 'regress_pool_a', dbname => 'other');
+	my $login = start_login($node, 'regress_pool_a', dbname => 'other', host => '127.0.0.1');
+	my $port = $login->{socket}->sockport;
 
 	ok($node->poll_query_until('other', "SELECT waiting = $n FROM pool_stats_cluster"),
 		"login $n waits");
-	# Received before those that ask.
-	my ($pid) = log_since($node, $offset) =~ /\[(\d+)\].* connection received/
+	my ($pid) = log_since($node, $offset) =~ /\[(\d+)\].* connection received: .*port=$port\b/
 	  or die 'the log does not tell who has connected';
 	return ($login, $pid);
 }
@@ -258,11 +258,15 @@ foreach my $mode (qw(fast immediate))
 {
 	# Nobody leaves, so the queue has to give up by itself: a smart stop must not depend
 	# on clients that wait for each other.
-	$node->safe_psql('postgres', "SELECT pool_set_quota('$A', wait_timeout => '1s')");
+	$node->safe_psql('postgres', "SELECT pool_set_quota('$A', wait_timeout => '15s')");
 	wait_sync($node);
 	my @in = (login(), login());
-	my ($waiting) = waiting_login(1);
+	my $admin = open_session($node, $superuser, dbname => 'other');
+	my $waiting = start_login($node, 'regress_pool_a', dbname => 'other');
 
+	ok(wait_until(sub { $admin->value('SELECT waiting FROM pool_stats_cluster') == 1 }, 'a login'),
+		'a login waits');
+	$admin->close_and_wait;
 	begin_stop('smart');
 	$waiting->wait_closed;
 	is($waiting->sqlstate, '53300', 'smart stop: who waits is refused at the end of its time');

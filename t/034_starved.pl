@@ -175,12 +175,33 @@ close_all(@others, $locker, values %was);
 # the session goes on, in one case with a statement from its client.
 my %ordered = map { $_ => open_session($node, 'r_idle') } qw(speaks keeps_silent);
 
-$_->value('SELECT 1') foreach values %ordered;
 # One that was stopped on its way from its answer to the next read would decline.
-ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity
-	WHERE usename = 'r_idle' AND wait_event = 'ClientRead'}) eq 't' }, 'sessions that wait'),
-	'both wait for their clients');
-stop_process($_->pid) foreach values %ordered;
+sub wait_for_clients
+{
+	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity
+		WHERE usename = 'r_idle' AND wait_event = 'ClientRead'}) == 2;
+}
+
+# On a slow machine one has been idle for too long before; then another takes its place.
+sub stop_both
+{
+	foreach my $session (values %ordered)
+	{
+		$session = open_session($node, 'r_idle') unless $session->is_alive;
+	}
+	eval { $_->value('SELECT 1') foreach values %ordered; 1 } or return 0;
+	wait_until(sub { wait_for_clients() || grep { !$_->is_alive } values %ordered }, 'both');
+	eval { stop_process($_->pid) foreach values %ordered; 1 } or diag($@);
+	my ($pids) = join ',', map { $_->pid } values %ordered;
+
+	# Neither had an order before.
+	return 1 if $node->safe_psql('postgres', "SELECT count(*) = 2
+		AND max(clock_timestamp() - state_change) < interval '$limit s'
+		FROM pg_stat_activity WHERE pid IN ($pids) AND wait_event = 'ClientRead'") eq 't';
+	kill 'CONT', map { $_->pid } values %ordered;
+	return 0;
+}
+ok(wait_until(\&stop_both, 'two sessions'), 'both are stopped while they wait for their clients');
 ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) = 2 FROM pool_stats_session
 	WHERE usename = 'r_idle' AND verdict = 'terminate'}) eq 't' }, 'two orders'),
 	'two stopped sessions have the order to end');
