@@ -213,6 +213,8 @@ wait_sync($node);
 my $later = open_session($node, 'r_later');
 
 set_conf('exempt_roles', 'r_later');
+ok(wait_until(sub { of_session($later, 'exempt') eq 'exempt_role' }, 'the reload'),
+	'the reload has come');
 $node->safe_psql('postgres', q{SELECT pool_drop_policy('r_later@postgres')});
 wait_sync($node);
 ok(wait_until(sub { of_session($later, 'state_ms > 1000') eq 'true' }),
@@ -221,6 +223,32 @@ is(of_session($later, 'exempt'), 'exempt_role', 'and is said to be exempt');
 $plain = open_session($node, 'r_plain');
 $plain->wait_closed;
 ok($later->is_alive, 'while others are ended');
+
+# It keeps its place, where a quota counts sessions of several roles.
+create_roles($node, 'r_keeps');
+$node->safe_psql('postgres', 'CREATE DATABASE shared');
+$node->safe_psql('postgres', q{SELECT pool_set_timeouts('*@shared', idle => '1h',
+		never_used => '1h', lifetime => '1h', leak_probability => 0);
+	SELECT pool_set_quota('shared', max_connections => 3, scope => 'database')});
+wait_sync($node);
+my ($keeps, @others) = map { open_session($node, $_, dbname => 'shared') }
+  qw(r_keeps r_plain r_plain);
+
+set_conf('exempt_roles', q{'r_keeps'});
+ok(wait_until(sub { of_session($keeps, 'exempt') eq 'exempt_role' }, 'the reload'),
+	'one of three becomes exempt');
+is(refused_sqlstate($node, 'r_plain', dbname => 'shared'), '53300', 'a full quota stays full');
+# It is the first that would be ended.
+$_->value('SELECT 1') foreach $keeps, @others;
+$node->safe_psql('postgres', q{SELECT pool_set_quota('shared', max_connections => 2,
+	scope => 'database')});
+$others[0]->wait_closed;
+my $admin = open_session($node, $super);
+
+wait_samples($admin, 100);
+is(join(' ', map { $_->is_alive ? 'lives' : 'ended' } $keeps, @others), 'lives ended lives',
+	'of a quota lowered by one, one that is not exempt is ended in its place');
+close_all($admin);
 
 stop_clean($node);
 done_testing();

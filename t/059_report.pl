@@ -15,6 +15,7 @@ use Test::More;
 
 my $node = new_node(-name => 'report', max_connections => 60, max_wal_senders => 4,
 	wal_level => 'replica', hot_standby => 'on');
+my $super = $node->safe_psql('postgres', 'SELECT current_user');
 
 stand_in($node);
 
@@ -49,7 +50,7 @@ sub recommend
 
 foreach my $bad ('NULL', q{'0'}, q{'-1 day'}, q{'59 s'}, q{'367 days'}, q{'178000000 years'})
 {
-	my ($rc, $out, $err) = psql_as($node, 'postgres',
+	my ($rc, $out, $err) = psql_as($node, $super,
 		"\\set VERBOSITY verbose\nSELECT pool_report($bad)");
 
 	like($err, qr/ERROR:  22023: .*since/, "since => $bad is refused with 22023");
@@ -161,7 +162,7 @@ cmp_ok(scalar @sql, '>=', 5, 'there is advice in SQL');
 foreach my $sql (@sql)
 {
 	my $safe = $sql =~ s/dry_run => false/dry_run => true/gr;
-	my ($rc, $out, $err) = psql_as($node, 'postgres', $safe =~ /ALTER SYSTEM/ ? 'SELECT 1'
+	my ($rc, $out, $err) = psql_as($node, $super, $safe =~ /ALTER SYSTEM/ ? 'SELECT 1'
 		: "\\set ON_ERROR_STOP 1\nBEGIN;\n$safe\nROLLBACK;");
 
 	is($rc, 0, 'runs: ' . (split /\n/, $sql)[0]) or diag($err);
@@ -301,7 +302,7 @@ is(well_formed($node->safe_psql('postgres',
 $node->safe_psql('postgres', q{DROP OPERATOR public.= (text, text);
 	DROP FUNCTION public.eq, public.count(text), public.max(text), public.trap});
 
-my ($rc, $out, $err) = psql_as($node, 'postgres',
+my ($rc, $out, $err) = psql_as($node, $super,
 	"\\set VERBOSITY verbose\nSET statement_timeout = 1; SELECT pool_report('9 days');");
 
 like($err, qr/ERROR:  57014/, 'it can be cancelled');
