@@ -5,11 +5,15 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use IO::Socket::IP;
 use PoolTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node(max_connections => 40);
+my $has_ipv6 = defined IO::Socket::IP->new(LocalHost => '::1', Listen => 1);
+my $node = new_node(
+	max_connections => 40,
+	listen_addresses => $has_ipv6 ? "'127.0.0.1, ::1'" : "'127.0.0.1'");
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 create_roles($node, map { "regress_pool_$_" } qw(a b exempt));
@@ -147,6 +151,17 @@ is_refused('address: those open are counted anew',
 	'too many connections from address 127\.0\.0\.1', 'regress_pool_b', host => '127.0.0.1');
 close_all(@held);
 drop_policies();
+
+SKIP:
+{
+	skip 'no IPv6 here', 8 unless $has_ipv6;
+	quota(q{'::/120', max_connections => 1, scope => 'address'});
+	@held = (is_admitted('IPv6', 'regress_pool_a', host => '::1'));
+	is_refused('IPv6', 'too many connections from address ::1', 'regress_pool_b', host => '::1');
+	push @held, is_admitted('IPv6: an address of IPv4', 'regress_pool_b', host => '127.0.0.1');
+	close_all(@held);
+	drop_policies();
+}
 
 quota(q{'*', max_connections => 2, scope => 'cluster'});
 @held = (is_admitted('cluster, first', 'regress_pool_a'),
@@ -316,6 +331,11 @@ is(tenant_of(), '100%:[unknown]/[unknown]/[local]', 'empty parts, a socket, and 
 is(tenant_of(host => '127.0.0.1', application_name => 'web',
 		options => '-c pool_optimizer.label=acme'),
 	'100%:acme/web/127.0.0.1', 'label, application and address');
+SKIP:
+{
+	skip 'no IPv6 here', 1 unless $has_ipv6;
+	is(tenant_of(host => '::1'), '100%:[unknown]/[unknown]/::1', 'an address of IPv6');
+}
 template('%L');
 is(tenant_of(options => '--pool_optimizer.label=acme'), 'acme', 'a label by --name=value');
 is(tenant_of(options => '-cpool_optimizer.label=acme'), 'acme', 'a label by -cname=value');

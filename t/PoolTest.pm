@@ -120,7 +120,7 @@ foreach my $name (qw(psql poll_query_until))
 }
 
 # Logs in and waits until it is known whether that succeeded.  %opt: dbname, options,
-# application_name, host (127.0.0.1 for TCP), from (the client's address then), tls (to a
+# application_name, host (127.0.0.1 or ::1 for TCP), from (the client's address then), tls (to a
 # server with a certificate; 'closing' to say goodbye to it when it vanishes), startup =>
 # { further parameters }.
 sub open_session
@@ -374,6 +374,7 @@ use warnings;
 use Errno qw(EAGAIN EWOULDBLOCK EINTR);
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Socket::UNIX;
 use POSIX ();
 use Socket qw(AF_UNIX SOCK_STREAM);
@@ -418,7 +419,8 @@ sub connect_to
 	while (1)
 	{
 		my $socket = defined $host
-		  ? IO::Socket::INET->new(PeerAddr => $host, PeerPort => $node->port, Proto => 'tcp',
+		  ? ($host =~ /:/ ? 'IO::Socket::IP' : 'IO::Socket::INET')->new(PeerAddr => $host,
+			PeerPort => $node->port, Proto => 'tcp',
 			(defined $from ? (LocalAddr => $from) : ()))
 		  : IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port);
 
