@@ -152,8 +152,9 @@ sub take_worker_slots
 
 	return wait_until(sub {
 		$hog->send_query(q{SELECT count(*) FROM rows WHERE pg_sleep(10)::text = 'x'});
-		$admin->value('SELECT pg_sleep(0.01)')
-		  until n_parallel() >= 1 || !$hog->update->is_alive || $hog->{state} ne 'busy';
+		wait_until(sub {
+			n_parallel() >= 1 || !$hog->update->is_alive || $hog->{state} ne 'busy';
+		}, 'a parallel worker');
 		$taken = n_parallel() == 2;
 		free_worker_slots() unless $taken;
 		return $taken;
