@@ -148,7 +148,8 @@ is(findings('f_wait', q{kind, evidence->>'statement'}, q{advice !~ 'far away or 
 is(findings('f_hot', q{evidence->>'statement'}, q{kind = 'hot_row'}),
 	'UPDATE item SET n = n + $1 WHERE id = $2', 'and the one that waits for the row');
 is(findings('f_wait', q{queryid = (SELECT queryid FROM pool_stats_statement
-		WHERE tenant = 'f_wait@postgres' AND query ~ '^UPDATE')}, $update), 't', 'its queryid is core\'s');
+		WHERE tenant = 'f_wait@postgres' AND query ~ '^UPDATE')}, $update), 't',
+	'its queryid is core\'s');
 
 # Three clients that think nearly all of their time; five of six that wait for the sixth.
 my ($wait, $severity, $mean) = split /\|/,
@@ -165,7 +166,8 @@ cmp_ok($hot, '<=', 6, 'and not more');
 like(findings('f_wait', 'advice', $update),
 	qr/waits \d+ ms .*pool_set_timeouts\('f_wait\@postgres', idle_in_transaction => '1 min'\)/,
 	'the advice has the setting to use');
-unlike(findings('f_wait', 'advice', $update), qr/far away/, 'and knows that the client is not slow after all');
+unlike(findings('f_wait', 'advice', $update), qr/far away/,
+	'and knows that the client is not slow after all');
 # The others after the one that was waited for.
 ok($node->poll_query_until('postgres', q{SELECT count(*) > 1 FROM pool_findings
 		WHERE tenant = 'f_far@postgres' AND kind = 'client_wait'}), 'not after one of them only');
@@ -176,7 +178,8 @@ $node->safe_psql('postgres', findings('f_wait',
 is($node->safe_psql('postgres', q{SELECT idle_in_transaction FROM pool_policies
 		WHERE tenant = 'f_wait@postgres'}), '00:01:00', 'which can be run as it stands');
 is(findings('f_wait', q{since <= last_seen AND last_seen <= now() AND NOT acknowledged
-		AND acknowledged_by IS NULL AND acknowledged_reason IS NULL}, $update), 't', 'times are sound');
+		AND acknowledged_by IS NULL AND acknowledged_reason IS NULL}, $update), 't',
+	'times are sound');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT connections_spent,
 		lag(connections_spent) OVER () AS before FROM pool_findings) s
 		WHERE before < connections_spent}), '0', 'the dearest come first');
@@ -226,7 +229,8 @@ is($node->safe_psql('postgres', q{SELECT DISTINCT split_part(tenant, '@', 1), ki
 		WHERE starts_with(tenant, 'f_') AND (kind NOT IN ('read_only', 'slow_statement')
 			OR tenant = 'f_slow@postgres' AND kind = 'slow_statement')
 			AND (kind <> 'client_wait' OR tenant = 'f_far@postgres'
-				OR advice !~ 'far away or short of CPU') ORDER BY 1, 2}), join("\n", qw(f_again|repeated_read f_churn|churn
+				OR advice !~ 'far away or short of CPU') ORDER BY 1, 2}),
+	join("\n", qw(f_again|repeated_read f_churn|churn
 	f_far|client_wait f_hot|hot_row f_loop|n_plus_one f_rows|unpaged_result f_scan|sequential_scan f_slow|slow_statement
 	f_state|session_state f_wait|client_wait)), 'each tenant has its own fault and no other');
 
