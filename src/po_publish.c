@@ -2085,10 +2085,11 @@ static void
 end_leaked(Leaked *leaked)
 {
 	PoTarget	target;
+	int64		now = po_shmem_monotonic_us();
 
 	if (leaked->exempt)
 		return;
-	if (!po_stats_take_termination(po_shmem_monotonic_us()))
+	if (!po_stats_take_termination(now))
 	{
 		strlcat(leaked->reason, "; spared: max_terminations_per_minute reached",
 				sizeof(leaked->reason));
@@ -2103,6 +2104,8 @@ end_leaked(Leaked *leaked)
 	target.reason = leaked->reason;
 	target.detail = leaked->detail;
 	leaked->ordered = po_act_order(&target);
+	if (!leaked->ordered)
+		po_stats_give_back_termination(now);
 }
 
 /* Has it gone, or accepted to?  NULL-safe against a new session in the slot. */

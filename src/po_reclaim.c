@@ -26,11 +26,15 @@
 /* While draining, a session between two transactions of one request is left alone. */
 #define DRAIN_IDLE_US		PO_US_PER_S
 
-/* An idle session that may be surplus. */
+/*
+ * An idle session that may be surplus.  What it is counted in is of the moment when it was
+ * gathered: one that has left meanwhile has none, but is among those that are too many.
+ */
 typedef struct IdleSession
 {
 	int			slot;
-	int			tenant;			/* of the slot, which may be free by now */
+	int			tenant;
+	int			counter[PO_N_COUNTED];
 	PoSeen		seen;
 	bool		ordered;		/* on its way out already */
 } IdleSession;
@@ -248,6 +252,7 @@ gather_sessions(bool with_busy)
 				continue;
 			idle[n].slot = i;
 			idle[n].tenant = *(volatile int *) &po_slots[i].tenant;
+			memcpy(idle[n].counter, po_slots[i].counter, sizeof(idle[n].counter));
 			idle[n].seen = seen;
 			idle[n].ordered = is_ordered(i);
 			n += idle[n].tenant >= 0 ? 1 : 0;
@@ -260,8 +265,6 @@ gather_sessions(bool with_busy)
 static bool
 counts_in(const IdleSession *s, const PoExcess *e)
 {
-	const PoSlot *slot = &po_slots[s->slot];
-
 	switch (e->scope)
 	{
 		case PO_SCOPE_TENANT:
@@ -269,7 +272,7 @@ counts_in(const IdleSession *s, const PoExcess *e)
 		case PO_SCOPE_CLUSTER:
 			return true;
 		default:
-			return slot->counter[PO_COUNTED(e->scope)] == e->index;
+			return s->counter[PO_COUNTED(e->scope)] == e->index;
 	}
 }
 

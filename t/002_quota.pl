@@ -266,6 +266,18 @@ ok(!$held[0]->is_alive && !$held[1]->is_alive, 'those idle for longest');
 close_all(grep { $_->is_alive } @held);
 drop_policies();
 
+# While the last of many are judged, the first of them are gone already.
+@held = map { open_session($node, 'regress_pool_a', dbname => 'db2') } 1 .. 30;
+quota(q{'db2', max_connections => 8, scope => 'database'});
+ok(wait_until(sub { 8 >= grep { $_->is_alive } @held }, 'the end of the surplus'),
+	'the surplus of a database ends');
+my $watching = open_session($node, $node->safe_psql('postgres', 'SELECT current_user'));
+
+wait_samples($watching, 20);
+is(scalar(grep { $_->is_alive } @held), 8, 'and not one more');
+close_all(grep { $_->is_alive } @held);
+drop_policies();
+
 # ---------- a lowered quota ----------
 
 my ($oldest, $middle, $newest, $busy) = map { open_session($node, 'regress_pool_a') } 1 .. 4;
