@@ -786,6 +786,11 @@ unlike($out . $err, $mark, 'and shows nothing');
 ok($ok, 'with --enable-row-security it succeeds') or diag($err);
 like($out, qr/t_mine\@postgres/, 'with what applies to the role');
 unlike($out . $err, $mark, 'and nothing else');
+$node->safe_psql('postgres', 'ALTER ROLE t_mine BYPASSRLS');
+($ok, $out, $err) = dump_as('t_mine');
+ok($ok, 'with BYPASSRLS it succeeds') or diag($err);
+like($out, $mark, 'with everything');
+$node->safe_psql('postgres', 'ALTER ROLE t_mine NOBYPASSRLS');
 
 # ---------- settings ----------
 
