@@ -341,6 +341,7 @@ typedef struct PoRegistry
 typedef struct PoWindow
 {
 	double		transactions;
+	double		errors;			/* how many of these failed; of recent only */
 	double		service_us;
 	double		service_sq;
 	double		wait_us[PO_N_WAITS];

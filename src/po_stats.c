@@ -195,6 +195,7 @@ po_stats_merge(int slot_index)
 	if (errors > 0)
 	{
 		t->xact_errors += errors;
+		t->recent.errors += errors;
 		po_shared->total.xact_errors += errors;
 		merge_error(t, a);
 	}
@@ -529,8 +530,10 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->size = pooled_size(t, sessions, policy, demand);
 	seen->busy = sampled_us > 0 ? busy_us / sampled_us : 0;
 	seen->transactions = recent->transactions;
+	/* A larger pool in which more of them fail does not do more: serialization, lock_timeout. */
 	if (recent->elapsed_us > 0)
-		seen->rate = recent->transactions * PO_US_PER_S / recent->elapsed_us;
+		seen->rate = Max(recent->transactions - recent->errors, 0) * PO_US_PER_S /
+			recent->elapsed_us;
 	seen->cores = po_cores_usable();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;

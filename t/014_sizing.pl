@@ -29,7 +29,7 @@ my $node = new_node(
 	'pool_optimizer.mode' => 'observe',
 	'pool_optimizer.sample_interval' => '20ms');
 
-create_roles($node, qw(r_half r_client r_lock r_full r_few));
+create_roles($node, qw(r_half r_client r_lock r_full r_fail r_few));
 $node->safe_psql('postgres', q{
 	CREATE TABLE hot (n int);
 	INSERT INTO hot VALUES (0);
@@ -92,6 +92,10 @@ start_load($node, 'r_client', 4,
 	"BEGIN;\nSELECT 1;\n\\sleep 30 ms\nCOMMIT;\n\\set pause random(20, 60)\n\\sleep :pause ms\n");
 start_load($node, 'r_lock', 6, "SELECT bump();\n");
 start_load($node, 'r_full', 4, "SELECT pg_sleep(0.02);\n");
+# Every other one fails, in a way that pgbench goes on after.
+start_load($node, 'r_fail', 4,
+	"BEGIN;\nSELECT pg_sleep(0.02);\nCOMMIT;\nDO \$\$ BEGIN PERFORM pg_sleep(0.02); "
+	  . "RAISE EXCEPTION USING ERRCODE = '40001'; END \$\$;\n");
 
 my $few = open_session($node, 'r_few');
 my $few2 = open_session($node, 'r_few');
@@ -191,6 +195,11 @@ SKIP:
 is($node->safe_psql('postgres', q{
 		SELECT count(measured) FROM pool_what_if('r_half@postgres', 50)}), '0',
 	'where the pool is not the limit nothing is tried');
+ok($node->poll_query_until('postgres', q{
+		SELECT count(*) > 0 AND bool_and(measured < 0.75 * arrival_rate)
+		FROM pool_what_if('r_fail@postgres', 8), pool_recommendations
+		WHERE tenant = 'r_fail@postgres' AND measured IS NOT NULL}),
+	'what failed is not done');
 is($node->safe_psql('postgres', q{SELECT pool_sync()}), 't', 'policies are in force');
 ok($node->poll_query_until('postgres', q{
 		SELECT method = 'too_little_data' AND computed_at IS NOT NULL
