@@ -9,7 +9,7 @@
 
 #include "model/po_queueing.h"
 
-#define NEAR_BEST			0.975	/* above the 95 % promised by what measuring may be off */
+#define NEAR_BEST			0.97	/* above the 95 % promised by what measuring may be off */
 #define SURELY_NEAR			0.985	/* less, and a little larger one is the safer choice */
 #define LITTLE_LARGER		1.25	/* with n <= 1.5 n* still, as sizes are told apart by 1.2 */
 #define JUST_FAILED			0.94
@@ -55,6 +55,8 @@
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
 #define MORE_WAITING		2.0		/* times those of before */
+#define MORE_CLIENTS		1.05	/* fewer are served well enough by what is there */
+#define LEAST_CHANGE		0.05	/* of what a size does, in a slow one */
 #define FEW_WAITING			2.0
 #define FEW_BESIDE			0.25	/* of those at work */
 #define FEW_LOST			0.03	/* of the throughput, by those who wait */
@@ -812,17 +814,31 @@ cannot_come(const PoSearch *s, const PoSearchSeen *seen, int next)
 		s->n_points > 1;
 }
 
+/* What the time of another size goes to, and how much that usually does, says nothing of this. */
+static void
+forget_settled(PoSearch *s)
+{
+	memset(s->share, 0, sizeof(s->share));
+	s->usual = 0;
+	s->odd = 0;
+}
+
 static int
 settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 {
+	if (size % seen->unit != 0)
+		size = raised(size / seen->unit * seen->unit, seen);
+	if (size != s->settled)
+		forget_settled(s);
 	s->phase = PO_SEARCH_SETTLED;
 	s->limit = limit;
+	s->all_of_demand = limit < seen->highest;
 	s->settled = size;
 	s->evaluations = 0;
 	s->again = false;
 	s->queue = 0;
 	s->queues = s->longer = 0;
-	return size % seen->unit == 0 ? size : raised(size / seen->unit * seen->unit, seen);
+	return size;
 }
 
 /*
@@ -834,10 +850,11 @@ settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 static int
 safe_choice(const PoSearch *s, const PoSearchSeen *seen, int near)
 {
-	const PoSearchPoint *p = find(s, near);
+	int			i = place_of(s, near);
+	const PoSearchPoint *p = &s->point[i];
 	const PoSearchPoint *next = p + 1;
 
-	if (p == NULL || next >= s->point + s->n_points || next->n < LEAST_N ||
+	if (i + 1 >= s->n_points || p->size != near || next->n < LEAST_N ||
 		next->size > LITTLE_LARGER * near || next->size > largest_useful(s, seen) ||
 		(s->crowded > 0 && near >= s->crowded) || seen->unit > 1)
 		return near;
@@ -998,12 +1015,43 @@ is_below_room(const PoSearch *s, const PoSearchPoint *p)
 	return s->limited >= IN_A_ROW && p != NULL && p->size > s->probe && p->room;
 }
 
+/*
+ * What the size settled on does may have become more or less, too slowly to be another workload:
+ * the others would do that much more or less by now.  How much it was is known when it had been
+ * measured well; the size that was chosen is one that seemed to do more than it does.
+ */
+static void
+follow_change(PoSearch *s)
+{
+	const PoSearchPoint *settled = find(s, s->probe);
+	double		change;
+
+	if (settled == NULL || s->usual <= 0)
+		return;
+	change = fmin(fmax(settled->mean / s->usual, 1 - ODD_RATE), 1 + ODD_RATE);
+	if (fabs(change - 1) < LEAST_CHANGE)
+		return;
+	for (int i = 0; i < s->n_points; i++)
+	{
+		PoSearchPoint *p = &s->point[i];
+
+		if (p == settled)
+			continue;
+		p->rate *= change;
+		p->mean *= change;
+		p->n = (int16_t) (p->n < LEAST_N ? p->n : LEAST_N);
+	}
+	s->usual = settled->mean;
+}
+
 /* Rested for long enough: looks again, where sizes are set as it asks for. */
 static void
 look_again(PoSearch *s, const PoSearchSeen *seen)
 {
-	const PoSearchPoint *p = neighbour(s, seen);
+	const PoSearchPoint *p;
 
+	follow_change(s);
+	p = neighbour(s, seen);
 	s->evaluations = 0;
 	s->rest = s->rest < MOST_REST / 2 ? 2 * s->rest : MOST_REST;
 	if (p == NULL || (s->n_points < LEAST_FOLLOWED && !is_below_room(s, p)))
@@ -1049,6 +1097,24 @@ has_become_full(PoSearch *s, const PoSearchSeen *seen)
 }
 
 /*
+ * The largest useful size for which a search that ended at its limit goes on.  With one size known
+ * nothing was ever tried: it was a bad moment that decided.  Where each client got one of its own
+ * as all of them paid, a few more clients will pay as well; what a bound is changes all the time.
+ */
+static double
+worth_going_on(const PoSearch *s)
+{
+	Bracket		b;
+
+	if (s->n_points <= 1)
+		return s->limit + 1;
+	if (!s->all_of_demand)
+		return s->limit * STEP;
+	read_points(s, &b);
+	return b.flat ? s->limit * STEP : fmax(s->limit + 1, s->limit * MORE_CLIENTS);
+}
+
+/*
  * Settled: goes on as long as the workload is the one that was measured, and goes up
  * again when it may have more than when it stopped.
  */
@@ -1058,9 +1124,8 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	PoSearchPoint *p;
 	int			odd;
 
-	/* With one size known nothing was ever tried: it was a bad moment that decided. */
 	if (s->probe >= s->limit && s->limited >= IN_A_ROW &&
-		largest_useful(s, seen) >= (s->n_points > 1 ? s->limit * STEP : s->limit + 1))
+		largest_useful(s, seen) >= worth_going_on(s))
 	{
 		s->phase = PO_SEARCH_TRYING;
 		s->evaluations = 0;
@@ -1093,6 +1158,8 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
 		add_rate(s, p, seen);
+	if (p != NULL && s->usual <= 0 && p->n >= MOST_N_SETTLED / 2)
+		s->usual = p->mean;
 	if (s->rest == 0)
 		s->rest = is_below_room(s, neighbour(s, seen)) ? FIRST_REST_BELOW_ROOM : FIRST_REST;
 	if (++s->evaluations >= s->rest)
@@ -1106,9 +1173,16 @@ is_looking_again(PoSearch *s, const PoSearchSeen *seen)
 	if (!s->again)
 		return false;
 	/* Nobody sets it: then not. */
-	if (seen->size != s->probe && ++s->evaluations <= IN_A_ROW)
+	if (seen->size != s->probe)
+	{
+		if (++s->evaluations > IN_A_ROW)
+		{
+			s->probe = settle(s, seen, s->settled, s->limit);
+			s->odd = 0;
+		}
 		return true;
-	if (seen->size == s->probe && is_odd_rate(s, seen))
+	}
+	if (is_odd_rate(s, seen))
 	{
 		if (++s->odd < IN_A_ROW)
 			return true;
@@ -1168,6 +1242,25 @@ is_pause(const PoSearch *s, const PoSearchSeen *seen)
 	return has_room(seen) && s->slack <= IN_A_ROW && seen->rate < FULL_BEST * best;
 }
 
+/*
+ * One evaluation far from what its size was seen to do, as with a stall of half a minute, is left
+ * out.  With a second one in a row it was the earlier ones that something was in the way of.
+ */
+static bool
+is_stray(PoSearch *s, const PoSearchSeen *seen)
+{
+	PoSearchPoint *p;
+
+	s->strays = is_odd_rate(s, seen) ? s->strays + 1 : 0;
+	if (s->strays < 2)
+		return s->strays > 0;
+	s->strays = 0;
+	p = find_or_add(s, seen->size);
+	p->n = 0;
+	p->rate = p->mean = p->faster = p->used = 0;
+	return false;
+}
+
 static void
 try(PoSearch *s, const PoSearchSeen *seen)
 {
@@ -1186,6 +1279,8 @@ try(PoSearch *s, const PoSearchSeen *seen)
 		return;
 	if (asked || (s->asked_at != seen->size && s->n_points > 1))
 		s->evaluations++;
+	if (is_stray(s, seen))
+		return;
 	p = find_or_add(s, seen->size);
 	if (p == NULL)
 	{
@@ -1208,7 +1303,10 @@ static int
 asked_for(PoSearch *s, const PoSearchSeen *seen)
 {
 	if (s->phase == PO_SEARCH_SETTLED && s->probe > seen->highest)
-		s->limit = seen->highest;
+	{
+		s->limit = s->settled = seen->highest;
+		forget_settled(s);
+	}
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
 	if (s->probe != s->asked)
 	{
@@ -1263,15 +1361,16 @@ po_search_arrives(PoSearch *s, int size)
 
 /*
  * Has seen enough transactions to tell anything, or has by now, with those of the evaluations
- * just before it: then it becomes all of these.  Only while sessions are at work: that nobody
- * comes at night says nothing of what the pool does in the morning.
+ * just before it: then it becomes all of these.  Only while sessions are at work, or a single one
+ * nearly all of the time: that nobody comes at night says nothing of what the pool does in the
+ * morning.
  */
 static bool
 has_enough(PoSearch *s, PoSearchSeen *seen)
 {
 	PoSearchFew *few = &s->few;
 
-	if (seen->transactions >= LEAST_TRANSACTIONS || seen->busy < 1)
+	if (seen->transactions >= LEAST_TRANSACTIONS || (seen->busy < 1 && !seen->saturated))
 	{
 		memset(few, 0, sizeof(*few));
 		return seen->transactions >= LEAST_TRANSACTIONS;
@@ -1347,6 +1446,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	if (moved || (has_only_begun(s) && s->slack > 0))
 	{
 		memset(&s->few, 0, sizeof(s->few));
+		s->strays = 0;
 		return asked_for(s, &seen);
 	}
 	if (!has_enough(s, &seen))

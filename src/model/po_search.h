@@ -82,6 +82,7 @@ typedef struct PoSearch
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
 	int			odd;			/* how much of late does not fit what is known */
+	int			strays;			/* evaluations in a row far from what their size did */
 	int			slack;			/* evaluations in a row in which much of the pool was not used */
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
 	bool		was_slack;		/* the search ended before since the pool was not the limit */
@@ -91,6 +92,7 @@ typedef struct PoSearch
 	int			demand;			/* most clients that wanted one at once, since it began */
 	int			settled;		/* size it settled on last; 0 = none yet */
 	int			limit;			/* largest useful size of the moment it settled */
+	bool		all_of_demand;	/* that was one for each client; else what is allowed */
 	double		queue;			/* most clients that waited then */
 	int			queues;			/* evaluations that says so, IN_A_ROW at most */
 	int			longer;			/* in a row in which many more wait, or all of it is busy */
@@ -99,6 +101,7 @@ typedef struct PoSearch
 	uint16_t	rest;			/* evaluations until it looks again, see po_search_step */
 	bool		again;			/* it does: what a neighbour was seen to do may not hold any more */
 	double		share[PO_N_WAITS];	/* of busy time at the size settled on */
+	double		usual;			/* what that did, once measured well; 0 = not yet */
 	double		reference;		/* the first speed seen; 0 = none yet */
 	PoSearchFew few;
 	PoSearchNoise noise;
@@ -111,8 +114,8 @@ typedef struct PoSearchSeen
 {
 	int			size;			/* of the pool; 0 = unknown */
 	bool		saturated;		/* it is the limit, see po_search_is_limited */
-	double		rate;			/* transactions/s in this evaluation */
-	double		transactions;	/* that rate rests on */
+	double		rate;			/* transactions/s in this evaluation that did not fail */
+	double		transactions;	/* of it, with those that did */
 	double		speed;			/* of the machine, in any unit; 0 = unknown */
 	double		busy;			/* mean number of busy sessions */
 	double		share[PO_N_WAITS];	/* of busy time */
@@ -147,7 +150,8 @@ typedef struct PoSearchSeen
  * A failure that began or ended in the middle of a search makes what was measured before and
  * after it say that a size is bad which is not, and the one settled on goes on as ever.  So
  * after some rest, each time twice as long, the size next to it is tried again: for one
- * evaluation if that does as before, else all is measured anew.  Anew, too, when far more
+ * evaluation if that does as before, else all is measured anew.  A change too slow to be another
+ * workload is taken to be one of all sizes alike.  Anew, too, when far more
  * clients wait than when it had settled: being full, it does no more however many come.
  */
 extern int	po_search_step(PoSearch *search, const PoSearchSeen *seen);

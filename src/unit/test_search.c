@@ -218,6 +218,34 @@ test_step(void)
 	}
 }
 
+/* Settled on one for each client, as all paid; then a few clients more come, and want one, too. */
+static void
+test_few_more_clients(void)
+{
+	for (int more = 4; more <= 40; more += 6)
+	{
+		Workload	w = workloads[7];
+		PoSearch	search;
+		PoSearchSeen seen;
+		int			n = 20;
+
+		po_search_reset(&search);
+		for (int i = 0; i < 90; i++)
+		{
+			if (i == 60)
+				w.clients += more;
+			look(&w, n, 0.01, &seen);
+			seen.queued = fmax(w.clients - n, 0);
+			seen.waiting = (int) seen.queued;
+			seen.idle = 0;
+			seen.target_us = 10000;
+			n = po_search_step(&search, &seen);
+			CHECK(i != 59 || n == 64);
+		}
+		CHECK_WITH(n >= 0.95 * w.clients, "%d more: %d", more, n);
+	}
+}
+
 /* A pool that is not the limit is none of its business. */
 static void
 test_not_limited(void)
@@ -353,6 +381,39 @@ test_cut_twice(void)
 		CHECK(n <= seen.highest);
 	}
 	CHECK_WITH(throughput(w, n) >= 0.95 * most && n <= 1.5 * least, "%d, not %d", n, least);
+}
+
+/*
+ * Cut while it does what it was settled on for, and let go: that is no other workload, though its
+ * time goes to other things, so nothing that was measured is thrown away.
+ */
+static void
+test_cut_and_let_go(void)
+{
+	for (int k = 0; k < N_WORKLOADS; k++)
+	{
+		const Workload *w = &workloads[k];
+		PoSearch	search;
+		PoSearchSeen seen;
+		int			least_points = PO_SEARCH_POINTS;
+		int			settled = 0;
+		int			n = 1;
+
+		po_search_reset(&search);
+		for (int i = 0; i < 180; i++)
+		{
+			look(w, n, 0.01, &seen);
+			seen.highest = i < 60 ? 1000 : i < 100 ? 2 : 1000;
+			n = po_search_step(&search, &seen);
+			settled = i == 59 ? n : settled;
+			if (i >= 60 && search.n_points < least_points)
+				least_points = search.n_points;
+		}
+		CHECK_WITH(settled > 0 && least_points >= 3, "%s: %d, %d points", w->name, settled,
+				   least_points);
+		CHECK_WITH(throughput(w, n) >= 0.93 * throughput(w, settled) && n <= 1.5 * settled + 1,
+				   "%s: %d, not %d", w->name, n, settled);
+	}
 }
 
 typedef enum Told
@@ -519,6 +580,47 @@ test_failure_meanwhile(void)
 	CHECK_WITH(right >= 56, "right after %d failures of 59", right);
 }
 
+/* Something is in the way for one evaluation, at any time of a search; busy it is all the same. */
+static void
+test_stall_meanwhile(void)
+{
+	int			good = 0;
+	int			soon = 0;
+	int			n_runs = 0;
+
+	for (int at = 1; at <= 25; at++)
+	{
+		for (int k = 0; k < N_WORKLOADS; k++)
+		{
+			const Workload *w = &workloads[k];
+			PoSearch	search;
+			double		most;
+			int			least = least_good(w, &most);
+			int			n = k % 2 == 0 ? 2 : 20;
+			int			settled = 0;
+
+			po_search_reset(&search);
+			for (int i = 1; i <= 60; i++)
+			{
+				PoSearchSeen seen;
+				int			next;
+
+				look(w, n, 0.02, &seen);
+				seen.rate *= i == at ? 0.5 : 1;
+				next = po_search_step(&search, &seen);
+				n = next > 0 ? next : n;
+				if (settled == 0 && search.phase == PO_SEARCH_SETTLED)
+					settled = i;
+			}
+			n_runs++;
+			soon += settled > 0 && settled <= 30;
+			good += throughput(w, n) >= 0.95 * most && (n <= 1.5 * least || n <= least + 1);
+		}
+	}
+	CHECK_WITH(good >= 0.9 * n_runs && soon >= 0.9 * n_runs, "%d: %d good, %d soon", n_runs, good,
+			   soon);
+}
+
 /*
  * Where nothing changes, looking again is rare, short, and seldom says another size, a good
  * one too.
@@ -559,24 +661,62 @@ test_looks_again(void)
 	CHECK_WITH(changed <= 12, "another size in %d of 60", changed);
 }
 
+/*
+ * All that is done becomes slowly less, or more, by less than another workload would: what its
+ * neighbours did before that says nothing when it looks at one of them again.
+ */
+static void
+test_slow_change(void)
+{
+	static const double changes[] = {0.85, 0.9, 1.15, 1.2};
+	int			good = 0;
+
+	for (int k = 0; k < 4 * N_WORKLOADS * 5; k++)
+	{
+		const Workload *w = &workloads[k / 4 % N_WORKLOADS];
+		double		change = changes[k % 4];
+		PoSearch	search;
+		double		most;
+		int			least = least_good(w, &most);
+		int			n = 20;
+
+		po_search_reset(&search);
+		for (int i = 0; i < 700; i++)
+		{
+			PoSearchSeen seen;
+			int			next;
+
+			look(w, n, 0.01, &seen);
+			seen.rate *= i < 50 ? 1 : i < 150 ? 1 + (change - 1) * (i - 50) / 100 : change;
+			next = po_search_step(&search, &seen);
+			n = next > 0 ? next : n;
+		}
+		good += throughput(w, n) >= 0.95 * most && (n <= 1.5 * least || n <= least + 1);
+	}
+	CHECK_WITH(good >= 0.9 * 4 * N_WORKLOADS * 5, "%d of %d", good, 4 * N_WORKLOADS * 5);
+}
+
 /* Nobody sets what it asks for: it does not ask for long. */
 static void
 test_looks_again_in_vain(void)
 {
-	PoSearch	search;
-	Outcome		out;
-	int			asked = 0;
-
-	po_search_reset(&search);
-	run(&workloads[2], 20, 0.01, &search, &out);
-	for (int i = 0; i < 2000; i++)
+	for (int round = 0; round < 50; round++)
 	{
-		PoSearchSeen seen;
+		PoSearch	search;
+		Outcome		out;
+		int			asked = 0;
 
-		look(&workloads[2], out.size, 0.01, &seen);
-		asked += po_search_step(&search, &seen) != out.size;
+		po_search_reset(&search);
+		run(&workloads[2], 20, 0.01, &search, &out);
+		for (int i = 0; i < 2000; i++)
+		{
+			PoSearchSeen seen;
+
+			look(&workloads[2], out.size, 0.01, &seen);
+			asked += po_search_step(&search, &seen) != out.size;
+		}
+		CHECK_WITH(asked > 0 && asked <= 20, "%d times", asked);
 	}
-	CHECK_WITH(asked > 0 && asked <= 20, "%d times", asked);
 }
 
 /* Nothing is used up and no more is allowed: it is not asked for less. */
@@ -935,6 +1075,19 @@ test_few_transactions(void)
 	look(&reports, next, 0, &seen);
 	for (int e = 0; e < 30; e++)
 		CHECK_INT(po_search_step(&search, &seen), next);
+
+	/* One connection, which has to be opened again or is late now and then: they are enough. */
+	po_search_reset(&search);
+	for (int e = 0; e < 10; e++)
+	{
+		look(&reports, 1, 0, &seen);
+		seen.transactions = seen.rate * 60;
+		seen.busy = 0.95;
+		next = po_search_step(&search, &seen);
+	}
+	for (int e = 10; next == 1 && e < 30; e++)
+		next = po_search_step(&search, &seen);
+	CHECK_WITH(next > 1, "%d", next);
 
 	/* Never any at all: nothing is asked for but the size that is there. */
 	po_search_reset(&search);
@@ -1310,15 +1463,19 @@ main(void)
 	for (int i = 0; i < 3; i++)
 		test_finds_the_knee(&goals[i]);
 	test_step();
+	test_few_more_clients();
 	test_not_limited();
 	test_clients_arrive();
 	test_cut_by_others();
 	test_cut_twice();
+	test_cut_and_let_go();
 	test_machine_speed();
 	test_neighbours();
 	test_steady_machine();
 	test_failure_meanwhile();
+	test_stall_meanwhile();
 	test_looks_again();
+	test_slow_change();
 	test_looks_again_in_vain();
 	test_cut_by_policy();
 	test_cut_before_sure();
