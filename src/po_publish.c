@@ -540,10 +540,10 @@ add_sums(Statements *all, int tenant, const PoStatementSums *s)
 		add_double(row, (double) s->busy_us / s->calls / PO_US_PER_MS);
 }
 
-/* The queryid of what ran before it or is waited for, as in pool_findings: not that of another
- * role or tenant. */
+/* The queryid of what ran before a statement, is waited for, or an alert is about, as in
+ * pool_findings: not that of another role or tenant. */
 static void
-add_other_statement(Row *row, int tenant, uint64 queryid)
+add_visible_queryid(Row *row, int tenant, uint64 queryid)
 {
 	char		text[PO_STATEMENT_TEXT_LEN];
 	PoStatement other;
@@ -567,10 +567,10 @@ add_hints(Row *row, const PoStatement *s, bool is_shown)
 	add_count(row, h->very_slow);
 	add_count(row, h->loops);
 	add_count(row, h->loop_calls);
-	add_other_statement(row, s->tenant, is_shown ? s->parent : 0);
+	add_visible_queryid(row, s->tenant, is_shown ? s->parent : 0);
 	add(row, Float8GetDatum(h->reads == 0 ? 0 : (double) h->rereads[PO_N_CACHE_TTLS - 1] /
 							h->reads), h->reads == 0);
-	add_other_statement(row, s->tenant, is_shown ? s->blocker : 0);
+	add_visible_queryid(row, s->tenant, is_shown ? s->blocker : 0);
 	add(row, ObjectIdGetDatum(s->plan.scan_table), !has_scan || s->database != MyDatabaseId);
 }
 
@@ -912,13 +912,6 @@ alert_is_visible(const PoAlertRecord *alert, PoTenant *tenant, const char **name
 	return true;
 }
 
-/* The statement that an alert is about, as in pool_findings. */
-static void
-add_statement_of(Row *row, const PoAlertRecord *alert)
-{
-	add_other_statement(row, alert->tenant, alert->queryid);
-}
-
 static void
 put_alert(Row *row, const PoAlertRecord *alert)
 {
@@ -935,7 +928,7 @@ put_alert(Row *row, const PoAlertRecord *alert)
 	add_double(row, alert->threshold);
 	add_text(row, alert->message);
 	add_count(row, alert->id);
-	add_statement_of(row, alert);
+	add_visible_queryid(row, alert->tenant, alert->queryid);
 	end_row(row);
 }
 
@@ -976,7 +969,7 @@ put_alert_history(Row *row, const PoAlertRecord *alert, TimestampTz cleared_at)
 	add_double(row, alert->threshold);
 	add_text(row, alert->message);
 	add_count(row, alert->id);
-	add_statement_of(row, alert);
+	add_visible_queryid(row, alert->tenant, alert->queryid);
 	end_row(row);
 }
 

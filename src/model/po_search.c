@@ -1249,15 +1249,11 @@ is_pause(const PoSearch *s, const PoSearchSeen *seen)
 static bool
 is_stray(PoSearch *s, const PoSearchSeen *seen)
 {
-	PoSearchPoint *p;
-
 	s->strays = is_odd_rate(s, seen) ? s->strays + 1 : 0;
 	if (s->strays < 2)
 		return s->strays > 0;
 	s->strays = 0;
-	p = find_or_add(s, seen->size);
-	p->n = 0;
-	p->rate = p->mean = p->faster = p->used = 0;
+	s->point[place_of(s, seen->size)].n = 0;	/* so that this one is its first */
 	return false;
 }
 
