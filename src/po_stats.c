@@ -532,8 +532,10 @@ search_input(const PoTenantStats *t, double sampled_us, int sessions,
 	seen->transactions = recent->transactions;
 	/* A larger pool in which more of them fail does not do more: serialization, lock_timeout. */
 	if (recent->elapsed_us > 0)
-		seen->rate = Max(recent->transactions - recent->errors, 0) * PO_US_PER_S /
-			recent->elapsed_us;
+	{
+		seen->served = recent->transactions * PO_US_PER_S / recent->elapsed_us;
+		seen->rate = Max(seen->served - recent->errors * PO_US_PER_S / recent->elapsed_us, 0);
+	}
 	seen->cores = po_cores_usable();
 	seen->demand = demand->clients;
 	seen->waiting = demand->waiting;

@@ -20,6 +20,7 @@
 #define MOST_STEP			4.0		/* into the unknown at once */
 #define FINE_ENOUGH			1.2		/* ratio of the bracket's ends */
 #define WIDE_GAP			2.0		/* ratio of sizes between which a peak may hide */
+#define FALLING_GAP			1.5		/* where the larger one does less */
 
 #define LEAST_N				2		/* evaluations of a size */
 #define MOST_N				5
@@ -55,6 +56,7 @@
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
 #define MORE_WAITING		2.0		/* times those of before */
+#define USUAL_QUEUES		10		/* evaluations that tell how many usually wait */
 #define MORE_CLIENTS		1.05	/* fewer are served well enough by what is there */
 #define LEAST_CHANGE		0.05	/* of what a size does, in a slow one */
 #define FEW_WAITING			2.0
@@ -111,6 +113,7 @@ read_seen(const PoSearchSeen *from, PoSearchSeen *seen)
 	*seen = *from;
 	seen->size = clamp(from->size, 0, MOST_SIZE);
 	seen->rate = sane(from->rate, 1e12);
+	seen->served = fmax(sane(from->served, 1e12), seen->rate);
 	seen->transactions = sane(from->transactions, 1e18);
 	seen->speed = sane(from->speed, 1e12);
 	seen->busy = sane(from->busy, MOST_SIZE);
@@ -166,7 +169,7 @@ hardly_wait(const PoSearchSeen *seen)
 	return seen->queued >= 0 && seen->demand > 0 &&
 		seen->queued <= FEW_LOST * seen->demand &&
 		seen->queued <= few_waiting(seen) &&
-		seen->queued * PO_US_PER_S <= seen->target_us * seen->rate;
+		seen->queued * PO_US_PER_S <= seen->target_us * seen->served;
 }
 
 static bool
@@ -316,7 +319,7 @@ has_room(const PoSearchSeen *seen)
 static bool
 is_late(const PoSearchSeen *seen)
 {
-	return seen->queued * PO_US_PER_S > seen->target_us * seen->rate;
+	return seen->queued * PO_US_PER_S > seen->target_us * seen->served;
 }
 
 /* How long clients waited at the size, and how many wanted nothing; p->n counts this one. */
@@ -508,6 +511,18 @@ forget_unsure(PoSearch *s)
 		s->n_points = kept;
 }
 
+/* More sizes than there is room for: the smallest, if even the next one does too little. */
+static void
+forget_smallest(PoSearch *s)
+{
+	double		best = po_search_best(s);
+
+	if (s->n_points < PO_SEARCH_POINTS || s->point[1].mean >= NEAR_BEST * best)
+		return;
+	s->n_points--;
+	memmove(&s->point[0], &s->point[1], (size_t) s->n_points * sizeof(s->point[0]));
+}
+
 /* What the points, all of them sure, say. */
 typedef struct Bracket
 {
@@ -640,6 +655,12 @@ growth_is_vain(const PoSearch *s, const PoSearchSeen *seen, int next)
 	return rate * (1 + SURE * error) < GROWING_PAYS * po_search_best(s);
 }
 
+static bool
+is_without_locks(const PoSearchSeen *seen)
+{
+	return seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
+}
+
 /*
  * So many that what is used up now will be, still: those who wait for a lock or a CPU do
  * nothing, so they are left out at once, however many.  How many are off the CPU varies (as
@@ -665,8 +686,8 @@ size_below(int near, const PoSearchSeen *seen)
 
 	if (enough > 0)
 		next = fmin(next, enough);
-	/* Work that comes anyhow needs those who are at it. */
-	if (!seen->saturated)
+	/* Work that comes anyhow needs those who are at it; not where fewer were seen to do it. */
+	if (!seen->saturated && seen->busy < near)
 		next = fmax(next, ceil(seen->busy));
 	return clamp(next, seen->lowest, near);
 }
@@ -679,13 +700,15 @@ static int
 size_within(const PoSearch *s, int near)
 {
 	int			i = place_of(s, near);
+	const PoSearchPoint *above = &s->point[i + 1];
+	double		gap;
 
-	if (s->full > 0 && near >= s->full)
+	if (i + 1 >= s->n_points || (s->full > 0 && near >= s->full))
 		return 0;				/* there is no more to be had */
-	if (i + 1 >= s->n_points || s->point[i + 1].size < near * WIDE_GAP ||
-		s->point[i + 1].size - near < 2)
+	gap = above->mean < NEAR_BEST * po_search_best(s) ? FALLING_GAP : WIDE_GAP;
+	if (above->size < near * gap || above->size - near < 2)
 		return 0;
-	return (int) floor(sqrt((double) near * s->point[i + 1].size) + 0.5);
+	return (int) floor(sqrt((double) near * above->size) + 0.5);
 }
 
 /* Larger ones are of no use: not allowed, or nobody would want them. */
@@ -708,18 +731,34 @@ is_too_small(const PoSearch *s, const PoSearchSeen *seen, int limit)
 }
 
 /*
- * What was measured at different times may differ by what the machine did meanwhile.
- * Before a size is settled on, the smaller one that only just failed is measured again.
+ * The larger one does more by more than it is larger, which no closed system does: the smaller one
+ * was measured while clients took longer.
  */
 static bool
-again_below(const PoSearch *s, const Bracket *b)
+is_out_of_date(const PoSearch *s, const PoSearchPoint *p, const PoSearchPoint *larger)
+{
+	double		error = noise(s) * sqrt(1.0 / p->n + 1.0 / larger->n);
+
+	return larger->mean * p->size > (1 + SURE * error) * p->mean * larger->size;
+}
+
+/*
+ * What was measured at different times may differ by what the machine did meanwhile, or clients.
+ * Before a size is settled on, the smaller one is measured again that only just failed, or of
+ * which it is hard to believe.
+ */
+static bool
+again_below(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b)
 {
 	const PoSearchPoint *p;
+	double		enough = enough_for_all(seen);
 
 	if (b->failing == 0 || s->evaluations >= MOST_EVALUATIONS)
 		return false;
 	p = &s->point[place_of(s, b->failing)];
-	return p->n < 2 * LEAST_N && p->mean >= JUST_FAILED * po_search_best(s);
+	return p->n < 2 * LEAST_N &&
+		(p->mean >= JUST_FAILED * po_search_best(s) || is_out_of_date(s, p, p + 1) ||
+		 (is_without_locks(seen) && enough > 0 && enough <= b->failing));
 }
 
 /*
@@ -760,7 +799,7 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		if (size_within(s, b->near) > 0)
 			return size_within(s, b->near);
 	}
-	return again_below(s, b) ? b->failing : 0;
+	return again_below(s, seen, b) ? b->failing : 0;
 }
 
 /*
@@ -873,10 +912,14 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	Bracket		b;
 
 	forget_unsure(s);
+	forget_smallest(s);
 	read_points(s, &b);
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
+	/* As demand grew all the time, say: no more was tried, though it would have paid. */
+	if (b.near == b.top && !b.flat && b.top < limit)
+		limit = b.top;
 	return settle(s, seen, safe_choice(s, seen, b.near), limit);
 }
 
@@ -905,13 +948,50 @@ is_slack(const PoSearch *s, const PoSearchSeen *seen)
 
 /*
  * The pool is not the limit: queueing theory knows how large it has to be.  If that is
- * tight, clients wait now and then, so next time it takes more than a moment of it.
+ * tight, clients wait now and then, so next time it takes more than a moment of it.  What was
+ * found is kept for then, as long as it is not seen to be wrong: a pause is no other workload.
  */
 static void
-stop(PoSearch *s)
+stop(PoSearch *s, bool is_known)
 {
-	po_search_reset(s);
+	if (!is_known)
+		po_search_reset(s);
+	s->phase = PO_SEARCH_NONE;
+	s->probe = s->asked = s->awaited = s->refused = 0;
+	s->limited = s->slack = 0;
 	s->was_slack = true;
+}
+
+/* Does what is done now lie between what the sizes next to this one did? */
+static bool
+fits_known(const PoSearch *s, const PoSearchSeen *seen)
+{
+	int			i = place_of(s, seen->size);
+	const PoSearchPoint *above = i < s->n_points ? &s->point[i] : NULL;
+	const PoSearchPoint *below = above != NULL && above->size == seen->size ? above :
+		i > 0 ? above - 1 : NULL;
+	double		most;
+	double		least;
+
+	if (above == NULL)
+		above = below = &s->point[s->n_points - 1];
+	most = below != NULL ? fmax(above->mean, below->mean) : above->mean;
+	least = below != NULL ? fmin(above->mean, below->mean) : 0;
+	return seen->rate >= (1 - ODD_RATE) * least && seen->rate <= (1 + ODD_RATE) * most;
+}
+
+/* It is the limit again, and what was found before holds, it seems: looks again before long. */
+static void
+resume(PoSearch *s)
+{
+	s->phase = PO_SEARCH_SETTLED;
+	s->probe = s->settled;
+	s->evaluations = 0;
+	s->odd = s->strays = s->demand = 0;
+	s->queue = 0;
+	s->queues = s->longer = 0;
+	s->rest = FIRST_REST_BELOW_ROOM;
+	memset(&s->few, 0, sizeof(s->few));
 }
 
 /*
@@ -1070,7 +1150,7 @@ has_more_waiting(PoSearch *s, const PoSearchSeen *seen)
 {
 	if (seen->queued < 0 || seen->size != s->probe)
 		return false;
-	if (s->queues < IN_A_ROW)
+	if (s->queues < USUAL_QUEUES)
 	{
 		s->queue = fmax(s->queue, seen->queued);
 		s->queues++;
@@ -1096,6 +1176,20 @@ has_become_full(PoSearch *s, const PoSearchSeen *seen)
 	return s->longer >= IN_A_ROW;
 }
 
+/* Was a size beyond the limit seen to do more than that? */
+static bool
+more_beyond(const PoSearch *s)
+{
+	double		there = po_search_rate(s, s->limit);
+
+	for (int i = place_of(s, s->limit + 1); i < s->n_points && there > 0; i++)
+	{
+		if (s->point[i].n >= LEAST_N && s->point[i].mean >= GROWING_PAYS * there)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The largest useful size for which a search that ended at its limit goes on.  With one size known
  * nothing was ever tried: it was a bad moment that decided.  Where each client got one of its own
@@ -1109,7 +1203,7 @@ worth_going_on(const PoSearch *s)
 	if (s->n_points <= 1)
 		return s->limit + 1;
 	if (!s->all_of_demand)
-		return s->limit * STEP;
+		return s->limit * (more_beyond(s) ? FINE_ENOUGH : STEP);
 	read_points(s, &b);
 	return b.flat ? s->limit * STEP : fmax(s->limit + 1, s->limit * MORE_CLIENTS);
 }
@@ -1150,7 +1244,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 		if (seen->saturated)
 			begin(s);
 		else
-			stop(s);
+			stop(s, false);
 		return;
 	}
 	s->odd = 0;
@@ -1191,12 +1285,6 @@ is_looking_again(PoSearch *s, const PoSearchSeen *seen)
 	s->again = false;
 	s->odd = 0;
 	return false;
-}
-
-static bool
-is_without_locks(const PoSearchSeen *seen)
-{
-	return seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK / 2;
 }
 
 /* That fewer do less is hard to believe where even they are more than the knee. */
@@ -1301,6 +1389,7 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 	if (s->phase == PO_SEARCH_SETTLED && s->probe > seen->highest)
 	{
 		s->limit = s->settled = seen->highest;
+		s->all_of_demand = false;
 		forget_settled(s);
 	}
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
@@ -1377,6 +1466,7 @@ has_enough(PoSearch *s, PoSearchSeen *seen)
 	few->n++;
 	few->transactions += seen->transactions;
 	few->rate += seen->rate;
+	few->served += seen->served;
 	few->busy += seen->busy;
 	for (int i = 0; i < PO_N_WAITS; i++)
 		few->share[i] += seen->busy * seen->share[i];
@@ -1384,6 +1474,7 @@ has_enough(PoSearch *s, PoSearchSeen *seen)
 		return false;
 	seen->transactions = few->transactions;
 	seen->rate = few->rate / few->n;
+	seen->served = few->served / few->n;
 	seen->speed = few->speed / few->n;
 	seen->busy = few->busy / few->n;
 	for (int i = 0; i < PO_N_WAITS; i++)
@@ -1413,7 +1504,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
 	s->slack = is_slack(s, &seen) && !needs_its_size(s, &seen) ? s->slack + 1 : 0;
 	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
-		stop(s);
+		stop(s, s->phase == PO_SEARCH_SETTLED && s->n_points > 1);
 	if (has_only_begun(s) && seen.size > s->probe)
 	{
 		if (takes_in_more(s, seen.size))
@@ -1428,7 +1519,10 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	{
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
 			return 0;
-		begin(s);
+		if (s->n_points > 1 && fits_known(s, &seen))
+			resume(s);
+		else
+			begin(s);
 		s->blind = seen.queued < 0;
 		s->seen_size = seen.size;
 		moved = false;
@@ -1445,7 +1539,8 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 		s->strays = 0;
 		return asked_for(s, &seen);
 	}
-	if (!has_enough(s, &seen))
+	/* Nor does a time in which all of it failed tell anything of any size. */
+	if (!has_enough(s, &seen) || seen.rate <= LEAST_RATE)
 		return asked_for(s, &seen);
 	if (s->phase == PO_SEARCH_SETTLED)
 		watch(s, &seen);

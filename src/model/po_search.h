@@ -57,6 +57,7 @@ typedef struct PoSearchFew
 	int			n;
 	double		transactions;
 	double		rate;
+	double		served;
 	double		speed;
 	double		busy;
 	double		share[PO_N_WAITS];	/* each times busy */
@@ -94,7 +95,7 @@ typedef struct PoSearch
 	int			limit;			/* largest useful size of the moment it settled */
 	bool		all_of_demand;	/* that was one for each client; else what is allowed */
 	double		queue;			/* most clients that waited then */
-	int			queues;			/* evaluations that says so, IN_A_ROW at most */
+	int			queues;			/* evaluations that says so, USUAL_QUEUES at most */
 	int			longer;			/* in a row in which many more wait, or all of it is busy */
 	bool		unseen;			/* nobody told who waits, in the last evaluation */
 	double		target_us;		/* that they may wait, in that */
@@ -115,6 +116,7 @@ typedef struct PoSearchSeen
 	int			size;			/* of the pool; 0 = unknown */
 	bool		saturated;		/* it is the limit, see po_search_is_limited */
 	double		rate;			/* transactions/s in this evaluation that did not fail */
+	double		served;			/* with those that did; 0 = the same */
 	double		transactions;	/* of it, with those that did */
 	double		speed;			/* of the machine, in any unit; 0 = unknown */
 	double		busy;			/* mean number of busy sessions */
@@ -146,6 +148,9 @@ typedef struct PoSearchSeen
  *
  * Where transactions take so long that an evaluation has too few of them to tell anything,
  * several in a row are one.
+ *
+ * While the pool is not the limit, what was found is kept: when it is again, and does what fits
+ * that, nothing has to be tried anew.
  *
  * A failure that began or ended in the middle of a search makes what was measured before and
  * after it say that a size is bad which is not, and the one settled on goes on as ever.  So

@@ -1,0 +1,344 @@
+/*
+ * test_search_change.c
+ *		The search while demand, workload or bounds change under it, and curves whose best size
+ *		hides between those that are tried first.
+ *
+ * The clients are a closed system whose queue a pooler tells.
+ */
+#include "check.h"
+#include "model/po_search.h"
+
+#define CORES		2
+#define TARGET_US	10000.0
+
+/* A pool of n, with so many clients who all want a connection. */
+typedef struct Load
+{
+	double		(*rate) (int n);	/* transactions/s of n that are at work */
+	double		cpu_ms;			/* of each transaction, */
+	double		io_ms;			/* and what else it takes but waiting for its like */
+	double		client_ms;
+	int			clients;
+	int			highest;		/* 0 = any size */
+} Load;
+
+/* ---------- curves ---------- */
+
+static double
+off_cpu(int n)
+{
+	return n / 0.00505;
+}
+
+static double
+disk_of_12(int n)
+{
+	return 200 * fmin(n, 12);
+}
+
+/* A convoy beyond four. */
+static double
+convoy(int n)
+{
+	static const struct
+	{
+		int			size;
+		double		rate;
+	}			at[] = {{0, 0}, {4, 4000}, {5, 2800}, {8, 2400}, {20, 2000}, {64, 1600}, {1000, 1000}};
+	int			i = 1;
+
+	while (at[i].size < n)
+		i++;
+	return at[i - 1].rate + (at[i].rate - at[i - 1].rate) * (n - at[i - 1].size) /
+		(at[i].size - at[i - 1].size);
+}
+
+static double
+think_20(int n)
+{
+	return fmin(n / 0.0204, CORES / 0.0004);
+}
+
+static double
+think_5(int n)
+{
+	return fmin(n / 0.0054, CORES / 0.0004);
+}
+
+/* ---------- following ---------- */
+
+static void
+look(const Load *l, int n, double noise, PoSearchSeen *seen)
+{
+	int			busy = n < l->clients ? n : l->clients;
+	double		each;
+
+	memset(seen, 0, sizeof(*seen));
+	seen->size = n;
+	seen->busy = busy;
+	seen->demand = l->clients;
+	seen->queued = l->clients - busy;
+	seen->waiting = l->clients - busy;
+	seen->target_us = TARGET_US;
+	seen->cores = CORES;
+	seen->lowest = 1;
+	seen->highest = l->highest > 0 ? l->highest : 1000;
+	if (busy == 0)
+		return;
+	seen->rate = l->rate(busy) * (1 + noise * (2 * random_unit() - 1));
+	seen->transactions = 60 * seen->rate;
+	each = seen->rate / 1000 / busy;
+	seen->share[PO_WAIT_CPU] = fmin(each * l->cpu_ms, 1);
+	seen->share[PO_WAIT_IO] = fmin(each * l->io_ms, 1 - seen->share[PO_WAIT_CPU]);
+	seen->share[PO_WAIT_CLIENT] = fmin(each * l->client_ms, 1 - seen->share[PO_WAIT_CPU] -
+									   seen->share[PO_WAIT_IO]);
+	/* What is left waits for the same. */
+	seen->share[l->rate == convoy ? PO_WAIT_LOCK : l->io_ms > 0 ? PO_WAIT_IO : PO_WAIT_CPU] +=
+		1 - seen->share[PO_WAIT_CPU] - seen->share[PO_WAIT_IO] - seen->share[PO_WAIT_CLIENT];
+	seen->saturated = po_search_is_limited(seen, 0.8);
+}
+
+/* Follows it for so many evaluations; the size at the end. */
+static int
+follow(PoSearch *s, const Load *l, int n, double noise, int evaluations)
+{
+	for (int i = 0; i < evaluations; i++)
+	{
+		PoSearchSeen seen;
+		int			next;
+
+		look(l, n, noise, &seen);
+		next = po_search_step(s, &seen);
+		n = next > 0 ? next : n;
+	}
+	return n;
+}
+
+/* ---------- a client more every other evaluation ---------- */
+
+static void
+test_ramp(double noise)
+{
+	Load		l = {off_cpu, 0.05, 0, 5, 10, 0};
+	PoSearch	s;
+	int			n = 10;
+
+	po_search_reset(&s);
+	for (int i = 0; i < 72; i++)
+	{
+		l.clients = 10 + i / 2;
+		n = follow(&s, &l, n, noise, 1);
+	}
+	n = follow(&s, &l, n, noise, 30);
+	CHECK_WITH(n >= 0.95 * l.clients, "noise %g: %d of %d", noise, n, l.clients);
+}
+
+/* ---------- the best is below the first that is good, or between two ---------- */
+
+static void
+test_disk(void)
+{
+	static const int from[][2] = {{20, 36}, {30, 50}, {64, 100}, {20, 64}};
+
+	for (int i = 0; i < 4; i++)
+	{
+		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1], 0};
+		PoSearch	s;
+		int			n;
+
+		po_search_reset(&s);
+		n = follow(&s, &l, from[i][0], 0, 40);
+		CHECK_WITH(n >= 12 && n <= 18, "from %d with %d clients: %d", from[i][0], l.clients, n);
+	}
+}
+
+static void
+test_convoy(void)
+{
+	static const int from[] = {3, 20, 64};
+
+	for (int i = 0; i < 3; i++)
+	{
+		Load		l = {convoy, 0.4, 0, 0.6, 64, 0};
+		PoSearch	s;
+		int			n;
+
+		po_search_reset(&s);
+		n = follow(&s, &l, from[i], 0, 40);
+		CHECK_WITH(n == 4, "from %d: %d", from[i], n);
+	}
+}
+
+/* ---------- another workload in the middle of the search ---------- */
+
+static void
+test_step_meanwhile(int clients, int from)
+{
+	for (int at = 3; at <= 20; at++)
+	{
+		Load		slow = {think_20, 0.4, 0, 20, clients, 0};
+		Load		fast = {think_5, 0.4, 0, 5, clients, 0};
+		PoSearch	s;
+		int			n;
+
+		po_search_reset(&s);
+		n = follow(&s, &slow, from, 0, at);
+		if (s.phase == PO_SEARCH_SETTLED)
+			break;
+		n = follow(&s, &fast, n, 0, 35);
+		CHECK_WITH(think_5(n) >= 0.95 * think_5(1000) && n <= 1.5 * 27,
+				   "from %d with %d clients, 20 to 5 ms after %d: %d", from, clients, at, n);
+	}
+}
+
+/* ---------- bounds ---------- */
+
+/* Cut to 8 for a while, then to 11, which was not measured; 13 was, and did more. */
+static void
+test_partly_let_go(void)
+{
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
+	PoSearch	s;
+	int			n;
+
+	po_search_reset(&s);
+	n = follow(&s, &l, 20, 0, 60);
+	CHECK_WITH(n >= 12 && n <= 18, "%d", n);
+	l.highest = 8;
+	n = follow(&s, &l, n, 0, 30);
+	CHECK_INT(n, 8);
+	l.highest = 11;
+	n = follow(&s, &l, n, 0, 10);
+	CHECK_INT(n, 11);
+}
+
+/* ---------- transactions that fail ---------- */
+
+/* Somebody locks a table for an hour: all that is done ends by a timeout. */
+static void
+test_outage(void)
+{
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
+	PoSearch	s;
+	int			n;
+	int			settled;
+
+	po_search_reset(&s);
+	settled = n = follow(&s, &l, 20, 0, 60);
+	for (int i = 0; i < 60; i++)
+	{
+		PoSearchSeen seen;
+
+		look(&l, n, 0, &seen);
+		seen.rate = 0;
+		seen.served = 4;
+		seen.transactions = 240;
+		memset(seen.share, 0, sizeof(seen.share));
+		seen.share[PO_WAIT_LOCK] = 1;
+		n = po_search_step(&s, &seen);
+	}
+	CHECK_INT(n, settled);
+	n = follow(&s, &l, n, 0, 30);
+	CHECK_INT(n, settled);
+}
+
+/* A transaction that fails gives its connection back like any other: who waits, waits less. */
+static void
+test_waits_of_all(void)
+{
+	Load		l = {off_cpu, 0.05, 0, 5, 100, 0};
+	PoSearchSeen seen;
+
+	look(&l, 20, 0, &seen);
+	seen.busy = 16;
+	seen.queued = 1.5;
+	seen.waiting = 1;
+	seen.rate = 100;
+	CHECK(!po_search_is_unhindered(&seen));
+	seen.served = 200;
+	CHECK(po_search_is_unhindered(&seen));
+	CHECK(!po_search_is_limited(&seen, 0.8));
+}
+
+/* ---------- open arrivals ---------- */
+
+/* Near what the pool can do its queue is long at times, and short at others. */
+static void
+test_restless_queue(void)
+{
+	static const double queued[] = {4, 6, 5, 7, 9, 12, 8, 5, 4, 16, 18, 15, 9, 6, 14, 17, 19, 16, 8};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
+	PoSearch	s;
+	PoSearchSeen seen;
+	int			n;
+	int			settled;
+
+	po_search_reset(&s);
+	settled = n = follow(&s, &l, 20, 0, 40);
+	CHECK_INT(s.phase, PO_SEARCH_SETTLED);
+	s.queues = 0;				/* as it has settled just now */
+	s.queue = 0;
+	for (int i = 0; i < (int) (sizeof(queued) / sizeof(queued[0])); i++)
+	{
+		look(&l, n, 0, &seen);
+		seen.queued = queued[i];
+		n = po_search_step(&s, &seen);
+		CHECK_WITH(n == settled && s.phase == PO_SEARCH_SETTLED, "%d: %d", i, n);
+	}
+	for (int i = 0; i < 4; i++)
+	{
+		look(&l, n, 0, &seen);
+		seen.queued = 60;
+		(void) po_search_step(&s, &seen);
+	}
+	CHECK_INT(s.phase, PO_SEARCH_TRYING);
+}
+
+/* ---------- bursts ---------- */
+
+/* A pause of ten evaluations is no reason to try all sizes again after each. */
+static void
+test_bursts(void)
+{
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 60, 0};
+	Load		none = {disk_of_12, 0.1, 4.9, 0, 0, 0};
+	PoSearch	s;
+	int			n;
+	int			settled;
+
+	po_search_reset(&s);
+	settled = n = follow(&s, &l, 20, 0, 40);
+	CHECK_WITH(settled >= 12 && settled <= 18, "%d", settled);
+	for (int cycle = 0; cycle < 10; cycle++)
+	{
+		/* What queueing theory may say meanwhile. */
+		(void) follow(&s, &none, n, 0, 10);
+		CHECK_INT(s.phase, PO_SEARCH_NONE);
+		n = follow(&s, &l, 8, 0, 4);
+		CHECK_WITH(n == settled, "cycle %d: %d", cycle, n);
+		n = follow(&s, &l, n, 0, 6);
+		CHECK_WITH(n == settled && s.phase == PO_SEARCH_SETTLED, "cycle %d: %d", cycle, n);
+	}
+	/* What comes after a pause may be something else. */
+	(void) follow(&s, &none, n, 0, 10);
+	l = (Load) {off_cpu, 0.05, 0, 5, 60, 0};
+	n = follow(&s, &l, 8, 0, 30);
+	CHECK_WITH(n >= 57, "%d", n);
+}
+
+int
+main(void)
+{
+	test_ramp(0);
+	test_ramp(0.05);
+	test_disk();
+	test_convoy();
+	test_step_meanwhile(200, 20);
+	test_step_meanwhile(64, 2);
+	test_partly_let_go();
+	test_outage();
+	test_waits_of_all();
+	test_restless_queue();
+	test_bursts();
+	return check_end("test_search_change");
+}
