@@ -7,17 +7,18 @@
  */
 #include "sim.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
-#define MEMORY_INTERVALS	30
 #define INTERVAL_US			((double) INTERVAL_S * PO_US_PER_S)
+#define LEAST_RECENT		20	/* transactions, as there */
 #define FIRST_SIZE			20	/* PgBouncer's default */
 
 static void
-forget(Tenant *t, double intervals)
+forget(Tenant *t, double intervals, double memory)
 {
-	double		factor = exp(-intervals / MEMORY_INTERVALS);
+	double		factor = exp(-intervals / memory);
 
 	po_levels_decay(&t->busy, factor);
 	t->transactions *= factor;
@@ -32,11 +33,10 @@ forget(Tenant *t, double intervals)
  * it forgotten a little, in turn: the mean of what is left of them by now.
  */
 static void
-remember(Tenant *t, const Observed *o)
+remember(Tenant *t, const Observed *o, double memory)
 {
-	double		left = o->intervals == 1 ? exp(-1.0 / MEMORY_INTERVALS) :
-		(1 - exp(-(double) o->intervals / MEMORY_INTERVALS)) /
-		(exp(1.0 / MEMORY_INTERVALS) - 1) / o->intervals;
+	double		left = o->intervals == 1 ? exp(-1.0 / memory) :
+		(1 - exp(-(double) o->intervals / memory)) / (exp(1.0 / memory) - 1) / o->intervals;
 	double		elapsed_us = o->intervals * INTERVAL_US * left;
 
 	t->transactions += o->seen.transactions * left;
@@ -78,11 +78,13 @@ void
 decide(PoCapacity *c, int tenant, Tenant *t, const Observed *o, int64_t now)
 {
 	static PoEvaluation e;
+	int			most = o->seen.transactions >= LEAST_RECENT ? po_levels_max(&o->levels) : INT_MAX;
+	double		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95), most, &t->calm);
 
 	if (t->known_since == 0)
 		t->known_since = now;
-	forget(t, (double) (now - t->seen_at));
-	remember(t, o);
+	forget(t, (double) (now - t->seen_at), memory);
+	remember(t, o, memory);
 	t->seen_at = now;
 
 	e.policy = &t->policy;

@@ -72,6 +72,7 @@ typedef struct Tenant
 
 	/* The extension. */
 	PoLevels	busy;
+	int			calm;
 	double		transactions;	/* of these, what memory has left */
 	double		service_us;
 	double		elapsed_us;

@@ -382,6 +382,8 @@ typedef struct PoTenantStats
 	PoWindow	window;
 	PoWindow	recent;			/* the same since then */
 	PoPoolerQueue queue;		/* of its poolers, when that began */
+	int			recent_most;	/* most that were busy at once since then */
+	int			calm;			/* see po_recommend_memory */
 	double		drift;			/* of the load, see po_stats.c */
 	PoWarmup	warmup;
 	PoSearch	search;

@@ -25,8 +25,8 @@
 #define HOUR_US				(3600 * PO_US_PER_S)
 #define SEASON_GRACE_US		(300 * PO_US_PER_S)
 
-/* What is learnt is forgotten with this many evaluation intervals as time constant. */
-#define MEMORY_INTERVALS	30
+/* Transactions in an evaluation that tell that fewer are busy by now. */
+#define LEAST_RECENT		20
 
 /* Drift of the load is a mean of about so many evaluations. */
 #define DRIFT_EVALUATIONS	10
@@ -267,6 +267,7 @@ po_stats_observe(const PoObservation *seen, TimestampTz now, int64 dt_us, uint64
 	t->idle_in_transaction = seen->idle_in_transaction;
 	t->counts_tick = tick;
 	t->peak_busy = Max(t->peak_busy, busy);
+	t->recent_most = Max(t->recent_most, busy);
 	if (t->busy_at == 0 || t->busy_at > now)
 	{
 		t->busy_at = now - dt_us;
@@ -317,6 +318,16 @@ forget(PoTenantStats *t, double factor)
 	t->window.elapsed_us *= factor;
 	for (int i = 0; i < PO_N_WAITS; i++)
 		t->window.wait_us[i] *= factor;
+}
+
+/* An hour in which hardly anybody comes is no reason to forget the one before. */
+static double
+memory_intervals(PoTenantStats *t)
+{
+	int			most = t->recent.transactions >= LEAST_RECENT ? t->recent_most :
+		PG_INT32_MAX;
+
+	return po_recommend_memory(po_levels_quantile(&t->busy, 0.95), most, &t->calm);
 }
 
 int64
@@ -415,6 +426,7 @@ static void
 begin_recent(PoTenantStats *t, const PoPoolerDemand *demand, TimestampTz now)
 {
 	memset(&t->recent, 0, sizeof(t->recent));
+	t->recent_most = 0;
 	t->recent_since = now;
 	t->queue = demand->queue;
 }
@@ -574,6 +586,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
 	int64		wait;
+	double		memory;
 	bool		has_arrived;
 	bool		due;
 
@@ -588,15 +601,16 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		complete_window(t);
 		search_input(t, (double) elapsed, sessions, policy, demand, &e.seen);
 		note_drift(t, (double) elapsed);
+		memory = memory_intervals(t);
 		begin_recent(t, demand, now);
 		e.search = t->search;
 		if (t->evaluated_at != 0 && now > t->evaluated_at)
-			forget(t, exp(-(double) (now - t->evaluated_at) /
-						  (MEMORY_INTERVALS * (double) interval)));
+			forget(t, exp(-(double) (now - t->evaluated_at) / (memory * (double) interval)));
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
 		/* Of the pools, as sizes are: others are not in the way of a step. */
 		sizing_input(t, e.seen.size, now, &e.in);
+		e.in.queued = Max(e.seen.queued, 0);
 		e.in.least = least_size(t, t->computed_at);
 		e.in.obtainable = obtainable_size(sessions, demand);
 		if (e.in.obtainable > 0)

@@ -24,7 +24,6 @@
 #define EVALUATIONS		60
 #define SAMPLE_US		1e5
 #define WAY_US			3e5		/* until a size that was set is there */
-#define MEMORY			30		/* evaluations, as in po_stats.c */
 #define MOST_RUNS		100
 #define LEAST_DONE		300.0	/* transactions for each second asked for */
 
@@ -169,14 +168,30 @@ typedef struct Tenant
 	double		wait_us[PO_N_WAITS];
 	double		observed_us;
 	int			peak;
+	int			calm;			/* see po_recommend_memory */
 	PoSearch	search;
 	PoRecommendation r;
 } Tenant;
 
-static void
-forget(Tenant *t)
+/* The most that were busy at once in the evaluation. */
+static int
+most_busy(const Seen *seen)
 {
-	double		factor = exp(-1.0 / MEMORY);
+	int			most = 0;
+
+	for (int n = 0; n <= MOST_CLIENTS; n++)
+	{
+		if (seen->busy[n] > 0)
+			most = n;
+	}
+	return most;
+}
+
+static void
+forget(Tenant *t, const Seen *seen)
+{
+	double		factor = exp(-1.0 / po_recommend_memory(po_levels_quantile(&t->busy, 0.95),
+														most_busy(seen), &t->calm));
 
 	po_levels_decay(&t->busy, factor);
 	t->transactions *= factor;
@@ -262,7 +277,7 @@ evaluate(Tenant *t, const Seen *seen, const Options *o)
 	PoSizingInput in;
 
 	po_policy_defaults(&policy);
-	forget(t);
+	forget(t, seen);
 	remember(t, seen);
 	search_input(seen, &policy, o, &now);
 	sizing_input(t, seen->sessions, o->cores, &in);

@@ -30,6 +30,11 @@
 #define STEADY							0.15	/* drift that is noise */
 #define HALF_DRIFT						0.5		/* beyond that, halves confidence */
 
+#define MEMORY					30.0	/* evaluations */
+#define SHORT_MEMORY			8.0
+#define CALM					0.7		/* of the level remembered, at most */
+#define CALM_IN_A_ROW			5
+
 #define Z_95					1.645
 #define BOTTLENECK_SHARE		0.4
 #define MOST_CV2				1e6
@@ -56,6 +61,8 @@ typedef struct Demand
 	double		mean_load;
 	double		burst_load;		/* that has the 95 % quantile observed */
 	double		service_us;
+	double		rate;			/* transactions per second */
+	double		queued;			/* of clients; 0 = unknown, too */
 	double		arrival_cv2;
 	double		service_cv2;
 	double		transactions;
@@ -210,6 +217,8 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	if (service_us <= 0 && rate > 0)
 		service_us = fmin(d->mean_load / rate * PO_US_PER_S, MOST_US);
 	d->service_us = service_us;
+	d->rate = rate;
+	d->queued = sane_number(in->queued, PO_QUEUEING_MAX_SERVERS);
 	d->arrival_cv2 = sane_cv2(in->arrival_cv2);
 	d->service_cv2 = sane_cv2(in->service_cv2);
 	d->transactions = (double) in->transactions;
@@ -311,6 +320,32 @@ size_wanted(const PoRecommendation *out, const Limits *l, const Demand *d)
 	return d->previous > 0 ? d->previous : greater(d->present, 1);
 }
 
+double
+po_recommend_memory(int remembered, int most, int *calm)
+{
+	if (most > CALM * remembered)
+		*calm = 0;
+	else if (*calm <= CALM_IN_A_ROW)
+		++*calm;
+	return *calm > CALM_IN_A_ROW ? SHORT_MEMORY : MEMORY;
+}
+
+/*
+ * The queue that there is, at the size that there is: by Little's law it waits for queued / rate;
+ * the number that go before one varies like that of a Poisson process.
+ */
+static bool
+wait_in_queue(const Demand *d, PoRecommendation *out)
+{
+	if (out->method < PO_METHOD_SATURATED || out->size != d->present || d->queued <= 0 ||
+		d->rate <= 0)
+		return false;
+	out->predicted_wait_us = sane_number(d->queued / d->rate * PO_US_PER_S, MOST_US);
+	out->predicted_p95_us =
+		sane_number((d->queued + Z_95 * sqrt(d->queued)) / d->rate * PO_US_PER_S, MOST_US);
+	return true;
+}
+
 /*
  * With load below size, Erlang C.  Otherwise the queue of an open system would
  * grow for ever, while real clients wait for their answers before they ask again:
@@ -328,6 +363,8 @@ predict_waits(const Demand *d, PoRecommendation *out)
 	double		mean;
 	double		p95;
 
+	if (wait_in_queue(d, out))
+		return;
 	if (out->load < size)
 	{
 		mean = po_queueing_mean_wait(out->size, out->load, d->service_us, d->arrival_cv2,

@@ -51,6 +51,7 @@ typedef struct PoSizingInput
 {
 	PoBusy		busy;			/* concurrently busy sessions */
 	double		arrival_rate;	/* transactions per second */
+	double		queued;			/* clients that waited at poolers of late, mean; 0 = unknown, too */
 	double		service_us;		/* mean service time */
 	double		service_cv2;	/* squared coefficient of variation of it */
 	double		arrival_cv2;	/* of the time between arrivals; 1 when unknown */
@@ -145,6 +146,14 @@ extern bool po_recommend_is_cut(const PoRecommendation *r);
 
 /* The most sessions that were ever busy at once; 0 = unknown. */
 extern int	po_recommend_most_busy(const PoSizingInput *in);
+
+/*
+ * For how many evaluations what was seen counts (a time constant): 30, and 8 as long as for more
+ * than five in a row all that were busy at once are much less than what is remembered, as when
+ * most clients have gone.  calm counts these; remembered is the 95 % quantile, most the highest
+ * level of this evaluation.
+ */
+extern double po_recommend_memory(int remembered, int most, int *calm);
 
 /* The sizes that a policy allows: 1 <= lowest <= highest. */
 extern void po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest);

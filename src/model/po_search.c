@@ -511,18 +511,6 @@ forget_unsure(PoSearch *s)
 		s->n_points = kept;
 }
 
-/* More sizes than there is room for: the smallest, if even the next one does too little. */
-static void
-forget_smallest(PoSearch *s)
-{
-	double		best = po_search_best(s);
-
-	if (s->n_points < PO_SEARCH_POINTS || s->point[1].mean >= NEAR_BEST * best)
-		return;
-	s->n_points--;
-	memmove(&s->point[0], &s->point[1], (size_t) s->n_points * sizeof(s->point[0]));
-}
-
 /* What the points, all of them sure, say. */
 typedef struct Bracket
 {
@@ -625,6 +613,23 @@ read_points(const PoSearch *s, Bracket *b)
 		b->flat = top->mean < GROWING_PAYS * s->point[i].mean;
 		break;
 	}
+}
+
+/* Does nothing that was tried say that larger ones would not do more? */
+static bool
+is_growing(const Bracket *b)
+{
+	return b->near * FINE_ENOUGH >= b->top && !b->flat;
+}
+
+/* As demand grows there may be more sizes than there is room for: the smallest says least. */
+static void
+make_room(PoSearch *s, const Bracket *b)
+{
+	if (s->n_points < PO_SEARCH_POINTS || !is_growing(b))
+		return;
+	s->n_points--;
+	memmove(&s->point[0], &s->point[1], (size_t) s->n_points * sizeof(s->point[0]));
 }
 
 static int
@@ -912,15 +917,17 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	Bracket		b;
 
 	forget_unsure(s);
-	forget_smallest(s);
 	read_points(s, &b);
+	if (limit < seen->highest)
+		make_room(s, &b);
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
+	next = safe_choice(s, seen, b.near);
 	/* As demand grew all the time, say: no more was tried, though it would have paid. */
-	if (b.near == b.top && !b.flat && b.top < limit)
-		limit = b.top;
-	return settle(s, seen, safe_choice(s, seen, b.near), limit);
+	if (is_growing(&b) && b.top < limit && limit < seen->highest)
+		limit = next;
+	return settle(s, seen, next, limit);
 }
 
 /* ---------- an evaluation ---------- */
@@ -967,16 +974,16 @@ static bool
 fits_known(const PoSearch *s, const PoSearchSeen *seen)
 {
 	int			i = place_of(s, seen->size);
-	const PoSearchPoint *above = i < s->n_points ? &s->point[i] : NULL;
-	const PoSearchPoint *below = above != NULL && above->size == seen->size ? above :
-		i > 0 ? above - 1 : NULL;
-	double		most;
-	double		least;
+	int			above = i < s->n_points ? i : s->n_points - 1;
+	int			below = s->point[above].size <= seen->size ? above : above - 1;
+	double		most = s->point[above].mean;
+	double		least = 0;
 
-	if (above == NULL)
-		above = below = &s->point[s->n_points - 1];
-	most = below != NULL ? fmax(above->mean, below->mean) : above->mean;
-	least = below != NULL ? fmin(above->mean, below->mean) : 0;
+	if (below >= 0)
+	{
+		least = fmin(most, s->point[below].mean);
+		most = fmax(most, s->point[below].mean);
+	}
 	return seen->rate >= (1 - ODD_RATE) * least && seen->rate <= (1 + ODD_RATE) * most;
 }
 
@@ -1176,20 +1183,6 @@ has_become_full(PoSearch *s, const PoSearchSeen *seen)
 	return s->longer >= IN_A_ROW;
 }
 
-/* Was a size beyond the limit seen to do more than that? */
-static bool
-more_beyond(const PoSearch *s)
-{
-	double		there = po_search_rate(s, s->limit);
-
-	for (int i = place_of(s, s->limit + 1); i < s->n_points && there > 0; i++)
-	{
-		if (s->point[i].n >= LEAST_N && s->point[i].mean >= GROWING_PAYS * there)
-			return true;
-	}
-	return false;
-}
-
 /*
  * The largest useful size for which a search that ended at its limit goes on.  With one size known
  * nothing was ever tried: it was a bad moment that decided.  Where each client got one of its own
@@ -1203,7 +1196,7 @@ worth_going_on(const PoSearch *s)
 	if (s->n_points <= 1)
 		return s->limit + 1;
 	if (!s->all_of_demand)
-		return s->limit * (more_beyond(s) ? FINE_ENOUGH : STEP);
+		return s->limit * STEP;
 	read_points(s, &b);
 	return b.flat ? s->limit * STEP : fmax(s->limit + 1, s->limit * MORE_CLIENTS);
 }

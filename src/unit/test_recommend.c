@@ -635,6 +635,56 @@ test_recommend_never_relieved(void)
 	CHECK_REASON(r, in, policy, "surer if the policy let more be tried");
 }
 
+/* 61 of 64 clients wait for 3 connections that do 500/s: 122 ms, however busy these were of late. */
+static void
+test_recommend_queue(void)
+{
+	static const double means[] = {2.95, 3, 3.5};
+	PoRecommendation r;
+
+	for (int i = 0; i < 3; i++)
+	{
+		PoSizingInput in = quiet();
+
+		memset(&levels, 0, sizeof(levels));
+		po_levels_add(&levels, 2, 1000 * (means[i] < 3));
+		po_levels_add(&levels, 3, 19000);
+		po_levels_add(&levels, 20, 588 * (means[i] > 3));
+		in.arrival_rate = 500;
+		in.service_us = 6000;
+		in.sessions = in.search_size = 3;
+		in.search_settled = in.searched = true;
+		in.queued = 61;
+		r = recommend(&in, NULL);
+		CHECK_INT(r.method, PO_METHOD_THROUGHPUT);
+		CHECK_INT(r.size, 3);
+		CHECK_NEAR(r.predicted_wait_us, 122000, 1);
+		CHECK_NEAR(r.predicted_p95_us, (61 + 1.645 * sqrt(61)) * 2000, 1);
+		/* With a size that is not there yet it is another one. */
+		in.search_size = 2;
+		r = recommend(&in, NULL);
+		CHECK(fabs(r.predicted_wait_us - 122000) > 1);
+	}
+}
+
+/* Of 64 that were busy 16 are left: known within 30 evaluations, in bursts never. */
+static void
+test_recommend_memory(void)
+{
+	int			calm = 0;
+	double		left = 1;
+
+	for (int i = 1; i <= 30; i++)
+		left *= exp(-1 / po_recommend_memory(64, 16, &calm));
+	CHECK_WITH(left < 0.05, "%g", left);
+	/* A burst each six evaluations; nearly as many as usual. */
+	for (int i = 0; i < 30; i++)
+		CHECK_NEAR(po_recommend_memory(64, i % 6 == 0 ? 60 : 1, &calm), 30, 0);
+	for (int i = 0; i < 30; i++)
+		CHECK_NEAR(po_recommend_memory(10, 8, &calm), 30, 0);
+	CHECK_NEAR(po_recommend_memory(0, 0, &calm), 30, 0);
+}
+
 static void
 test_recommend_hysteresis(void)
 {
@@ -1077,6 +1127,8 @@ main(void)
 	test_recommend_least();
 	test_recommend_drift();
 	test_recommend_never_relieved();
+	test_recommend_queue();
+	test_recommend_memory();
 	test_recommend_hysteresis();
 	test_recommend_steps();
 	test_recommend_bottleneck();

@@ -19,7 +19,6 @@ typedef struct Load
 	double		io_ms;			/* and what else it takes but waiting for its like */
 	double		client_ms;
 	int			clients;
-	int			highest;		/* 0 = any size */
 } Load;
 
 /* ---------- curves ---------- */
@@ -82,7 +81,7 @@ look(const Load *l, int n, double noise, PoSearchSeen *seen)
 	seen->target_us = TARGET_US;
 	seen->cores = CORES;
 	seen->lowest = 1;
-	seen->highest = l->highest > 0 ? l->highest : 1000;
+	seen->highest = 1000;
 	if (busy == 0)
 		return;
 	seen->rate = l->rate(busy) * (1 + noise * (2 * random_unit() - 1));
@@ -119,7 +118,7 @@ follow(PoSearch *s, const Load *l, int n, double noise, int evaluations)
 static void
 test_ramp(double noise)
 {
-	Load		l = {off_cpu, 0.05, 0, 5, 10, 0};
+	Load		l = {off_cpu, 0.05, 0, 5, 10};
 	PoSearch	s;
 	int			n = 10;
 
@@ -142,7 +141,7 @@ test_disk(void)
 
 	for (int i = 0; i < 4; i++)
 	{
-		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1], 0};
+		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1]};
 		PoSearch	s;
 		int			n;
 
@@ -159,7 +158,7 @@ test_convoy(void)
 
 	for (int i = 0; i < 3; i++)
 	{
-		Load		l = {convoy, 0.4, 0, 0.6, 64, 0};
+		Load		l = {convoy, 0.4, 0, 0.6, 64};
 		PoSearch	s;
 		int			n;
 
@@ -176,8 +175,8 @@ test_step_meanwhile(int clients, int from)
 {
 	for (int at = 3; at <= 20; at++)
 	{
-		Load		slow = {think_20, 0.4, 0, 20, clients, 0};
-		Load		fast = {think_5, 0.4, 0, 5, clients, 0};
+		Load		slow = {think_20, 0.4, 0, 20, clients};
+		Load		fast = {think_5, 0.4, 0, 5, clients};
 		PoSearch	s;
 		int			n;
 
@@ -191,34 +190,13 @@ test_step_meanwhile(int clients, int from)
 	}
 }
 
-/* ---------- bounds ---------- */
-
-/* Cut to 8 for a while, then to 11, which was not measured; 13 was, and did more. */
-static void
-test_partly_let_go(void)
-{
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
-	PoSearch	s;
-	int			n;
-
-	po_search_reset(&s);
-	n = follow(&s, &l, 20, 0, 60);
-	CHECK_WITH(n >= 12 && n <= 18, "%d", n);
-	l.highest = 8;
-	n = follow(&s, &l, n, 0, 30);
-	CHECK_INT(n, 8);
-	l.highest = 11;
-	n = follow(&s, &l, n, 0, 10);
-	CHECK_INT(n, 11);
-}
-
 /* ---------- transactions that fail ---------- */
 
 /* Somebody locks a table for an hour: all that is done ends by a timeout. */
 static void
 test_outage(void)
 {
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64};
 	PoSearch	s;
 	int			n;
 	int			settled;
@@ -246,7 +224,7 @@ test_outage(void)
 static void
 test_waits_of_all(void)
 {
-	Load		l = {off_cpu, 0.05, 0, 5, 100, 0};
+	Load		l = {off_cpu, 0.05, 0, 5, 100};
 	PoSearchSeen seen;
 
 	look(&l, 20, 0, &seen);
@@ -267,7 +245,7 @@ static void
 test_restless_queue(void)
 {
 	static const double queued[] = {4, 6, 5, 7, 9, 12, 8, 5, 4, 16, 18, 15, 9, 6, 14, 17, 19, 16, 8};
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, 0};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64};
 	PoSearch	s;
 	PoSearchSeen seen;
 	int			n;
@@ -300,8 +278,8 @@ test_restless_queue(void)
 static void
 test_bursts(void)
 {
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 60, 0};
-	Load		none = {disk_of_12, 0.1, 4.9, 0, 0, 0};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 60};
+	Load		none = {disk_of_12, 0.1, 4.9, 0, 0};
 	PoSearch	s;
 	int			n;
 	int			settled;
@@ -321,7 +299,7 @@ test_bursts(void)
 	}
 	/* What comes after a pause may be something else. */
 	(void) follow(&s, &none, n, 0, 10);
-	l = (Load) {off_cpu, 0.05, 0, 5, 60, 0};
+	l = (Load) {off_cpu, 0.05, 0, 5, 60};
 	n = follow(&s, &l, 8, 0, 30);
 	CHECK_WITH(n >= 57, "%d", n);
 }
@@ -335,7 +313,6 @@ main(void)
 	test_convoy();
 	test_step_meanwhile(200, 20);
 	test_step_meanwhile(64, 2);
-	test_partly_let_go();
 	test_outage();
 	test_waits_of_all();
 	test_restless_queue();
