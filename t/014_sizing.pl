@@ -29,7 +29,7 @@ my $node = new_node(
 	'pool_optimizer.mode' => 'observe',
 	'pool_optimizer.sample_interval' => '20ms');
 
-create_roles($node, qw(r_half r_client r_lock r_full r_fail r_few));
+create_roles($node, qw(r_half r_client r_lock r_full r_fail r_few r_less));
 $node->safe_psql('postgres', q{
 	CREATE TABLE hot (n int);
 	INSERT INTO hot VALUES (0);
@@ -252,6 +252,30 @@ foreach my $i (1 .. $#way)
 	next if $way[$i][2] - $way[ $i - 1 ][2] > 1.9;
 	cmp_ok($way[ $i - 1 ][0] - $way[$i][0], '<=', 4, 'by at most scale_down_step at a time');
 }
+
+# ---------- most clients go ----------
+
+sub wait_evaluations
+{
+	my ($role, $n) = @_;
+	my %at;
+
+	return ok(wait_until(sub { $at{ recommended($role, 'computed_at') } = 1; return keys %at > $n }),
+		"$n evaluations of $role");
+}
+
+my $half = "\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n";
+start_load($node, 'r_less', 24, $half);
+
+ok($node->poll_query_until('postgres', q{SELECT busy_p95 BETWEEN 12 AND 24 FROM pool_recommendations
+	WHERE tenant = 'r_less@postgres'}), '24 clients');
+wait_evaluations('r_less', 12);
+stop_load($node, 'r_less');
+start_load($node, 'r_less', 2, $half);
+wait_evaluations('r_less', 35);
+is(recommended('r_less', 'busy_p95 <= 3 AND recommended_size <= 4'), 't',
+	'two are left: those that have gone are forgotten within 35 evaluations')
+  or diag(recommended('r_less', 'recommended_size, busy_p95, reason'));
 
 stop_load($node, $_) foreach PoolTest::running_loads();
 stop_clean($node);
