@@ -47,6 +47,7 @@ OBJS = \
 	src/model/po_share.o \
 	src/model/po_capacity.o \
 	src/model/po_pooler_rows.o \
+	src/model/po_pooler_clients.o \
 	src/model/po_pooler_plan.o \
 	src/model/po_cpu_time.o \
 	src/model/po_cpu_limit.o \

@@ -700,7 +700,8 @@ CREATE FUNCTION pool_stats_pooler(
 	OUT cl_active bigint, OUT cl_waiting bigint, OUT sv_active bigint, OUT sv_idle bigint,
 	OUT sv_used bigint, OUT maxwait_ms float8, OUT xact_rate float8, OUT query_rate float8,
 	OUT avg_xact_ms float8, OUT avg_wait_ms float8, OUT seen_at timestamptz, OUT state text,
-	OUT error text, OUT version text, OUT obtainable integer, OUT auto_problem text)
+	OUT error text, OUT version text, OUT obtainable integer, OUT auto_problem text,
+	OUT cl_instances integer, OUT cl_applications text)
 RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pool_stats_pooler_1_0' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 20;
 COMMENT ON FUNCTION pool_stats_pooler() IS 'the rows of view pool_stats_pooler';
@@ -732,6 +733,8 @@ COMMENT ON COLUMN pool_stats_pooler.error IS 'what is wrong; null without pg_rea
 COMMENT ON COLUMN pool_stats_pooler.version IS 'of PgBouncer';
 COMMENT ON COLUMN pool_stats_pooler.obtainable IS 'server connections that it gets, although its clients wait and pool_size allows more; null when that was not seen';
 COMMENT ON COLUMN pool_stats_pooler.auto_problem IS 'what keeps auto (pool_set_sizing) from resizing it; null when nothing does';
+COMMENT ON COLUMN pool_stats_pooler.cl_instances IS 'processes of its clients, as far as application_name or address tells one from another; null when there are too many clients to ask';
+COMMENT ON COLUMN pool_stats_pooler.cl_applications IS 'the applications of its clients: those with most that wait, then the largest; null without pg_read_all_stats';
 
 -- Written and pruned by the keeper; who may see what is decided by pool_stats_history(), so
 -- nobody has a right to it.

@@ -44,6 +44,8 @@
 #define ACTIVE_VISITS		8
 #define USUAL_RETRY_US		(15 * PO_US_PER_S)
 #define MOST_RETRY_S		3600.0
+#define CLIENTS_EVERY_VISITS	5
+#define MOST_CLIENTS		5000	/* of a PgBouncer; of more it is not asked who they are */
 
 /* ---------- in the sampler ---------- */
 
@@ -196,6 +198,9 @@ typedef struct Taker
 	struct SessionPid *pids;	/* sorted */
 	int			n_pids;
 	int		   *n_sessions;		/* of each tenant */
+	PoPoolerCaller *callers;
+	int			n_callers;
+	int			most_callers;
 } Taker;
 
 typedef struct SessionPid
@@ -282,7 +287,7 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	if (pool == NULL)
 		return;
 	if (pool->visit == 0)
-		pool->tenant = -1;
+		pool->tenant = pool->callers.instances = -1;
 	pool->active += ((double) record->pool.sv_active - pool->active) /
 		(pool->visit == 0 ? 1 : ACTIVE_VISITS);
 	pool->now = record->pool;
@@ -502,6 +507,78 @@ show_users(PoVisitedPooler *p, Taker *taker)
 	}
 }
 
+/* There may be more than there were when it counted them. */
+static void
+take_client(const PoPoolerRecord *record, void *arg)
+{
+	Taker	   *taker = arg;
+
+	if (taker->n_callers < taker->most_callers)
+		po_pooler_caller(&record->client, &taker->callers[taker->n_callers++]);
+}
+
+/* How many clients it has; what is known of who they are is forgotten. */
+static int64
+begin_callers(const PoVisitedPooler *p, bool known)
+{
+	HASH_SEQ_STATUS status;
+	PoVisitedPool *pool;
+	int64		clients = 0;
+
+	hash_seq_init(&status, p->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		clients += Min(pool->now.cl_active, PG_INT32_MAX);
+		clients += Min(pool->now.cl_waiting, PG_INT32_MAX);
+		memset(&pool->callers, 0, sizeof(pool->callers));
+		pool->callers.instances = known ? 0 : -1;
+	}
+	return clients;
+}
+
+static void
+count_callers(const PoVisitedPooler *p, Taker *taker)
+{
+	(void) begin_callers(p, true);
+	qsort(taker->callers, taker->n_callers, sizeof(PoPoolerCaller), po_pooler_compare_callers);
+	for (int i = 0; i < taker->n_callers;)
+	{
+		const PoPoolerCaller *first = &taker->callers[i];
+		PoPoolerCallers callers;
+		PoPoolKey	key;
+		PoVisitedPool *pool;
+
+		memcpy(key.database, first->database, sizeof(key.database));
+		memcpy(key.user, first->user, sizeof(key.user));
+		i += po_pooler_count_callers(first, taker->n_callers - i, &callers);
+		pool = hash_search(p->pools, &key, HASH_FIND, NULL);
+		if (pool != NULL)
+			pool->callers = callers;
+	}
+}
+
+/*
+ * Who its clients are.  That has no bound, and PgBouncer does nothing else while it answers, so
+ * it is asked now and then, and not when there are many.  Nothing rests on it.
+ */
+static bool
+show_clients(PoVisitedPooler *p, Taker *taker)
+{
+	int64		clients = begin_callers(p, false);
+	int			n_bad = 0;
+	PoAnswer	answer;
+
+	if (clients > MOST_CLIENTS)
+		return true;
+	/* Those of its console are no pool's. */
+	taker->most_callers = (int) clients + PO_POOLER_MOST;
+	taker->callers = palloc(taker->most_callers * sizeof(PoPoolerCaller));
+	answer = po_console_show(&p->console, PO_POOLER_CLIENTS, take_client, taker, &n_bad);
+	if (answer == PO_ANSWER_OK)
+		count_callers(p, taker);
+	return answer != PO_ANSWER_LOST;
+}
+
 static void
 take_config(const PoPoolerRecord *record, void *arg)
 {
@@ -553,6 +630,8 @@ ask_all(PoVisitedPooler *p)
 	if (!show(p, PO_POOLER_SERVERS, take_server, &taker))
 		return false;
 	match_pools(p, &taker);
+	if ((is_new || p->visit % CLIENTS_EVERY_VISITS == 0) && !show_clients(p, &taker))
+		return false;
 	return !is_new || ask_config(p, &taker);
 }
 
@@ -637,6 +716,7 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 	seen->n_sessions = pool->n_sessions;
 	seen->obtainable = pool->stall.obtainable;
 	seen->problem = (uint8) pool->problem;
+	seen->callers = pool->callers;
 	seen->rates.xacts = seen->rates.queries = seen->rates.xact_ms = seen->rates.wait_ms = -1;
 	seen->rates.queued = -1;
 	if (d == NULL)

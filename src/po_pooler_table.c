@@ -169,6 +169,8 @@ add_pool(const PoPoolSeen *seen, PoPoolerDemand *demand, DemandSums *sums)
 	demand->clients = add_up(add_up(demand->clients, p->cl_active), p->cl_waiting);
 	demand->waiting = add_up(demand->waiting, p->cl_waiting);
 	demand->linked = add_up(demand->linked, p->sv_active);
+	/* A process may be a client of each of them. */
+	demand->instances = Max(demand->instances, seen->callers.least);
 	add_use(seen, demand, sums);
 	sums->obtainable = add_up(sums->obtainable, seen->obtainable);
 	sums->servers += seen->n_servers;

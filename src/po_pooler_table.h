@@ -46,6 +46,8 @@ typedef struct PoPoolerDemand
 	int			obtainable;		/* connections that its pools get, as all of them stall, see
 								 * po_pooler_stalls; 0 = not known */
 	double		queued;			/* mean number that waited of late; -1 = unknown */
+	int			instances;		/* of the application that has fewest of them, in the pool with
+								 * most; 0 = none, or unknown */
 	PoPoolerQueue queue;		/* sums for the mean of any other time */
 } PoPoolerDemand;
 

@@ -1061,6 +1061,10 @@ put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
 	add_known_int(row, pool != NULL && pool->obtainable > 0 ? pool->obtainable : -1);
 	add_text(row, pool == NULL ? NULL :
 			 po_pooler_problem_text((PoResizeProblem) pool->problem));
+	add_known_int(row, pool == NULL ? -1 : pool->callers.instances);
+	/* What others in its tenant call themselves is nothing for a plain role. */
+	add_text(row, pool != NULL && po_view_sees_all() && pool->callers.text[0] != '\0' ?
+			 pool->callers.text : NULL);
 	end_row(row);
 }
 
@@ -1763,8 +1767,11 @@ fill_input(int tenant, const PoTenant *t, const PoTenantStats *s, PoClientInput 
 {
 	const PoRecommendation *r = &s->recommendation;
 	const PoPolicyFields *f = &t->fields;
+	PoPoolerDemand demand;
 
 	fill_seen(tenant, in);
+	po_pooler_table_demand(tenant, &demand);
+	in->behind = demand.instances;
 	if (s->computed_at == 0)
 		in->size = in->min = in->max = present_size(t);
 	else

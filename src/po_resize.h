@@ -49,6 +49,7 @@ typedef struct PoVisitedPool
 	char		told_problem[PO_REASON_LEN];
 	PoPoolerStall stall;
 	int			told_stall;		/* connections that were told last */
+	PoPoolerCallers callers;	/* of the last time that was asked */
 	bool		may_reconnect;	/* was made smaller */
 	int			n_over;			/* visits that saw more connections than it may have */
 } PoVisitedPool;

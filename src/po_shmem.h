@@ -44,6 +44,7 @@
 #include "model/po_listing.h"
 #include "model/po_names.h"
 #include "model/po_policy.h"
+#include "model/po_pooler_clients.h"
 #include "model/po_pooler_rows.h"
 #include "model/po_recommend.h"
 #include "model/po_search.h"
@@ -589,6 +590,7 @@ typedef struct PoPoolSeen
 	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */
 	PoPoolerQueue queue;		/* the same */
+	PoPoolerCallers callers;
 	int			next;			/* place of the tenant's next pool + 1; 0 = it has no more */
 } PoPoolSeen;
 

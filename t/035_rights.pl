@@ -111,8 +111,8 @@ my %column = (
 	pool_stats_pooler => {
 		(map { $_ => 'own' } qw(pooler datname usename tenant pool_mode pool_size min_pool_size
 			reserve_pool_size cl_active cl_waiting sv_active sv_idle sv_used maxwait_ms seen_at
-			state version obtainable auto_problem)),
-		(map { $_ => 'stats' } qw(xact_rate query_rate avg_xact_ms avg_wait_ms error))
+			state version obtainable auto_problem cl_instances)),
+		(map { $_ => 'stats' } qw(xact_rate query_rate avg_xact_ms avg_wait_ms error cl_applications))
 	},
 	pool_stats_session => {
 		(map { $_ => 'own' } qw(pid tenant class)),
@@ -947,7 +947,7 @@ foreach my $role (qw(t_mine r_stats))
 		}
 		# That of others is there to be seen; these need not have a value here.
 		my %may_be_null = map { $_ => 1 } qw(exempt xact_ms last_error last_error_at
-			xact_rate query_rate avg_xact_ms avg_wait_ms);
+			xact_rate query_rate avg_xact_ms avg_wait_ms cl_applications);
 
 		is(join(' ', grep { !$may_be_null{$_} } @shown),
 			join(' ', grep { !$may_be_null{$_} } @hidden), "$role sees it in $view");

@@ -105,11 +105,15 @@ poolers_are(q{state = 'ok' AND tenant = 'r_shop@postgres' AND datname = 'postgre
 	AND avg_xact_ms >= 9 AND avg_wait_ms > 0 AND seen_at > now() - interval '1 minute'
 	AND error IS NULL AND version ~ '^1\.' AND pooler = '} . $A->{label} . q{'},
 	'the pool is shown, and whose it is');
+poolers_are(q{cl_instances = 1 AND cl_applications ~ '^#_pooler.pl: 24 clients of 1 instance, \d+ waits?$'},
+	'and who its clients are');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pool_stats_pooler'), '1',
 	'not the console itself');
 
 is(psql_as($node, 'r_shop', 'SELECT DISTINCT tenant FROM pool_stats_pooler'),
 	'r_shop@postgres', 'a plain role sees its own pools');
+is(psql_as($node, 'r_shop', 'SELECT cl_instances, cl_applications IS NULL FROM pool_stats_pooler'), '1|t',
+	'but not what clients call themselves');
 is(psql_as($node, 'r_other', 'SELECT count(*) FROM pool_stats_pooler'), '0', 'and no others');
 is(psql_as($node, 'r_shop', q{SELECT count(*) FROM pg_settings
 	WHERE name ~ '^pool_optimizer.pgbouncer'}), '0', 'nor the setting');
@@ -363,6 +367,37 @@ poolers_are("pooler = '$same->{label}' AND sv_active = 5 AND tenant = 'r_other\@
 poolers_are("pooler = '$chance->{label}' AND sv_active = 5 AND tenant IS NULL",
 	'one of five is by chance');
 end_process($_->{process}) foreach $chance, $same;
+
+# Who the clients of a pool are: of too many it is not asked, and what cannot be read does no harm.
+sub client
+{
+	my ($user, $state, $address, $application) = @_;
+
+	return [ 'far', $user, $state, $address, $application ];
+}
+
+$answers{'SHOW CLIENTS'} = [ [qw(database user state addr application_name)],
+	(map { client('r_other', 'active', "10.0.0.$_", 'web') } 1 .. 3),
+	client('r_other', 'waiting', '10.0.0.3', 'web'),
+	(map { client('r_other', 'active', "10.0.0.$_", "w\xc3\n%s'") } 4, 5),
+	(map { client('r_other', 'active', "10.0.0.$_", '') } 4, 4, 6),
+	client('r' x 70, 'active', '10.0.0.5', 'long'), client('nobody', 'active', '10.0.0.5', 'no pool') ];
+my $callers = start_console(\%answers);
+my $asked_at = -s $node->logfile;
+my %crowd = (%answers, 'SHOW POOLS' => [ $answers{'SHOW POOLS'}[0], [qw(far r_other 4000 2000 5 0)] ]);
+my $crowd = start_console(\%crowd);
+
+set_poolers($callers, $crowd);
+poolers_are("pooler = '$callers->{label}' AND tenant = 'r_other\@postgres' AND cl_instances = 7 AND error IS NULL AND
+	cl_applications = 'web: 4 clients of 3 instances, 1 waits; (no name): 3 clients of 2 instances; ' ||
+		'w??%s'': 2 clients of 2 instances'", 'clients by application');
+poolers_are("pooler = '$crowd->{label}' AND cl_active = 4000 AND cl_instances IS NULL AND cl_applications IS NULL",
+	'of six thousand it is not asked who they are');
+like($node->safe_psql('postgres', q{SELECT pool_client_config('r_other@postgres', 'sqlalchemy', 1)}) =~ s/\n# / /gr,
+	qr/Note: 2 instances are clients of its poolers \(cl_instances of pool_stats_pooler\), and this text is for 1\./,
+	'the text for a driver knows who is behind the pooler');
+unlike(log_since($node, $asked_at), qr/ERROR|FATAL|PANIC/, 'no error');
+end_process($_->{process}) foreach $callers, $crowd;
 $here->close_and_wait;
 set_poolers($A, $B);
 poolers_are("pooler = '$B->{label}' AND state = 'ok'", 'back to those that are');

@@ -138,6 +138,7 @@ make_sane(const PoClientInput *from, PoClientInput *in)
 	in->applications = within(in->applications, 0, MAX_COUNT);
 	in->seen = within(in->seen, 0, MAX_COUNT);
 	in->seen_least = within(in->seen_least, 0, MAX_COUNT);
+	in->behind = within(in->behind, 0, MAX_COUNT);
 	in->others = within(in->others, 0, MAX_COUNT);
 	in->size = within(in->size, 1, MAX_COUNT);
 	in->min = within(in->min, 0, in->size);
@@ -258,7 +259,7 @@ remark_others(const PoClientInput *in, PoClientPlan *plan)
 	note(plan, PO_REMARK_OTHERS, in->others > 0 && plan->ceiling > 0 &&
 		 plan->peak <= plan->ceiling && most + in->others > plan->ceiling);
 	note(plan, PO_REMARK_SHARED, in->applications > 1);
-	note(plan, PO_REMARK_SEEN, in->seen_least > in->instances);
+	note(plan, PO_REMARK_SEEN, in->seen_least > in->instances || in->behind > in->instances);
 }
 
 /* ---------- times ---------- */
@@ -470,6 +471,9 @@ remark_others_text(const PoClientInput *in, const PoClientPlan *plan, PoClientRe
 		snprintf(text, size, "this tenant has %d applications, with %d instances, and this text "
 				 "gives one of them what is recommended for all; size_per_instance of "
 				 "pool_recommendations_client is the part of each.", in->applications, in->seen);
+	else if (in->behind > in->seen_least)
+		snprintf(text, size, "%d instances are clients of its poolers (cl_instances of "
+				 "pool_stats_pooler), and this text is for %d.", in->behind, in->instances);
 	else
 		snprintf(text, size, "%d instances have sessions now (pool_recommendations_client), and "
 				 "this text is for %d: each may get too much.", in->seen_least, in->instances);

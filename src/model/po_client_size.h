@@ -51,6 +51,7 @@ typedef struct PoClientInput
 	int			applications;	/* of the tenant that have sessions now; 0 = unknown */
 	int			seen;			/* their instances, */
 	int			seen_least;		/* those of the one that has fewest, */
+	int			behind;			/* the same of those behind its poolers, */
 	int			others;			/* and sessions of all but the one that has most */
 	int			size;			/* recommended, for all of them */
 	int			min;

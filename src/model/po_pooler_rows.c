@@ -81,6 +81,15 @@ static const Field servers_fields[] = {
 	END
 };
 
+static const Field clients_fields[] = {
+	NAME(PoPoolerClient, database, true),
+	NAME(PoPoolerClient, user, true),
+	TEXT(PoPoolerClient, state, true),
+	TEXT(PoPoolerClient, addr, true),
+	TEXT(PoPoolerClient, application_name, false),
+	END
+};
+
 static const Field users_fields[] = {
 	NAME(PoPoolerUser, name, true),
 	{"pool_size", NULL, KIND_NUMBER, offsetof(PoPoolerUser, pool_size), 0, true, -1},
@@ -103,7 +112,8 @@ static const struct
 	[PO_POOLER_STATS] = {"SHOW STATS", stats_fields},
 	[PO_POOLER_SERVERS] = {"SHOW SERVERS", servers_fields},
 	[PO_POOLER_USERS] = {"SHOW USERS", users_fields},
-	[PO_POOLER_CONFIG] = {"SHOW CONFIG", config_fields}
+	[PO_POOLER_CONFIG] = {"SHOW CONFIG", config_fields},
+	[PO_POOLER_CLIENTS] = {"SHOW CLIENTS", clients_fields}
 };
 
 int64_t

@@ -22,7 +22,8 @@ typedef enum PoPoolerCommand
 	PO_POOLER_STATS,
 	PO_POOLER_SERVERS,
 	PO_POOLER_USERS,
-	PO_POOLER_CONFIG
+	PO_POOLER_CONFIG,
+	PO_POOLER_CLIENTS
 } PoPoolerCommand;
 
 typedef struct PoPoolerPool
@@ -77,6 +78,15 @@ typedef struct PoPoolerServer
 	int64_t		remote_pid;
 } PoPoolerServer;
 
+typedef struct PoPoolerClient
+{
+	char		database[PO_PART_LEN];
+	char		user[PO_PART_LEN];
+	char		state[PO_POOLER_MODE_LEN];
+	char		addr[PO_PART_LEN];	/* "unix", with old ones; these three may be clipped */
+	char		application_name[PO_PART_LEN];	/* "" = none, or not told */
+} PoPoolerClient;
+
 typedef struct PoPoolerUser
 {
 	char		name[PO_PART_LEN];
@@ -96,6 +106,7 @@ typedef union PoPoolerRecord
 	PoPoolerDatabase database;
 	PoPoolerStats stats;
 	PoPoolerServer server;
+	PoPoolerClient client;
 	PoPoolerUser user;
 	PoPoolerConfig config;
 } PoPoolerRecord;

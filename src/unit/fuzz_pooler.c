@@ -3,6 +3,7 @@
  *		Fuzzing what a pooler and its operator can say: answers of the console, lists of
  *		connection strings, the include file.
  */
+#include "model/po_pooler_clients.h"
 #include "model/po_pooler_plan.h"
 #include "model/po_pooler_rows.h"
 
@@ -26,6 +27,21 @@ static bool
 is_terminated(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
+}
+
+static void
+count(const PoPoolerClient *client)
+{
+	PoPoolerCaller caller;
+	PoPoolerCallers callers;
+
+	po_pooler_caller(client, &caller);
+	must(is_terminated(caller.family, PO_PART_LEN) && is_terminated(caller.instance, PO_PART_LEN),
+		 "a client has an application");
+	must(po_pooler_count_callers(&caller, 1, &callers) == 1 && callers.instances == 1,
+		 "one client is one instance");
+	for (const char *c = callers.text; *c != '\0'; c++)
+		must(*c >= ' ' && *c <= '~', "nothing but what can be printed");
 }
 
 /* Column names and values in turn, each ended by a newline; '~' alone is null. */
@@ -64,6 +80,8 @@ answer(PoPoolerCommand command, char *text)
 		must(is_terminated(record.pool.database, PO_PART_LEN) &&
 			 record.pool.database[0] != '\0' &&
 			 is_terminated(record.pool.pool_mode, PO_POOLER_MODE_LEN), "a pool has names");
+	if (command == PO_POOLER_CLIENTS)
+		count(&record.client);
 	if (command == PO_POOLER_CONFIG)
 		must(is_terminated(record.config.key, PO_POOLER_VALUE_LEN) &&
 			 is_terminated(record.config.value, PO_POOLER_VALUE_LEN), "values are clipped");
@@ -121,7 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	switch (bytes[0] % 3)
 	{
 		case 0:
-			answer((PoPoolerCommand) (bytes[1] % (PO_POOLER_CONFIG + 1)), text);
+			answer((PoPoolerCommand) (bytes[1] % (PO_POOLER_CLIENTS + 1)), text);
 			break;
 		case 1:
 			split(text);
@@ -142,6 +160,7 @@ static const FuzzSeed seeds[] = {
 	SEED("\0\3" "database app\nuser web\nremote_pid 4711\n"),
 	SEED("\0\4" "name web\npool_size\n"),
 	SEED("\0\5" "key default_pool_size\nvalue 20\n"),
+	SEED("\0\6" "database app\nuser web\nstate waiting\naddr 10.0.0.1\napplication_name w-4711\n"),
 	SEED("\1\0" "host=a port=6432; user='x;y' ;postgresql://u@h/pgbouncer"),
 	SEED("\1\0" "user='x\\';;'"),
 	SEED("\2\0" "[databases]\n; pool_optimizer begin\na = host=x pool_size=2\n"

@@ -303,6 +303,18 @@ test_others(void)
 	po_client_remark(&in, &plan, PO_REMARK_SEEN, text, sizeof(text));
 	CHECK_TEXT(text, "4 instances have sessions now (pool_recommendations_client), and this text "
 			   "is for 1: each may get too much.");
+
+	/* A pooler is the one that has sessions, and tells who is behind it. */
+	in.seen = in.seen_least = 1;
+	in.behind = 3;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks, bit(PO_REMARK_SEEN));
+	po_client_remark(&in, &plan, PO_REMARK_SEEN, text, sizeof(text));
+	CHECK_TEXT(text, "3 instances are clients of its poolers (cl_instances of pool_stats_pooler), "
+			   "and this text is for 1.");
+	in.instances = 3;
+	po_client_plan(&in, &plan);
+	CHECK_INT(plan.remarks & bit(PO_REMARK_SEEN), 0);
 }
 
 static void

@@ -93,6 +93,31 @@ test_users(void)
 	CHECK_INT(r.user.pool_size, 7);
 }
 
+/* Names of applications may be as long as anybody likes; before 1.18 there are none. */
+static void
+test_clients(void)
+{
+	static const char *const names[] = {"type", "user", "database", "state", "addr", "port", "link",
+	"application_name"};
+	static char long_name[3 * PO_PART_LEN];
+	const char *values[] = {"C", "web", "app", "waiting", "10.0.0.7", "4711", "", long_name};
+	PoPoolerBinding b;
+	PoPoolerRecord r;
+
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	CHECK(po_pooler_bind(PO_POOLER_CLIENTS, names, N(names), &b));
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK_TEXT(r.client.database, "app");
+	CHECK_TEXT(r.client.user, "web");
+	CHECK_TEXT(r.client.state, "waiting");
+	CHECK_TEXT(r.client.addr, "10.0.0.7");
+	CHECK_INT(strlen(r.client.application_name), PO_PART_LEN - 1);
+	CHECK(po_pooler_bind(PO_POOLER_CLIENTS, names, N(names) - 1, &b));
+	CHECK(po_pooler_read(&b, values, &r));
+	CHECK_TEXT(r.client.application_name, "");
+	CHECK(!po_pooler_bind(PO_POOLER_CLIENTS, names, 4, &b));
+}
+
 static void
 test_nonsense(void)
 {
@@ -303,6 +328,7 @@ main(void)
 	test_pools();
 	test_databases();
 	test_users();
+	test_clients();
 	test_nonsense();
 	test_split();
 	test_words();
