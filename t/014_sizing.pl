@@ -255,6 +255,7 @@ foreach my $i (1 .. $#way)
 
 # ---------- most clients go ----------
 
+# Each of them seen.
 sub wait_evaluations
 {
 	my ($role, $n) = @_;
@@ -265,10 +266,11 @@ sub wait_evaluations
 }
 
 my $half = "\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n";
+stop_load($node, $_) foreach PoolTest::running_loads();
 start_load($node, 'r_less', 24, $half);
 
 ok($node->poll_query_until('postgres', q{SELECT busy_p95 BETWEEN 12 AND 24 FROM pool_recommendations
-	WHERE tenant = 'r_less@postgres'}), '24 clients');
+	WHERE tenant = 'r_less@postgres'}), '24 clients') or diag(recommended('r_less', '*'));
 wait_evaluations('r_less', 12);
 stop_load($node, 'r_less');
 start_load($node, 'r_less', 2, $half);

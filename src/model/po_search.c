@@ -987,9 +987,9 @@ fits_known(const PoSearch *s, const PoSearchSeen *seen)
 	return seen->rate >= (1 - ODD_RATE) * least && seen->rate <= (1 + ODD_RATE) * most;
 }
 
-/* It is the limit again, and what was found before holds, it seems: looks again before long. */
+/* On what was found before the pause; looks again before long. */
 static void
-resume(PoSearch *s)
+settle_again(PoSearch *s)
 {
 	s->phase = PO_SEARCH_SETTLED;
 	s->probe = s->settled;
@@ -999,6 +999,18 @@ resume(PoSearch *s)
 	s->queues = s->longer = 0;
 	s->rest = FIRST_REST_BELOW_ROOM;
 	memset(&s->few, 0, sizeof(s->few));
+}
+
+/* The pool is the limit, for the first time or again: then what was found before may hold. */
+static void
+resume(PoSearch *s, const PoSearchSeen *seen)
+{
+	if (s->n_points <= 1 || !fits_known(s, seen))
+		begin(s);
+	else
+		settle_again(s);
+	s->blind = seen->queued < 0;
+	s->seen_size = seen->size;
 }
 
 /*
@@ -1512,12 +1524,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	{
 		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
 			return 0;
-		if (s->n_points > 1 && fits_known(s, &seen))
-			resume(s);
-		else
-			begin(s);
-		s->blind = seen.queued < 0;
-		s->seen_size = seen.size;
+		resume(s, &seen);
 		moved = false;
 	}
 	if (s->demand < seen.demand)
