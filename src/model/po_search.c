@@ -53,6 +53,8 @@
 #define CROWDED_CPU			1.5
 #define CROWDED_LOCK		0.3
 #define MOST_LOCK			0.5		/* more waiters are no help then, it seems */
+#define CROWDED_IO			0.5		/* they may wait for each other's reads and writes */
+#define LEAST_CROWD			4		/* sessions */
 #define BUSY				0.8
 #define LEAST_BUSY			0.5		/* of a pool whose clients have to wait */
 #define MORE_WAITING		2.0		/* times those of before */
@@ -69,6 +71,7 @@
 #define MOST_LATE			4		/* evaluations that a changed wait takes to be believed */
 #define MOST_IDLE			0.5		/* of all clients */
 #define HALF_IDLE			0.5
+#define FEW_IDLE			0.1
 
 bool
 po_search_is_unsure(const PoSearch *search)
@@ -180,6 +183,18 @@ is_full(const PoSearchSeen *seen, double threshold)
 		seen->waiting >= seen->size;
 }
 
+/*
+ * Nearly all sessions are at work all of the time, for clients who want nothing but that, and wait
+ * for the disk: how many it serves at once is not to be seen.
+ */
+static bool
+may_crowd_disk(const PoSearchSeen *seen)
+{
+	return seen->share[PO_WAIT_IO] > CROWDED_IO && seen->busy > LEAST_CROWD &&
+		seen->busy >= BUSY * seen->size && seen->demand > 0 && seen->idle >= 0 &&
+		seen->idle <= FEW_IDLE * seen->demand;
+}
+
 bool
 po_search_is_unhindered(const PoSearchSeen *from)
 {
@@ -199,7 +214,7 @@ po_search_is_limited(const PoSearchSeen *from, double threshold)
 		return false;
 	return (is_full(&seen, threshold) && !hardly_wait(&seen)) ||
 		(seen.cores > 0 && seen.busy * seen.share[PO_WAIT_CPU] > CROWDED_CPU * seen.cores) ||
-		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK);
+		(seen.busy > 2 && seen.share[PO_WAIT_LOCK] > CROWDED_LOCK) || may_crowd_disk(&seen);
 }
 
 /* ---------- points ---------- */
@@ -731,7 +746,7 @@ static bool
 is_too_small(const PoSearch *s, const PoSearchSeen *seen, int limit)
 {
 	return s->n_points == 1 && seen->size >= limit && seen->busy >= BUSY * seen->size &&
-		seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK &&
+		seen->share[PO_WAIT_LOCK] <= CROWDED_LOCK && seen->share[PO_WAIT_IO] <= CROWDED_IO &&
 		po_search_knee(seen) >= FINE_ENOUGH * seen->size;
 }
 

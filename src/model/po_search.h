@@ -175,7 +175,9 @@ extern bool po_search_arrives(PoSearch *search, int size);
  * pooler, or as many wait as it has sessions (then the pooler itself is slow, and they
  * look idle between two transactions), unless the pooler says that clients hardly wait
  * (po_search_is_unhindered); or when sessions on the CPU exceed the cores by half, or a
- * third of busy time goes to waiting for locks, however few wait.
+ * third of busy time goes to waiting for locks, however few wait; or when half of it goes to the
+ * disk, of a pool (of more than four) of which 0.8 is busy, with a connection for each of
+ * its clients, of whom nearly none wants nothing.
  */
 extern bool po_search_is_limited(const PoSearchSeen *seen, double threshold);
 

@@ -137,9 +137,9 @@ test_ramp(double noise)
 static void
 test_disk(void)
 {
-	static const int from[][2] = {{20, 36}, {30, 50}, {64, 100}, {20, 64}};
+	static const int from[][2] = {{20, 36}, {30, 50}, {64, 100}, {20, 64}, {64, 64}, {20, 20}};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1]};
 		PoSearch	s;
