@@ -110,7 +110,9 @@ fill_of_statement(PoFindingFacts *facts, HTAB *texts)
 	facts->statement = text_of(texts, &s, text);
 	facts->p99_ms = po_brief_quantile(&s.durations, 0.99, (int64) s.max_us) / PO_US_PER_MS;
 	facts->parent = find_other(texts, f->tenant, f->parent, &facts->parent_statement);
-	facts->blocker = find_other(texts, f->tenant, f->blocker, &facts->blocker_statement);
+	/* The own tenant may have run the same, which says nothing of who runs it elsewhere. */
+	if (!f->blocker_is_foreign || po_view_sees_all())
+		facts->blocker = find_other(texts, f->tenant, f->blocker, &facts->blocker_statement);
 	if (f->kind == PO_FINDING_SEQUENTIAL_SCAN)
 		find_table(facts, &f->plan, s.database);
 	return true;

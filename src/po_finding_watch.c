@@ -284,6 +284,7 @@ judge_statement(StatementWindow *w, const PoStatement *s)
 		f.plan = s->plan;
 		f.parent = s->parent;
 		f.blocker = s->blocker;
+		f.blocker_is_foreign = s->blocker_is_foreign;
 		(void) note(&f, &found, tenant, &w->finding[i]);
 	}
 }

@@ -562,6 +562,8 @@ add_hints(Row *row, const PoStatement *s, bool is_shown)
 {
 	const PoStatementHints *h = &s->hints;
 	bool		has_scan = is_shown && OidIsValid(s->plan.scan_table);
+	/* The own tenant may have run the same, which says nothing of who runs it elsewhere. */
+	bool		shows_blocker = is_shown && (!s->blocker_is_foreign || po_view_sees_all());
 
 	add_count(row, h->slow);
 	add_count(row, h->very_slow);
@@ -570,7 +572,7 @@ add_hints(Row *row, const PoStatement *s, bool is_shown)
 	add_visible_queryid(row, s->tenant, is_shown ? s->parent : 0);
 	add(row, Float8GetDatum(h->reads == 0 ? 0 : (double) h->rereads[PO_N_CACHE_TTLS - 1] /
 							h->reads), h->reads == 0);
-	add_visible_queryid(row, s->tenant, is_shown ? s->blocker : 0);
+	add_visible_queryid(row, s->tenant, shows_blocker ? s->blocker : 0);
 	add(row, ObjectIdGetDatum(s->plan.scan_table), !has_scan || s->database != MyDatabaseId);
 }
 

@@ -830,6 +830,7 @@ typedef struct PoStatement
 	uint64		queryid;
 	int			tenant;
 	bool		in_use;
+	bool		blocker_is_foreign; /* is of another tenant */
 	int			next;			/* in its bucket or in the free list, -1 = last */
 	int			text;			/* -1 = none */
 	Oid			role;			/* whose text it is */
@@ -891,6 +892,7 @@ typedef struct PoStatementTable
 typedef struct PoFindingRecord
 {
 	bool		in_use;
+	bool		blocker_is_foreign; /* as in PoStatement */
 	PoFindingKind kind;
 	PoFindingSeverity severity;
 	int			tenant;

@@ -522,6 +522,7 @@ po_statement_note_blocker(int slot, int blocker)
 	int			tenant = *(volatile int *) &po_slots[slot].tenant;
 	uint64		queryid = pg_atomic_read_u64(&po_statement_sessions[slot].current);
 	uint64		other = pg_atomic_read_u64(&po_statement_sessions[blocker].current);
+	bool		is_foreign = *(volatile int *) &po_slots[blocker].tenant != tenant;
 	PoStatement *s;
 
 	if (tenant < 0 || queryid == 0 || other == 0)
@@ -529,7 +530,10 @@ po_statement_note_blocker(int slot, int blocker)
 	lock_statements();
 	s = find(tenant, queryid);
 	if (s != NULL)
+	{
 		s->blocker = other;
+		s->blocker_is_foreign = is_foreign;
+	}
 	unlock_statements();
 }
 
@@ -828,6 +832,7 @@ po_statement_restore(const PoStatement *saved, const char *text)
 		s->plan = saved->plan;
 		s->parent = saved->parent;
 		s->blocker = saved->blocker;
+		s->blocker_is_foreign = saved->blocker_is_foreign;
 		if (length > 0 && s->text < 0)
 			set_text(s, text, length);
 	}

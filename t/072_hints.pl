@@ -401,13 +401,15 @@ sub run_extended
 	close_all($holder, @waiting);
 }
 
-# Another tenant's is only for who sees all.
+# Another tenant's is only for who sees all, also where the one that waits has run the same.
 {
 	my ($role, $other) = map { new_tenant($node) } 1 .. 2;
 	my ($waiting, $holder) = map { open_session($node, $_) } $role, $other;
+	my $waits = 0;
 	my $of_waiting = qq{FROM pool_stats_statement WHERE tenant = '$role\@postgres'
 		AND starts_with(query, 'UPDATE item SET n =')};
 
+	$waiting->query(q{UPDATE item SET name = 'x' WHERE id = 502});
 	$holder->query('BEGIN');
 	$holder->query(q{UPDATE item SET name = 'x' WHERE id = 501});
 	$waiting->send_query('UPDATE item SET n = 1 WHERE id = 501');
@@ -417,6 +419,19 @@ sub run_extended
 		'a statement of another tenant that is waited for');
 	is(psql_as($node, $role, "SELECT queryid IS NOT NULL, blocker_queryid IS NULL $of_waiting"), 't|t',
 		'is not told to the one that waits');
+	ok(wait_until(sub {
+				$holder->query('COMMIT');
+				$waiting->result;
+				$holder->query('BEGIN');
+				$holder->query(q{UPDATE item SET name = 'x' WHERE id = 501});
+				$waiting->send_query('UPDATE item SET n = 1 WHERE id = 501');
+				$waits = psql_as($node, $role, "SELECT lock_wait_ms $of_waiting");
+				$node->poll_query_until('postgres', "SELECT lock_wait_ms > $waits + 300 $of_waiting");
+				finding($role, 'hot_row', q{evidence->>'blocker_queryid'}) eq $blocker
+			}, 'hot_row'), 'nor is it in what is found of the row');
+	is(psql_as($node, $role, q{SELECT evidence ? 'lock_wait_seconds', evidence ? 'blocker_queryid',
+		evidence ? 'blocker_statement' FROM pool_findings WHERE kind = 'hot_row'}), 't|f|f',
+		'for that one');
 	$node->safe_psql('postgres', "GRANT pg_read_all_stats TO $role");
 	is(psql_as($node, $role, "SELECT blocker_queryid $of_waiting"), $blocker, 'unless its role sees all');
 	$holder->query('COMMIT');
