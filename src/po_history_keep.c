@@ -193,34 +193,38 @@ find_start(const PoHistoryExtent *rings, int64 end)
 							  PO_HISTORY_TABLE_LENGTH));
 }
 
+/* The first bucket from a time on that the table before has something of; PG_INT64_MAX = none. */
+static int64
+next_sum(PoHistoryTableKind kind, int64 from)
+{
+	PoHistoryTable table;
+	int64		first;
+
+	if (!begin(kind - 1, &table))
+		return PG_INT64_MAX;
+	first = po_history_table_begin(&table, from);
+	commit(&table);
+	return first == PO_HISTORY_NEVER ? PG_INT64_MAX :
+		floor_to(first, po_history_table_length(kind));
+}
+
 /*
  * Sums of the buckets of the table before that have ended by then; those with something that was
- * written from a time on again.  Up to when there are all.
+ * written from a time on again.  Up to when there are all.  Those that nothing is known of are
+ * left out: they have no row to tell the next keeper that this one was there.
  */
 static int64
 write_sums(PoHistoryTableKind kind, int64 changed, int64 until)
 {
 	int64		length = po_history_table_length(kind);
-	PoHistoryTable table;
-	int64		end;
-	int64		from;
-	int64		first;
+	int64		end = floor_to(until, length);
+	int64		from = table_end(kind, end);
 
-	if (until == PO_HISTORY_NEVER)
-		return until;
-	end = floor_to(until, length);
-	from = table_end(kind, end);
 	/* Most of the time. */
 	if (from >= end && changed >= end)
 		return end;
-	if (!begin(kind - 1, &table))
-		return PO_HISTORY_NEVER;
-	first = po_history_table_begin(&table);
-	commit(&table);
-	if (first == PO_HISTORY_NEVER)
-		return PO_HISTORY_NEVER;
-	from = Max(Min(from, floor_to(changed, length)), floor_to(first, length));
-	for (int64 at = from; at < end; at += length)
+	from = next_sum(kind, Min(from, floor_to(changed, length)));
+	for (int64 at = from; at < end; at = next_sum(kind, at + length))
 	{
 		if (!write_bucket(kind, at, NULL))
 			return at;
@@ -250,11 +254,14 @@ write_ended(void)
 		if (!write_bucket(PO_HISTORY_TABLE, at, &n_rows))
 			return;
 		next = at + PO_HISTORY_TABLE_LENGTH;
-		/* Months without a row are gone over in one step: nothing tells how far one has come. */
+		/*
+		 * Months without a row are gone over in one step, and others wait until there is one:
+		 * nothing else tells how far one has come.
+		 */
 		if (n_rows == 0)
 			next = Min(end, floor_to(po_history_read_next(next), PO_HISTORY_TABLE_LENGTH));
 		pg_atomic_write_u64(&po_shared->history_written, (uint64) next);
-		if (others_wait())
+		if (n_rows > 0 && others_wait())
 			return;
 	}
 	pg_atomic_write_u64(&po_shared->history_written, (uint64) end);

@@ -245,10 +245,10 @@ po_history_table_time(int64 t)
 
 /* A time that a statement returned; false when there is none, or an infinite one. */
 static bool
-fetch_time(PoHistoryTable *table, const char *query, int64 before, int64 *t)
+fetch_time(PoHistoryTable *table, const char *query, int64 bound, int64 *t)
 {
 	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(po_history_table_time(before))};
+	Datum		values[] = {TimestampTzGetDatum(po_history_table_time(bound))};
 	Datum		found;
 	bool		is_null;
 
@@ -274,12 +274,12 @@ po_history_table_end(PoHistoryTable *table, int64 before)
 }
 
 int64
-po_history_table_begin(PoHistoryTable *table)
+po_history_table_begin(PoHistoryTable *table, int64 from)
 {
 	int64		first;
 
 	if (!fetch_time(table, psprintf("SELECT min(bucket_start) FROM %s WHERE tenant = '' AND "
-									"bucket_start <= $1", table->name), PG_INT64_MAX, &first))
+									"bucket_start >= $1", table->name), from, &first))
 		return PO_HISTORY_NEVER;
 	return first;
 }
@@ -492,7 +492,7 @@ delete_rows(PoHistoryTable *table, int64 bucket, bool of_cluster, int most)
 int
 po_history_table_prune(PoHistoryTable *table, int64 before, int most)
 {
-	int64		oldest = po_history_table_begin(table);
+	int64		oldest = po_history_table_begin(table, PG_INT64_MIN);
 	int			n;
 
 	if (oldest == PO_HISTORY_NEVER || oldest + table->length > before)

@@ -83,8 +83,8 @@ extern TimestampTz po_history_table_time(int64 t);
 /* When the last complete bucket that begins before a time ends. */
 extern int64 po_history_table_end(PoHistoryTable *table, int64 before);
 
-/* When the first one begins. */
-extern int64 po_history_table_begin(PoHistoryTable *table);
+/* When the first one from a time on begins. */
+extern int64 po_history_table_begin(PoHistoryTable *table, int64 from);
 
 /* Visits, as the caller, the buckets that begin from since on and before until, of a tenant
  * (NULL = of all) and of the cluster. */

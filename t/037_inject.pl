@@ -48,7 +48,8 @@ $node->append_conf('postgresql.conf', qq{
 	max_connections = 20
 	pool_optimizer.notify_channel = 'alerts'
 });
-$node->start;
+build_clock() or BAIL_OUT('no clock to set');
+start_on_clock($node);
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION pool_optimizer;
 	UPDATE pg_proc SET probin = 'pool_optimizer' WHERE probin = '$libdir/pool_optimizer'});
@@ -169,11 +170,12 @@ ok($node->poll_query_until('postgres', q{SELECT last_error = 'keeper: injected a
 is(heard('cleared', $id), 0, 'notify_start: nothing is heard');
 
 # Something is always to be told now.  History makes room for that, and gets on all the same.
-# These hours are a day back, so those that end meanwhile are others.
+# These hours are a day back, so those that end meanwhile are others; of two in between nothing is
+# known.
 $node->safe_psql('postgres', q{
 	INSERT INTO pool_history SELECT date_bin('1 h', now() - interval '1 day', '2000-01-03')
 		- i * interval '1 h',
-		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '' FROM generate_series(1, 3) i;
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, '' FROM unnest(ARRAY[1, 2, 3, 6]) i;
 	INSERT INTO pool_history_day SELECT '2001-01-01',
 		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, t FROM unnest(ARRAY['', 'x']) t});
 ok(wait_until(sub {
@@ -181,8 +183,22 @@ ok(wait_until(sub {
 			$node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pool_history_hour
 				WHERE tenant = '' AND bucket_start < now() - interval '12 h') || ' ' ||
 				(SELECT count(*) FROM pool_history_day
-				WHERE bucket_start < '2002-01-01')}) eq '3 0';
+				WHERE bucket_start < '2002-01-01')}) eq '4 0';
 		}), 'notify_start: hours are summed up, and days pruned');
+
+# Nor does it stop where the clock was set forward, and nothing is known of ten minutes.
+my $gap = $node->safe_psql('postgres', q{SELECT now() + interval '10 min'});
+
+foreach my $ahead (15 * 60, 20 * 60)
+{
+	set_clock($ahead);
+	wait_samples($listener, 3);
+}
+ok(wait_until(sub {
+			$node->safe_psql('postgres', q{SELECT pool_sync('10 s')});
+			$node->safe_psql('postgres', qq{SELECT count(*) > 0 FROM pool_history
+				WHERE tenant = '' AND bucket_start > '$gap'}) eq 't';
+		}), 'notify_start: a time of which nothing is known is gone over');
 
 # After it: told again by the next one, with the same number.
 inject('notify_end');
