@@ -11,6 +11,7 @@
 
 #include "libpq-fe.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "tcop/pquery.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -523,18 +524,44 @@ define_injection(void)
 							   &injected, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
-void
-po_inject(const char *point)
+static bool
+is_injected(const char *point)
 {
 	char	   *list = pstrdup(injected);
 	char	   *state = NULL;
-	bool		fail = false;
+	bool		found = false;
 
 	for (char *p = strtok_r(list, ",", &state); p != NULL; p = strtok_r(NULL, ",", &state))
-		fail = fail || strcmp(p, point) == 0 || strcmp(p, "all") == 0;
+		found = found || strcmp(p, point) == 0;
 	pfree(list);
-	if (fail)
+	return found;
+}
+
+void
+po_inject(const char *point)
+{
+	if (is_injected(point) || is_injected("all"))
 		elog(ERROR, "injected at \"%s\"", point);
+}
+
+void
+po_inject_pause(const char *point)
+{
+	if (!is_injected(point))
+		return;
+	elog(LOG, "paused at \"%s\"", point);
+	while (is_injected(point))
+	{
+		pg_usleep(1000);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+	/* The rest of what a reload does is left to the worker's loop. */
+	ConfigReloadPending = true;
 }
 #endif
 

@@ -17,6 +17,7 @@
 #include "po_alert.h"
 #include "po_events.h"
 #include "po_guc.h"
+#include "po_inject.h"
 #include "po_reclaim.h"
 #include "po_registry.h"
 #include "po_stats.h"
@@ -337,6 +338,16 @@ end_surplus_session(IdleSession *s, PoMode mode, bool whatever_it_does, const ch
 	return s->ordered;
 }
 
+/* Has it left since it was gathered? */
+static bool
+has_left(const IdleSession *s)
+{
+	PoSlot	   *slot = &po_slots[s->slot];
+
+	return pg_atomic_read_u32(&slot->phase) == PO_SLOT_FREE ||
+		slot->pid != s->seen.pid || slot->backend_start != s->seen.backend_start;
+}
+
 /*
  * Every excess that this session is part of has one less to end.  One that is only told of
  * stays: what is enforced has as many to end as before.
@@ -397,6 +408,9 @@ end_excess(int n_excess, int n)
 		surplus_reason(e, forced, reason, sizeof(reason));
 		if (end_surplus_session(&idle[i], e->mode, forced, reason))
 			settle(&idle[i], n_excess, e->mode == PO_MODE_ENFORCE);
+		/* By itself, after the counts were read. */
+		else if (has_left(&idle[i]))
+			settle(&idle[i], n_excess, true);
 	}
 }
 
@@ -481,9 +495,12 @@ po_reclaim_surplus(bool scan)
 	if (find_excess(scan, &from, &with_busy) > 0)
 	{
 		int			n = gather_sessions(with_busy);
+		int			n_excess;
 
 		from = excess_from;
-		end_excess(find_excess(scan, &from, &with_busy), n);
+		n_excess = find_excess(scan, &from, &with_busy);
+		po_inject_pause("surplus_found");
+		end_excess(n_excess, n);
 		excess_from = from;
 	}
 	po_registry_called_back(&count);

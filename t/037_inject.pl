@@ -1,5 +1,6 @@
 # An error in every step of the workers, and in our hooks: it is caught, counted and
-# shown, the loop goes on, and nothing of it reaches a client.
+# shown, the loop goes on, and nothing of it reaches a client.  And what changes between two
+# steps of the sampler, which waits there.
 # This needs a library of its own, built from these sources with -DPO_INJECT.
 use strict;
 use warnings;
@@ -55,7 +56,7 @@ $node->safe_psql('postgres', q{
 	UPDATE pg_proc SET probin = 'pool_optimizer' WHERE probin = '$libdir/pool_optimizer'});
 
 my $A = 'regress_pool_a@postgres';
-create_roles($node, 'regress_pool_a', 'regress_pool_b');
+create_roles($node, 'regress_pool_a', 'regress_pool_b', 'regress_pool_c');
 $node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 2)");
 wait_sync($node);
 
@@ -301,6 +302,42 @@ wait_sync($node);
 	ok(wait_until(sub { !$leaked->is_alive }, 'ended'), 'order: and it is gone');
 	close_all($leaked) if $leaked->is_alive;
 }
+
+# ---------- what is too much changes while the sampler looks ----------
+
+# Does so while the sampler waits at a point, which it comes to once something is too much.
+sub meanwhile
+{
+	my ($point, $too_much, $change) = @_;
+	my $log = -s $node->logfile;
+
+	inject($point);
+	$node->safe_psql('postgres', $too_much);
+	ok(wait_until(sub { log_since($node, $log) =~ /paused at "$point"/ }, 'pause'),
+		"$point: the sampler waits");
+	$change->();
+	inject('');
+	return;
+}
+
+my $C = 'regress_pool_c@postgres';
+my $looking = open_session($node, $node->safe_psql('postgres', 'SELECT current_user'));
+
+$node->safe_psql('postgres', "SELECT pool_set_quota('$A', max_connections => 9)");
+wait_sync($node);
+{
+	my @idle = map { open_session($node, 'regress_pool_c') } 1 .. 4;
+
+	meanwhile('surplus_found', "SELECT pool_set_quota('$C', max_connections => 3)", sub {
+			$idle[0]->close_and_wait;
+			ok(wait_sessions($node, $C, 3), 'the one that is idle for longest leaves by itself');
+		});
+	wait_samples($looking, 20);
+	is(scalar(grep { $_->is_alive } @idle), 3, 'then no other one is ended');
+	close_all(grep { $_->is_alive } @idle);
+}
+
+close_all($looking);
 
 # ---------- all at once ----------
 
