@@ -482,7 +482,8 @@ find_excess(bool scan, int *from, bool *with_busy)
 /*
  * The sessions are gathered before the counts are read that they are ended by: one
  * that leaves in between is then missing in the count, and one too few is ended, which
- * the next pass makes good.  The other way round it would be one too many.
+ * the next pass makes good.  The other way round it would be one too many.  If addresses are
+ * recounted in between, it ends nobody: what a session was counted in may be another one's.
  */
 void
 po_reclaim_surplus(bool scan)
@@ -494,14 +495,19 @@ po_reclaim_surplus(bool scan)
 	scan = scan || (scan_again && po_shmem_monotonic_us() >= scan_at);
 	if (find_excess(scan, &from, &with_busy) > 0)
 	{
+		uint32		recounts = po_registry_recounts();
 		int			n = gather_sessions(with_busy);
 		int			n_excess;
 
+		po_inject_pause("surplus_gathered");
 		from = excess_from;
 		n_excess = find_excess(scan, &from, &with_busy);
 		po_inject_pause("surplus_found");
-		end_excess(n_excess, n);
-		excess_from = from;
+		if (po_registry_recounts() == recounts)
+		{
+			end_excess(n_excess, n);
+			excess_from = from;
+		}
 	}
 	po_registry_called_back(&count);
 	if (count.enforced <= 0 && (count.observed <= 0 || po_shmem_monotonic_us() < tell_at))

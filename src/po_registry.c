@@ -831,6 +831,7 @@ static void
 recount_addresses(void)
 {
 	char		key[PO_PART_LEN];
+	bool		any = false;
 
 	for (int i = 0; i < po_shared->n_slots; i++)
 	{
@@ -849,7 +850,11 @@ recount_addresses(void)
 		c = find_or_add_counter(PO_SCOPE_ADDRESS, key);
 		c->used++;
 		*held = (int) (c - po_counters);
+		any = true;
 	}
+	/* At last: whoever reads it while this goes on finds it changed afterwards. */
+	if (any)
+		registry()->recounts++;
 }
 
 static void
@@ -1107,6 +1112,15 @@ find_excess_at(int place, PoExcess *e)
 		return find_excess(c->scope, counter, c->used, c->name, &c->fields, e);
 	}
 	return find_excess(PO_SCOPE_CLUSTER, 0, r->admitted, "*", &r->cluster, e);
+}
+
+uint32
+po_registry_recounts(void)
+{
+	uint32		recounts = *(volatile uint32 *) &registry()->recounts;
+
+	pg_read_barrier();
+	return recounts;
 }
 
 int

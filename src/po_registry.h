@@ -160,6 +160,10 @@ typedef struct PoExcess
  */
 extern int	po_registry_excess(PoExcess *to, int max, int *from);
 
+/* How often sessions were counted in other places than before: if it is the same before and
+ * after, what was read in between goes together. */
+extern uint32 po_registry_recounts(void);
+
 /* Queued logins that want idle sessions ended, summed by what they wait for. */
 extern int	po_registry_evictions(PoExcess *to, int max);
 

@@ -336,6 +336,7 @@ typedef struct PoRegistry
 	int			news_waiting;
 	int			touched;		/* first tenant that the alerts have to look at, -1 = none */
 	uint32		generation;		/* counts changes of the set, from 1 */
+	uint32		recounts;		/* after which sessions are counted in other places */
 } PoRegistry;
 
 /* Sums that are forgotten exponentially, like the levels beside them. */

@@ -48,7 +48,9 @@ $node->append_conf('postgresql.conf', qq{
 	pool_optimizer.sample_interval = 20ms
 	max_connections = 20
 	pool_optimizer.notify_channel = 'alerts'
+	listen_addresses = '127.0.0.1'
 });
+$node->append_conf('pg_hba.conf', "host all all 127.0.0.0/8 trust\n");
 build_clock() or BAIL_OUT('no clock to set');
 start_on_clock($node);
 $node->safe_psql('postgres', q{
@@ -337,6 +339,35 @@ wait_sync($node);
 	close_all(grep { $_->is_alive } @idle);
 }
 
+# What an address is counted in may be another one's afterwards.
+{
+	my $busy = open_session($node, 'regress_pool_c');
+
+	$busy->query('BEGIN');
+	$node->safe_psql('postgres',
+		q{SELECT pool_set_quota('127.0.0.0/8', max_connections => 50, scope => 'address')});
+	wait_sync($node);
+	my @near = map { open_session($node, 'regress_pool_a', host => '127.0.0.1') } 1 .. 3;
+	my $far = open_session($node, 'regress_pool_a', host => '127.0.0.1', from => '127.0.0.9');
+	my $generation = cluster_stat($node, 'policy_generation');
+
+	# Of one in a transaction the sampler looks at everybody in each pass, and ends nobody.
+	meanwhile('surplus_gathered', "SELECT pool_set_quota('$C', max_connections => 0)", sub {
+			$node->safe_psql('postgres', q{
+				BEGIN;
+				DELETE FROM pool_policies WHERE scope = 'address';
+				SELECT pool_set_quota('127.0.0.9', max_connections => 0, scope => 'address');
+				COMMIT});
+			ok($node->poll_query_until('postgres', qq{SELECT policy_generation > $generation + 1
+					FROM pool_stats_cluster}), 'addresses are counted in another way');
+		});
+	ok(wait_until(sub { !$far->is_alive }, 'ended'), 'the address that has too many has less');
+	wait_samples($looking, 20);
+	is(scalar(grep { $_->is_alive } @near), 3, 'and no other one');
+	close_all(grep { $_->is_alive } @near, $far, $busy);
+	$node->safe_psql('postgres', q{DELETE FROM pool_policies WHERE scope = 'address'});
+	wait_sync($node);
+}
 close_all($looking);
 
 # ---------- all at once ----------
