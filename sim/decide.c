@@ -7,12 +7,10 @@
  */
 #include "sim.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 #define INTERVAL_US			((double) INTERVAL_S * PO_US_PER_S)
-#define LEAST_RECENT		20	/* transactions, as there */
 #define FIRST_SIZE			20	/* PgBouncer's default */
 
 static void
@@ -78,8 +76,9 @@ void
 decide(PoCapacity *c, int tenant, Tenant *t, const Observed *o, int64_t now)
 {
 	static PoEvaluation e;
-	int			most = o->seen.transactions >= LEAST_RECENT ? po_levels_max(&o->levels) : INT_MAX;
-	double		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95), most, &t->calm);
+	double		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95),
+											 po_levels_max(&o->levels), o->seen.transactions,
+											 &t->calm);
 
 	if (t->known_since == 0)
 		t->known_since = now;

@@ -25,9 +25,6 @@
 #define HOUR_US				(3600 * PO_US_PER_S)
 #define SEASON_GRACE_US		(300 * PO_US_PER_S)
 
-/* Transactions in an evaluation that tell that fewer are busy by now. */
-#define LEAST_RECENT		20
-
 /* Drift of the load is a mean of about so many evaluations. */
 #define DRIFT_EVALUATIONS	10
 #define MOST_OFF			3.0
@@ -320,16 +317,6 @@ forget(PoTenantStats *t, double factor)
 		t->window.wait_us[i] *= factor;
 }
 
-/* An hour in which hardly anybody comes is no reason to forget the one before. */
-static double
-memory_intervals(PoTenantStats *t)
-{
-	int			most = t->recent.transactions >= LEAST_RECENT ? t->recent_most :
-		PG_INT32_MAX;
-
-	return po_recommend_memory(po_levels_quantile(&t->busy, 0.95), most, &t->calm);
-}
-
 int64
 po_stats_season(void)
 {
@@ -601,7 +588,8 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		complete_window(t);
 		search_input(t, (double) elapsed, sessions, policy, demand, &e.seen);
 		note_drift(t, (double) elapsed);
-		memory = memory_intervals(t);
+		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95), t->recent_most,
+									 t->recent.transactions, &t->calm);
 		begin_recent(t, demand, now);
 		e.search = t->search;
 		if (t->evaluated_at != 0 && now > t->evaluated_at)

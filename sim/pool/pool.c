@@ -191,7 +191,7 @@ static void
 forget(Tenant *t, const Seen *seen)
 {
 	double		factor = exp(-1.0 / po_recommend_memory(po_levels_quantile(&t->busy, 0.95),
-														most_busy(seen), &t->calm));
+														most_busy(seen), seen->done, &t->calm));
 
 	po_levels_decay(&t->busy, factor);
 	t->transactions *= factor;

@@ -321,8 +321,10 @@ size_wanted(const PoRecommendation *out, const Limits *l, const Demand *d)
 }
 
 double
-po_recommend_memory(int remembered, int most, int *calm)
+po_recommend_memory(int remembered, int most, double transactions, int *calm)
 {
+	if (transactions < LEAST_TRANSACTIONS / SHORT_MEMORY)
+		return MEMORY;
 	if (most > CALM * remembered)
 		*calm = 0;
 	else if (*calm <= CALM_IN_A_ROW)

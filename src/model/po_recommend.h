@@ -150,10 +150,10 @@ extern int	po_recommend_most_busy(const PoSizingInput *in);
 /*
  * For how many evaluations what was seen counts (a time constant): 30, and 8 as long as for more
  * than five in a row all that were busy at once are much less than what is remembered, as when
- * most clients have gone.  calm counts these; remembered is the 95 % quantile, most the highest
- * level of this evaluation.
+ * most clients have gone; not while so little is done that too little would be remembered.  calm
+ * counts these; remembered is the 95 % quantile, most the highest level of this evaluation.
  */
-extern double po_recommend_memory(int remembered, int most, int *calm);
+extern double po_recommend_memory(int remembered, int most, double transactions, int *calm);
 
 /* The sizes that a policy allows: 1 <= lowest <= highest. */
 extern void po_recommend_bounds(const PoPolicyFields *policy, int *lowest, int *highest);

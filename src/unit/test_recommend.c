@@ -675,14 +675,16 @@ test_recommend_memory(void)
 	double		left = 1;
 
 	for (int i = 1; i <= 30; i++)
-		left *= exp(-1 / po_recommend_memory(64, 16, &calm));
+		left *= exp(-1 / po_recommend_memory(64, 16, 100, &calm));
 	CHECK_WITH(left < 0.05, "%g", left);
 	/* A burst each six evaluations; nearly as many as usual. */
 	for (int i = 0; i < 30; i++)
-		CHECK_NEAR(po_recommend_memory(64, i % 6 == 0 ? 60 : 1, &calm), 30, 0);
+		CHECK_NEAR(po_recommend_memory(64, i % 6 == 0 ? 60 : 1, 100, &calm), 30, 0);
 	for (int i = 0; i < 30; i++)
-		CHECK_NEAR(po_recommend_memory(10, 8, &calm), 30, 0);
-	CHECK_NEAR(po_recommend_memory(0, 0, &calm), 30, 0);
+		CHECK_NEAR(po_recommend_memory(10, 8, 100, &calm), 30, 0);
+	for (int i = 0; i < 30; i++)
+		CHECK_NEAR(po_recommend_memory(64, 1, 12, &calm), 30, 0);
+	CHECK_NEAR(po_recommend_memory(0, 0, 0, &calm), 30, 0);
 }
 
 static void
