@@ -301,8 +301,13 @@ least_size(const PoTenantStats *t, TimestampTz now)
 
 /* Forgets what is older than the memory; what is left of a rare level goes at last. */
 static void
-forget(PoTenantStats *t, double factor)
+forget(PoTenantStats *t, TimestampTz now, int64 interval)
 {
+	double		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95), t->recent_most,
+											 t->recent.transactions, &t->calm);
+	double		factor = t->evaluated_at == 0 || now <= t->evaluated_at ? 1 :
+		exp(-(double) (now - t->evaluated_at) / (memory * (double) interval));
+
 	po_levels_decay(&t->busy, factor);
 	for (int i = 0; i < PO_LEVELS_BUCKETS; i++)
 	{
@@ -573,7 +578,6 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 	int64		interval = policy->evaluation_interval_us;
 	int64		elapsed;
 	int64		wait;
-	double		memory;
 	bool		has_arrived;
 	bool		due;
 
@@ -588,12 +592,9 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		complete_window(t);
 		search_input(t, (double) elapsed, sessions, policy, demand, &e.seen);
 		note_drift(t, (double) elapsed);
-		memory = po_recommend_memory(po_levels_quantile(&t->busy, 0.95), t->recent_most,
-									 t->recent.transactions, &t->calm);
+		forget(t, now, interval);
 		begin_recent(t, demand, now);
 		e.search = t->search;
-		if (t->evaluated_at != 0 && now > t->evaluated_at)
-			forget(t, exp(-(double) (now - t->evaluated_at) / (memory * (double) interval)));
 		t->evaluated_at = now;
 		t->computed_at = GetCurrentTimestamp();
 		/* Of the pools, as sizes are: others are not in the way of a step. */
