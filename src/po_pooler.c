@@ -46,6 +46,7 @@
 #define MOST_RETRY_S		3600.0
 #define CLIENTS_EVERY_VISITS	5
 #define MOST_CLIENTS		5000	/* of a PgBouncer; of more it is not asked who they are */
+#define MORE_CLIENTS		100		/* that came since they were counted, or are at its console */
 
 /* ---------- in the sampler ---------- */
 
@@ -507,7 +508,6 @@ show_users(PoVisitedPooler *p, Taker *taker)
 	}
 }
 
-/* There may be more than there were when it counted them. */
 static void
 take_client(const PoPoolerRecord *record, void *arg)
 {
@@ -517,12 +517,11 @@ take_client(const PoPoolerRecord *record, void *arg)
 		po_pooler_caller(&record->client, &taker->callers[taker->n_callers++]);
 }
 
-/* How many clients it has; what is known of who they are is forgotten. */
 static int64
-begin_callers(const PoVisitedPooler *p, bool known)
+count_clients(const PoVisitedPooler *p)
 {
 	HASH_SEQ_STATUS status;
-	PoVisitedPool *pool;
+	const PoVisitedPool *pool;
 	int64		clients = 0;
 
 	hash_seq_init(&status, p->pools);
@@ -530,16 +529,29 @@ begin_callers(const PoVisitedPooler *p, bool known)
 	{
 		clients += Min(pool->now.cl_active, PG_INT32_MAX);
 		clients += Min(pool->now.cl_waiting, PG_INT32_MAX);
-		memset(&pool->callers, 0, sizeof(pool->callers));
-		pool->callers.instances = known ? 0 : -1;
 	}
 	return clients;
+}
+
+/* instances: 0, or -1 for that nobody knows. */
+static void
+forget_callers(const PoVisitedPooler *p, int instances)
+{
+	HASH_SEQ_STATUS status;
+	PoVisitedPool *pool;
+
+	hash_seq_init(&status, p->pools);
+	while ((pool = hash_seq_search(&status)) != NULL)
+	{
+		memset(&pool->callers, 0, sizeof(pool->callers));
+		pool->callers.instances = instances;
+	}
 }
 
 static void
 count_callers(const PoVisitedPooler *p, Taker *taker)
 {
-	(void) begin_callers(p, true);
+	forget_callers(p, 0);
 	qsort(taker->callers, taker->n_callers, sizeof(PoPoolerCaller), po_pooler_compare_callers);
 	for (int i = 0; i < taker->n_callers;)
 	{
@@ -564,14 +576,14 @@ count_callers(const PoVisitedPooler *p, Taker *taker)
 static bool
 show_clients(PoVisitedPooler *p, Taker *taker)
 {
-	int64		clients = begin_callers(p, false);
+	int64		clients = count_clients(p);
 	int			n_bad = 0;
 	PoAnswer	answer;
 
+	forget_callers(p, -1);
 	if (clients > MOST_CLIENTS)
 		return true;
-	/* Those of its console are no pool's. */
-	taker->most_callers = (int) clients + PO_POOLER_MOST;
+	taker->most_callers = (int) clients + MORE_CLIENTS;
 	taker->callers = palloc(taker->most_callers * sizeof(PoPoolerCaller));
 	answer = po_console_show(&p->console, PO_POOLER_CLIENTS, take_client, taker, &n_bad);
 	if (answer == PO_ANSWER_OK)
