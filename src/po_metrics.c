@@ -957,7 +957,7 @@ pooler_rows(int *n)
 	int			n_poolers;
 	int			n_pools;
 
-	po_pooler_table_copy(poolers, &n_poolers, pools, &n_pools);
+	po_pooler_table_copy(poolers, &n_poolers, pools, &n_pools, NULL);
 	*n = 0;
 	for (int i = 0; i < n_poolers; i++)
 	{

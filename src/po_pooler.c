@@ -728,7 +728,8 @@ fill_pool(const PoVisitedPooler *p, const PoVisitedPool *pool, PoPoolSeen *seen)
 	seen->n_sessions = pool->n_sessions;
 	seen->obtainable = pool->stall.obtainable;
 	seen->problem = (uint8) pool->problem;
-	seen->callers = pool->callers;
+	seen->instances = pool->callers.instances;
+	seen->least_instances = pool->callers.least;
 	seen->rates.xacts = seen->rates.queries = seen->rates.xact_ms = seen->rates.wait_ms = -1;
 	seen->rates.queued = -1;
 	if (d == NULL)
@@ -757,12 +758,23 @@ compare_pools(const void *a, const void *b)
 	return order != 0 ? order : strcmp(one->pool.user, other->pool.user);
 }
 
+/* The place of its text + 1; 0 = there is none, or no room. */
+static int
+add_callers(const PoVisitedPool *pool, PoPoolerTexts *texts)
+{
+	if (pool->callers.text[0] == '\0' || texts->n == PO_POOLER_TEXTS)
+		return 0;
+	memcpy(texts->text[texts->n], pool->callers.text, sizeof(texts->text[0]));
+	return ++texts->n;
+}
+
 static void
 publish(void)
 {
 	PoPoolerSeen seen[PO_POOLER_MOST];
 	int			room = po_shared->n_pools;
 	PoPoolSeen *pools = palloc(room * sizeof(PoPoolSeen));
+	PoPoolerTexts *texts = palloc0(sizeof(PoPoolerTexts));
 	int			n = 0;
 	bool		is_full = false;
 
@@ -781,6 +793,7 @@ publish(void)
 			if (n == room)
 				continue;
 			fill_pool(&poolers[i], pool, &pools[n]);
+			pools[n].text = add_callers(pool, texts);
 			pools[n++].pooler = i;
 		}
 	}
@@ -788,7 +801,8 @@ publish(void)
 	for (int i = 0; i < n && is_full; i++)
 		pools[i].rates.queued = -1;
 	qsort(pools, n, sizeof(PoPoolSeen), compare_pools);
-	po_pooler_table_publish(seen, n_poolers, pools, n);
+	po_pooler_table_publish(seen, n_poolers, pools, n, texts);
+	pfree(texts);
 	pfree(pools);
 }
 
@@ -802,7 +816,7 @@ on_exit_pooler(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	if (pg_atomic_compare_exchange_u32(&po_shared->pooler_pid, &me, 0))
-		po_pooler_table_publish(NULL, 0, NULL, 0);
+		po_pooler_table_publish(NULL, 0, NULL, 0, NULL);
 }
 
 /* One at a time; that of a sampler that has ended goes on. */

@@ -44,7 +44,7 @@ unlink_pools(int n_pools)
 
 void
 po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
-						const PoPoolSeen *pools, int n_pools)
+						const PoPoolSeen *pools, int n_pools, const PoPoolerTexts *texts)
 {
 	PoPoolers  *table = &po_shared->poolers;
 
@@ -58,11 +58,15 @@ po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 	if (n_pools > 0)
 		memcpy(po_pools, pools, n_pools * sizeof(PoPoolSeen));
 	link_pools(n_pools);
+	table->texts.n = texts == NULL ? 0 : texts->n;
+	if (texts != NULL)
+		memcpy(table->texts.text, texts->text, texts->n * sizeof(texts->text[0]));
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
 void
-po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, int *n_pools)
+po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, int *n_pools,
+					 PoPoolerTexts *texts)
 {
 	const PoPoolers *table = &po_shared->poolers;
 
@@ -71,6 +75,8 @@ po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, i
 	memcpy(poolers, table->pooler, table->n_poolers * sizeof(PoPoolerSeen));
 	*n_pools = table->n_seen;
 	memcpy(pools, po_pools, table->n_seen * sizeof(PoPoolSeen));
+	if (texts != NULL)
+		*texts = table->texts;
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
@@ -170,7 +176,7 @@ add_pool(const PoPoolSeen *seen, PoPoolerDemand *demand, DemandSums *sums)
 	demand->waiting = add_up(demand->waiting, p->cl_waiting);
 	demand->linked = add_up(demand->linked, p->sv_active);
 	/* A process may be a client of each of them. */
-	demand->instances = Max(demand->instances, seen->callers.least);
+	demand->instances = Max(demand->instances, seen->least_instances);
 	add_use(seen, demand, sums);
 	sums->obtainable = add_up(sums->obtainable, seen->obtainable);
 	sums->servers += seen->n_servers;

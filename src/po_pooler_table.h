@@ -10,14 +10,15 @@
 #include "po_shmem.h"
 
 /* Replaces all that is there; pools, sorted by pooler and database, beyond
- * po_shared->n_pools are left out. */
+ * po_shared->n_pools are left out; texts may be NULL. */
 extern void po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
-									const PoPoolSeen *pools, int n_pools);
+									const PoPoolSeen *pools, int n_pools,
+									const PoPoolerTexts *texts);
 
 /* Copies all of it into memory of the caller: poolers has room for PO_POOLER_MOST, pools
- * for po_shared->n_pools. */
+ * for po_shared->n_pools; texts may be NULL. */
 extern void po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers,
-								 PoPoolSeen *pools, int *n_pools);
+								 PoPoolSeen *pools, int *n_pools, PoPoolerTexts *texts);
 
 /* The poolers alone; to has room for PO_POOLER_MOST.  How many. */
 extern int	po_pooler_table_poolers(PoPoolerSeen *to);

@@ -1046,7 +1046,7 @@ put_pool(Row *row, const PoPoolSeen *seen)
 
 /* pool NULL = the pooler alone. */
 static void
-put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
+put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool, const char *callers)
 {
 	add_text(row, pooler->name);
 	if (pool != NULL)
@@ -1063,10 +1063,9 @@ put_pooler(Row *row, const PoPoolerSeen *pooler, const PoPoolSeen *pool)
 	add_known_int(row, pool != NULL && pool->obtainable > 0 ? pool->obtainable : -1);
 	add_text(row, pool == NULL ? NULL :
 			 po_pooler_problem_text((PoResizeProblem) pool->problem));
-	add_known_int(row, pool == NULL ? -1 : pool->callers.instances);
+	add_known_int(row, pool == NULL ? -1 : pool->instances);
 	/* What others in its tenant call themselves is nothing for a plain role. */
-	add_text(row, pool != NULL && po_view_sees_all() && pool->callers.text[0] != '\0' ?
-			 pool->callers.text : NULL);
+	add_text(row, po_view_sees_all() ? callers : NULL);
 	end_row(row);
 }
 
@@ -1076,12 +1075,14 @@ pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
 	Row			row;
 	PoPoolerSeen poolers[PO_POOLER_MOST];
 	PoPoolSeen *pools;
+	PoPoolerTexts *texts;
 	int			n_poolers;
 	int			n_pools;
 
 	begin_rows(fcinfo, &row);
 	pools = palloc(po_shared->n_pools * sizeof(PoPoolSeen));
-	po_pooler_table_copy(poolers, &n_poolers, pools, &n_pools);
+	texts = palloc(sizeof(PoPoolerTexts));
+	po_pooler_table_copy(poolers, &n_poolers, pools, &n_pools, texts);
 	for (int i = 0; i < n_poolers; i++)
 	{
 		bool		has_pools = false;
@@ -1092,10 +1093,11 @@ pool_stats_pooler_1_0(PG_FUNCTION_ARGS)
 				continue;
 			has_pools = true;
 			if (po_view_sees_tenant(pools[j].tenant))
-				put_pooler(&row, &poolers[i], &pools[j]);
+				put_pooler(&row, &poolers[i], &pools[j],
+						   pools[j].text > 0 ? texts->text[pools[j].text - 1] : NULL);
 		}
 		if (!has_pools && po_view_sees_all())
-			put_pooler(&row, &poolers[i], NULL);
+			put_pooler(&row, &poolers[i], NULL, NULL);
 	}
 	return (Datum) 0;
 }

@@ -591,9 +591,20 @@ typedef struct PoPoolSeen
 	int			n_sessions;		/* of its tenant, at the same time */
 	PoPoolerRates rates;		/* of its database */
 	PoPoolerQueue queue;		/* the same */
-	PoPoolerCallers callers;
+	int			instances;		/* of all applications of its clients; -1 = unknown */
+	int			least_instances;	/* of the application that has fewest */
+	int			text;			/* place among PoPoolerTexts + 1; 0 = none */
 	int			next;			/* place of the tenant's next pool + 1; 0 = it has no more */
 } PoPoolSeen;
+
+/* Who the clients of pools are, for the first of those that have any. */
+#define PO_POOLER_TEXTS		128
+
+typedef struct PoPoolerTexts
+{
+	int			n;
+	char		text[PO_POOLER_TEXTS][PO_CALLERS_TEXT_LEN];
+} PoPoolerTexts;
 
 /* PO_LOCK_POOLERS */
 typedef struct PoPoolers
@@ -601,6 +612,7 @@ typedef struct PoPoolers
 	int			n_poolers;
 	int			n_seen;			/* places of po_pools in use, by pooler and database */
 	PoPoolerSeen pooler[PO_POOLER_MOST];
+	PoPoolerTexts texts;
 } PoPoolers;
 
 /* ---------- metrics ---------- */

@@ -97,7 +97,7 @@ test_names(void)
 	char		longest[PO_PART_LEN];
 
 	c[0] = caller("web", "active", "unix", "100% \n\x1b[2Jw\xc3\xb6rk");
-	CHECK_TEXT(c[0].family, "#% ??[2Jw??rk");
+	CHECK_TEXT(c[0].family, "#% ??[#Jw??rk");
 	memset(longest, 'n', sizeof(longest));
 	longest[PO_PART_LEN - 1] = '\0';
 	for (int i = 0; i < N(c); i++)
