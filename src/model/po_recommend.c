@@ -725,6 +725,13 @@ say_throughput(PoSentence *s, const PoRecommendation *r, const PoSearch *search)
 	say_tried(s, search, r->target);
 }
 
+/* All sessions there are were busy at once, and no pooler tells whether anybody waited for one. */
+static bool
+may_hide_demand(const PoRecommendation *r, const PoSizingInput *in)
+{
+	return !in->unhindered && in->sessions > 0 && r->busy_max >= in->sessions;
+}
+
 static void
 say_load(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in, double target_us)
 {
@@ -742,7 +749,9 @@ say_load(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in, doub
 			   sane_number(r->load, 1e9));
 	if (met && r->size >= r->busy_max && r->busy_max > 0)
 		po_say(s, "; with %d connection%s there is one for every session that was ever busy at "
-			   "once, so none has to wait", r->size, plural(r->size));
+			   "once, %s", r->size, plural(r->size), may_hide_demand(r, in) ?
+			   "which was all of them: whether more would have been is not seen" :
+			   "so none has to wait");
 	else if (met)
 		po_say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "
 			   "%s at most)", r->size, plural(r->size), r->size == 1 ? "keeps" : "keep",

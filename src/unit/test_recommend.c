@@ -687,6 +687,33 @@ test_recommend_memory(void)
 	CHECK_NEAR(po_recommend_memory(0, 0, 0, &calm), 30, 0);
 }
 
+/* Six of twelve were busy at once, or all there are: then nobody knows who would come to more. */
+static void
+test_recommend_all_busy(void)
+{
+	PoPolicyFields policy = defaults();
+	PoSizingInput in = quiet();
+	PoRecommendation r;
+
+	memset(&levels, 0, sizeof(levels));
+	po_levels_add(&levels, 1, 99000);
+	po_levels_add(&levels, 6, 1000);
+	in.arrival_rate = 100;
+	in.service_us = 10500;
+	in.peak_busy = 6;
+	policy.min_size = 6;
+	in.sessions = 12;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "one for every session that was ever busy at once, so none has to wait");
+	in.sessions = 6;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "ever busy at once, which was all of them: whether more would have "
+				 "been is not seen");
+	in.unhindered = true;
+	r = recommend(&in, &policy);
+	CHECK_REASON(r, in, policy, "so none has to wait");
+}
+
 static void
 test_recommend_hysteresis(void)
 {
@@ -1130,6 +1157,7 @@ main(void)
 	test_recommend_drift();
 	test_recommend_never_relieved();
 	test_recommend_queue();
+	test_recommend_all_busy();
 	test_recommend_memory();
 	test_recommend_hysteresis();
 	test_recommend_steps();
