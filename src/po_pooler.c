@@ -551,7 +551,6 @@ forget_callers(const PoVisitedPooler *p, int instances)
 static void
 count_callers(const PoVisitedPooler *p, Taker *taker)
 {
-	forget_callers(p, 0);
 	qsort(taker->callers, taker->n_callers, sizeof(PoPoolerCaller), po_pooler_compare_callers);
 	for (int i = 0; i < taker->n_callers;)
 	{
@@ -580,12 +579,15 @@ show_clients(PoVisitedPooler *p, Taker *taker)
 	int			n_bad = 0;
 	PoAnswer	answer;
 
-	forget_callers(p, -1);
 	if (clients > MOST_CLIENTS)
+	{
+		forget_callers(p, -1);
 		return true;
+	}
 	taker->most_callers = (int) clients + MORE_CLIENTS;
 	taker->callers = palloc(taker->most_callers * sizeof(PoPoolerCaller));
 	answer = po_console_show(&p->console, PO_POOLER_CLIENTS, take_client, taker, &n_bad);
+	forget_callers(p, answer == PO_ANSWER_OK ? 0 : -1);
 	if (answer == PO_ANSWER_OK)
 		count_callers(p, taker);
 	return answer != PO_ANSWER_LOST;
@@ -774,10 +776,11 @@ publish(void)
 	PoPoolerSeen seen[PO_POOLER_MOST];
 	int			room = po_shared->n_pools;
 	PoPoolSeen *pools = palloc(room * sizeof(PoPoolSeen));
-	PoPoolerTexts *texts = palloc0(sizeof(PoPoolerTexts));
+	PoPoolerTexts *texts = palloc(sizeof(PoPoolerTexts));
 	int			n = 0;
 	bool		is_full = false;
 
+	texts->n = 0;
 	for (int i = 0; i < n_poolers; i++)
 	{
 		HASH_SEQ_STATUS status;

@@ -42,6 +42,14 @@ unlink_pools(int n_pools)
 	}
 }
 
+/* Those that there are, mostly few. */
+static void
+copy_texts(PoPoolerTexts *to, const PoPoolerTexts *from)
+{
+	to->n = from->n;
+	memcpy(to->text, from->text, from->n * sizeof(from->text[0]));
+}
+
 void
 po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 						const PoPoolSeen *pools, int n_pools, const PoPoolerTexts *texts)
@@ -58,9 +66,9 @@ po_pooler_table_publish(const PoPoolerSeen *poolers, int n_poolers,
 	if (n_pools > 0)
 		memcpy(po_pools, pools, n_pools * sizeof(PoPoolSeen));
 	link_pools(n_pools);
-	table->texts.n = texts == NULL ? 0 : texts->n;
+	table->texts.n = 0;
 	if (texts != NULL)
-		memcpy(table->texts.text, texts->text, texts->n * sizeof(texts->text[0]));
+		copy_texts(&table->texts, texts);
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 
@@ -76,7 +84,7 @@ po_pooler_table_copy(PoPoolerSeen *poolers, int *n_poolers, PoPoolSeen *pools, i
 	*n_pools = table->n_seen;
 	memcpy(pools, po_pools, table->n_seen * sizeof(PoPoolSeen));
 	if (texts != NULL)
-		*texts = table->texts;
+		copy_texts(texts, &table->texts);
 	LWLockRelease(po_shmem_lock(PO_LOCK_POOLERS));
 }
 

@@ -86,8 +86,9 @@ is(size_for(6, 50, 1, 0, 10), 8, 'the textbook size for the workload is 8');
 # ---------- the workloads ----------
 
 # The pause comes first and varies: otherwise all clients would keep step.
-start_load($node, 'r_half', 12,
-	"\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n");
+my $half = "\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n";
+
+start_load($node, 'r_half', 12, $half);
 start_load($node, 'r_client', 4,
 	"BEGIN;\nSELECT 1;\n\\sleep 30 ms\nCOMMIT;\n\\set pause random(20, 60)\n\\sleep :pause ms\n");
 start_load($node, 'r_lock', 6, "SELECT bump();\n");
@@ -255,26 +256,15 @@ foreach my $i (1 .. $#way)
 
 # ---------- most clients go ----------
 
-# Each of them seen.
-sub wait_evaluations
-{
-	my ($role, $n) = @_;
-	my %at;
-
-	return ok(wait_until(sub { $at{ recommended($role, 'computed_at') } = 1; return keys %at > $n }),
-		"$n evaluations of $role");
-}
-
-my $half = "\\set pause random(1, 99)\n\\sleep :pause ms\nSELECT pg_sleep(0.05);\n";
 stop_load($node, $_) foreach PoolTest::running_loads();
 start_load($node, 'r_less', 24, $half);
 
 ok($node->poll_query_until('postgres', q{SELECT busy_p95 BETWEEN 12 AND 24 FROM pool_recommendations
 	WHERE tenant = 'r_less@postgres'}), '24 clients') or diag(recommended('r_less', '*'));
-wait_evaluations('r_less', 12);
+ok(wait_for_evaluations($node, 'r_less@postgres', 12), '12 evaluations of them');
 stop_load($node, 'r_less');
 start_load($node, 'r_less', 4, $half);
-wait_evaluations('r_less', 35);
+ok(wait_for_evaluations($node, 'r_less@postgres', 35), '35 evaluations of what is left');
 is(recommended('r_less', 'busy_p95 <= 6 AND recommended_size <= 7'), 't',
 	'four are left: those that have gone are forgotten within 35 evaluations')
   or diag(recommended('r_less', 'recommended_size, busy_p95, reason'));

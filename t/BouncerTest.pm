@@ -347,13 +347,8 @@ sub event_comes
 sub wait_evaluations
 {
 	my ($tenant, $n) = @_;
-	my %at;
 
-	return wait_until(sub {
-			$at{ $node->safe_psql('postgres', "SELECT computed_at FROM pool_recommendations
-				WHERE tenant = '$tenant'") } = 1;
-			return keys %at > $n;
-		}, "$n evaluations");
+	return wait_for_evaluations($node, $tenant, $n);
 }
 
 1;

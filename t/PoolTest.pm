@@ -21,7 +21,8 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node create_roles new_tenant psql_as open_session start_login refused refused_sqlstate
-  check_quota wait_sync wait_until wait_samples stat_of cluster_stat wait_sessions close_all log_since
+  check_quota wait_sync wait_until wait_samples wait_for_evaluations stat_of cluster_stat wait_sessions
+  close_all log_since
   stop_clean start_load stop_load build_clock set_clock start_on_clock certificate
 );
 
@@ -216,6 +217,19 @@ sub cluster_stat
 
 	return $node->safe_psql($opt{dbname} // 'postgres',
 		"SELECT $column FROM pool_stats_cluster");
+}
+
+# Until the tenant has been evaluated so many more times, each of them seen.
+sub wait_for_evaluations
+{
+	my ($node, $tenant, $n) = @_;
+	my %at;
+
+	return wait_until(sub {
+			$at{ $node->safe_psql('postgres', "SELECT computed_at FROM pool_recommendations
+				WHERE tenant = '$tenant'") } = 1;
+			return keys %at > $n;
+		}, "$n evaluations");
 }
 
 # A client that leaves is gone from the counters a moment later only.

@@ -414,12 +414,6 @@ po_instances_rule_name(const PoInstancesTenant *t, const PoApplication *a)
 /* ---------- words ---------- */
 
 static const char *
-plural(double n)
-{
-	return n == 1 ? "" : "s";
-}
-
-static const char *
 why_recommended(const PoRecommendation *r)
 {
 	if (is_limited(r))
@@ -439,10 +433,10 @@ say_size(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 	{
 		case PO_INSTANCE_PRESENT:
 			po_say(s, "too little is known of the tenant to size its pools: %d connection%s is "
-				   "what an instance has at most", a->each, plural(a->each));
+				   "what an instance has at most", a->each, po_plural(a->each));
 			break;
 		case PO_INSTANCE_LOAD:
-			po_say(s, "%d connection%s %s the wait target for ", a->each, plural(a->each),
+			po_say(s, "%d connection%s %s the wait target for ", a->each, po_plural(a->each),
 				   a->each == 1 ? "keeps" : "keep");
 			if (a->instances == 1)
 				po_say(s, "its part of the tenant's load");
@@ -452,20 +446,20 @@ say_size(PoSentence *s, const PoInstancesTenant *t, const PoApplication *a)
 		case PO_INSTANCE_RECOMMENDED:
 			if (a->instances == 1 && a->each == r->size)
 				po_say(s, "%d connection%s, the recommended size: one instance has all of the load",
-					   a->each, plural(a->each));
+					   a->each, po_plural(a->each));
 			else
 				po_say(s, "%d connection%s for each of %d instance%s: their part of the %d "
-					   "recommended for all, %s", a->each, plural(a->each), a->instances,
-					   plural(a->instances), r->size, why_recommended(r));
+					   "recommended for all, %s", a->each, po_plural(a->each), a->instances,
+					   po_plural(a->instances), r->size, why_recommended(r));
 			break;
 		case PO_INSTANCE_LEAST:
 			po_say(s, "%d connection%s for each of %d instance%s: their part of the %d that "
-				   "min_size of the policy asks for", a->each, plural(a->each), a->instances,
-				   plural(a->instances), t->min_size);
+				   "min_size of the policy asks for", a->each, po_plural(a->each), a->instances,
+				   po_plural(a->instances), t->min_size);
 			break;
 		case PO_INSTANCE_CEILING:
 			po_say(s, "%d connection%s each, so that %d instances at once stay below %d, %s",
-				   a->each, plural(a->each), a->overlap, t->ceiling, by);
+				   a->each, po_plural(a->each), a->overlap, t->ceiling, by);
 			break;
 		case PO_INSTANCE_ONE:
 			po_say(s, "one connection is the least for each, but all instances that may be there "

@@ -102,12 +102,6 @@ keep_largest(Application largest[SAID_APPLICATIONS], const Application *a)
 		largest[at] = *a;
 }
 
-static const char *
-plural(int n)
-{
-	return n == 1 ? "" : "s";
-}
-
 static void
 say_applications(const Application *largest, int n, PoPoolerCallers *callers)
 {
@@ -119,8 +113,8 @@ say_applications(const Application *largest, int n, PoPoolerCallers *callers)
 		const Application *a = &largest[i];
 
 		po_say(&s, "%s%s: %d client%s of %d instance%s", i == 0 ? "" : "; ",
-			   a->family[0] == '\0' ? "(no name)" : a->family, a->clients, plural(a->clients),
-			   a->instances, plural(a->instances));
+			   a->family[0] == '\0' ? "(no name)" : a->family, a->clients, po_plural(a->clients),
+			   a->instances, po_plural(a->instances));
 		if (a->waiting > 0)
 			po_say(&s, ", %d wait%s", a->waiting, a->waiting == 1 ? "s" : "");
 	}

@@ -628,12 +628,6 @@ time_text(double us, char text[TIME_LEN])
 	return text;
 }
 
-static const char *
-plural(int n)
-{
-	return n == 1 ? "" : "s";
-}
-
 /* What numbers of it are of: what is longer ago is forgotten. */
 static double
 remembered_us(const PoSizingInput *in)
@@ -650,10 +644,10 @@ say_too_little(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in
 		po_say(s, "nothing is known about this tenant yet, so its pool stays as it is");
 	else
 		po_say(s, "only %llu transaction%s in the last %s, which is too little to size a pool",
-			   (unsigned long long) in->transactions, plural((int) in->transactions),
+			   (unsigned long long) in->transactions, po_plural((int) in->transactions),
 			   time_text(remembered_us(in), observed));
 	if (r->method != PO_METHOD_NONE && !r->seasonal)
-		po_say(s, ", so it stays at %d connection%s", r->target, plural(r->target));
+		po_say(s, ", so it stays at %d connection%s", r->target, po_plural(r->target));
 	po_say(s, "; at least %d transactions and %d s are needed", LEAST_TRANSACTIONS,
 		   (int) (LEAST_OBSERVED_US / PO_US_PER_S));
 }
@@ -664,7 +658,7 @@ say_idle(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 	char		observed[TIME_LEN];
 
 	po_say(s, "no session was busy in the last %s; %d connection%s %s enough",
-		   time_text(remembered_us(in), observed), r->target, plural(r->target),
+		   time_text(remembered_us(in), observed), r->target, po_plural(r->target),
 		   r->target == 1 ? "is" : "are");
 }
 
@@ -675,13 +669,13 @@ say_saturated(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in)
 
 	po_say(s, "%d of %d session%s %s busy at least half of the time, so the present pool is the "
 		   "limit and what clients really need is not visible", r->busy_p50, present,
-		   plural(present), r->busy_p50 == 1 ? "is" : "are");
+		   po_plural(present), r->busy_p50 == 1 ? "is" : "are");
 	if (r->bottleneck == PO_BOTTLENECK_LOCK)
 		po_say(s, "; most of that time goes to waiting for locks, where more connections do "
 			   "not help: shorter transactions would");
 	else
 		po_say(s, "; %d connection%s would show whether more get more done", r->target,
-			   plural(r->target));
+			   po_plural(r->target));
 }
 
 /* What was tried, around the size: at most so many. */
@@ -713,7 +707,7 @@ say_trying(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in,
 	int			present = sane_count(in->sessions);
 
 	po_say(s, "the pool of %d is the limit or too large, and what another size would do has to "
-		   "be tried: %d connection%s next", present, r->target, plural(r->target));
+		   "be tried: %d connection%s next", present, r->target, po_plural(r->target));
 	say_tried(s, search, r->target);
 }
 
@@ -721,7 +715,7 @@ static void
 say_throughput(PoSentence *s, const PoRecommendation *r, const PoSearch *search)
 {
 	po_say(s, "%d connection%s %s the smallest pool with near the best throughput of those tried",
-		   r->target, plural(r->target), r->target == 1 ? "is" : "are");
+		   r->target, po_plural(r->target), r->target == 1 ? "is" : "are");
 	say_tried(s, search, r->target);
 }
 
@@ -749,17 +743,17 @@ say_load(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in, doub
 			   sane_number(r->load, 1e9));
 	if (met && r->size >= r->busy_max && r->busy_max > 0)
 		po_say(s, "; with %d connection%s there is one for every session that was ever busy at "
-			   "once, %s", r->size, plural(r->size), may_hide_demand(r, in) ?
+			   "once, %s", r->size, po_plural(r->size), may_hide_demand(r, in) ?
 			   "which was all of them: whether more would have been is not seen" :
 			   "so none has to wait");
 	else if (met)
 		po_say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "
-			   "%s at most)", r->size, plural(r->size), r->size == 1 ? "keeps" : "keep",
+			   "%s at most)", r->size, po_plural(r->size), r->size == 1 ? "keeps" : "keep",
 			   time_text(r->predicted_wait_us, wait), time_text(target_us, target),
 			   time_text(r->predicted_p95_us, p95));
 	else
 		po_say(s, "; with %d connection%s the mean wait is %s, above the target of %s (95 %% wait "
-			   "%s at most)", r->size, plural(r->size), time_text(r->predicted_wait_us, wait),
+			   "%s at most)", r->size, po_plural(r->size), time_text(r->predicted_wait_us, wait),
 			   time_text(target_us, target), time_text(r->predicted_p95_us, p95));
 }
 
@@ -854,7 +848,7 @@ say_bottleneck(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in
 			   "shorter ones fewer connections would do");
 	else if (r->bottleneck == PO_BOTTLENECK_CPU && in->cores > 0 && r->load > in->cores)
 		po_say(s, "; most busy time is CPU time, and the server has %d core%s for it",
-			   in->cores, plural(in->cores));
+			   in->cores, po_plural(in->cores));
 }
 
 static void

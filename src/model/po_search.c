@@ -882,6 +882,17 @@ forget_settled(PoSearch *s)
 	s->odd = 0;
 }
 
+/* Watches from now on what the size that it has does. */
+static void
+rest(PoSearch *s)
+{
+	s->phase = PO_SEARCH_SETTLED;
+	s->evaluations = 0;
+	s->again = false;
+	s->queue = 0;
+	s->queues = s->longer = 0;
+}
+
 static int
 settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 {
@@ -889,14 +900,10 @@ settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 		size = raised(size / seen->unit * seen->unit, seen);
 	if (size != s->settled)
 		forget_settled(s);
-	s->phase = PO_SEARCH_SETTLED;
+	rest(s);
 	s->limit = limit;
 	s->all_of_demand = limit < seen->highest;
 	s->settled = size;
-	s->evaluations = 0;
-	s->again = false;
-	s->queue = 0;
-	s->queues = s->longer = 0;
 	return size;
 }
 
@@ -1006,12 +1013,9 @@ fits_known(const PoSearch *s, const PoSearchSeen *seen)
 static void
 settle_again(PoSearch *s)
 {
-	s->phase = PO_SEARCH_SETTLED;
+	rest(s);
 	s->probe = s->settled;
-	s->evaluations = 0;
 	s->odd = s->strays = s->demand = 0;
-	s->queue = 0;
-	s->queues = s->longer = 0;
 	s->rest = FIRST_REST_BELOW_ROOM;
 	memset(&s->few, 0, sizeof(s->few));
 }

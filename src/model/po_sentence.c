@@ -23,3 +23,9 @@ po_say(PoSentence *s, const char *format,...)
 	else
 		s->used = s->size - 1;
 }
+
+const char *
+po_plural(double n)
+{
+	return n == 1 ? "" : "s";
+}

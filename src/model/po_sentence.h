@@ -18,4 +18,7 @@ typedef struct PoSentence
 extern void po_say(PoSentence *s, const char *format,...)
 __attribute__((format(printf, 2, 3)));
 
+/* "s" for a noun, unless it is one. */
+extern const char *po_plural(double n);
+
 #endif							/* PO_SENTENCE_H */
