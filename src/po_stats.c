@@ -600,6 +600,7 @@ po_stats_evaluate(int tenant, const PoPolicyFields *policy, int sessions,
 		/* Of the pools, as sizes are: others are not in the way of a step. */
 		sizing_input(t, e.seen.size, now, &e.in);
 		e.in.queued = Max(e.seen.queued, 0);
+		e.in.served = e.seen.queued >= 0 ? e.seen.served : 0;
 		e.in.least = least_size(t, t->computed_at);
 		e.in.obtainable = obtainable_size(sessions, demand);
 		if (e.in.obtainable > 0)

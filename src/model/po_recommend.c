@@ -62,7 +62,8 @@ typedef struct Demand
 	double		burst_load;		/* that has the 95 % quantile observed */
 	double		service_us;
 	double		rate;			/* transactions per second */
-	double		queued;			/* of clients; 0 = unknown, too */
+	double		queued;			/* of clients, */
+	double		served;			/* and transactions per second meanwhile; 0 = unknown */
 	double		arrival_cv2;
 	double		service_cv2;
 	double		transactions;
@@ -219,6 +220,7 @@ read_demand(const PoSizingInput *in, PoRecommendation *out, Demand *d)
 	d->service_us = service_us;
 	d->rate = rate;
 	d->queued = sane_number(in->queued, PO_QUEUEING_MAX_SERVERS);
+	d->served = sane_number(in->served, 1e9);
 	d->arrival_cv2 = sane_cv2(in->arrival_cv2);
 	d->service_cv2 = sane_cv2(in->service_cv2);
 	d->transactions = (double) in->transactions;
@@ -333,18 +335,17 @@ po_recommend_memory(int remembered, int most, double transactions, int *calm)
 }
 
 /*
- * The queue that there is, at the size that there is: by Little's law it waits for queued / rate;
+ * The queue that there is, at the size that there is: by Little's law it waits for queued / served;
  * the number that go before one varies like that of a Poisson process.
  */
 static bool
 wait_in_queue(const Demand *d, PoRecommendation *out)
 {
-	if (out->method < PO_METHOD_SATURATED || out->size != d->present || d->queued <= 0 ||
-		d->rate <= 0)
+	if (out->method < PO_METHOD_SATURATED || out->size != d->present || d->served <= 0)
 		return false;
-	out->predicted_wait_us = sane_number(d->queued / d->rate * PO_US_PER_S, MOST_US);
+	out->predicted_wait_us = sane_number(d->queued / d->served * PO_US_PER_S, MOST_US);
 	out->predicted_p95_us =
-		sane_number((d->queued + Z_95 * sqrt(d->queued)) / d->rate * PO_US_PER_S, MOST_US);
+		sane_number((d->queued + Z_95 * sqrt(d->queued)) / d->served * PO_US_PER_S, MOST_US);
 	return true;
 }
 
@@ -744,7 +745,7 @@ say_load(PoSentence *s, const PoRecommendation *r, const PoSizingInput *in, doub
 	if (met && r->size >= r->busy_max && r->busy_max > 0)
 		po_say(s, "; with %d connection%s there is one for every session that was ever busy at "
 			   "once, %s", r->size, po_plural(r->size), may_hide_demand(r, in) ?
-			   "which was all of them: whether more would have been is not seen" :
+			   "which is no fewer than there are: whether more would be is not seen" :
 			   "so none has to wait");
 	else if (met)
 		po_say(s, "; %d connection%s %s the mean wait at %s, within the target of %s (95 %% wait "

@@ -51,7 +51,8 @@ typedef struct PoSizingInput
 {
 	PoBusy		busy;			/* concurrently busy sessions */
 	double		arrival_rate;	/* transactions per second */
-	double		queued;			/* clients that waited at poolers of late, mean; 0 = unknown, too */
+	double		queued;			/* clients that waited at poolers since the last one, mean, */
+	double		served;			/* and transactions per second meanwhile; 0 = both unknown */
 	double		service_us;		/* mean service time */
 	double		service_cv2;	/* squared coefficient of variation of it */
 	double		arrival_cv2;	/* of the time between arrivals; 1 when unknown */

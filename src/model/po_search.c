@@ -62,8 +62,10 @@
 #define MORE_CLIENTS		1.05	/* fewer are served well enough by what is there */
 #define LEAST_CHANGE		0.05	/* of what a size does, in a slow one */
 #define FEW_WAITING			2.0
+#define BURST_WAITING		8.0		/* random arrivals at a small pool may be as many */
 #define FEW_BESIDE			0.25	/* of those at work */
 #define FEW_LOST			0.03	/* of the throughput, by those who wait */
+#define ABANDONED			30		/* evaluations after which a search is not going on */
 #define SLACK				0.7		/* less of it busy is too little for a search */
 #define SPARE				0.9		/* less of it busy is not all of it */
 #define USED_UP				0.98
@@ -795,11 +797,18 @@ has_hardly_failed(const PoSearch *s, const Bracket *b)
 		p->mean >= fmin(JUST_FAILED, NEAR_BEST - noise(s) / sqrt(p->n)) * best;
 }
 
+/* It has tried for so long, or so many, that it has to come to an end. */
+static bool
+is_worn_out(const PoSearch *s)
+{
+	return s->evaluations >= MOST_EVALUATIONS || s->n_points >= PO_SEARCH_POINTS;
+}
+
 /* The next size that would tell something, whatever the bounds; 0 when nothing would. */
 static int
 next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int limit)
 {
-	if (s->evaluations < MOST_EVALUATIONS && s->n_points < PO_SEARCH_POINTS)
+	if (!is_worn_out(s))
 	{
 		bool		look_below = s->n_points == 1 && b->near > seen->lowest &&
 			(po_search_knee(seen) <= FINE_ENOUGH * b->near ||
@@ -901,6 +910,7 @@ settle(PoSearch *s, const PoSearchSeen *seen, int size, int limit)
 	if (size != s->settled)
 		forget_settled(s);
 	rest(s);
+	s->uncut = 0;
 	s->limit = limit;
 	s->all_of_demand = limit < seen->highest;
 	s->settled = size;
@@ -946,8 +956,8 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 		return next;
 	next = safe_choice(s, seen, b.near);
-	/* As demand grew all the time, say: no more was tried, though it would have paid. */
-	if (is_growing(&b) && b.top < limit && limit < seen->highest)
+	/* As demand grew all the time, say: it would have paid, but this has to end some day. */
+	if (is_worn_out(s) && is_growing(&b) && b.top < limit && limit < seen->highest)
 		limit = next;
 	return settle(s, seen, next, limit);
 }
@@ -1009,14 +1019,22 @@ fits_known(const PoSearch *s, const PoSearchSeen *seen)
 	return seen->rate >= (1 - ODD_RATE) * least && seen->rate <= (1 + ODD_RATE) * most;
 }
 
-/* On what was found before the pause; looks again before long. */
+/*
+ * On what was found before the pause; looks again before long, and after several short bursts as
+ * after one.
+ */
 static void
 settle_again(PoSearch *s)
 {
+	int			evaluations = s->evaluations;
+
 	rest(s);
+	s->evaluations = evaluations;
+	s->resumed = true;
 	s->probe = s->settled;
 	s->odd = s->strays = s->demand = 0;
-	s->rest = FIRST_REST_BELOW_ROOM;
+	if (s->rest == 0 || s->rest >= FIRST_REST)
+		s->rest = FIRST_REST_BELOW_ROOM;
 	memset(&s->few, 0, sizeof(s->few));
 }
 
@@ -1034,20 +1052,28 @@ resume(PoSearch *s, const PoSearchSeen *seen)
 
 /*
  * Far from what its size was measured to do, whatever the machine's speed does to it: as long as
- * that was the same all the time, nobody knows.  Not where it was not measured.
+ * that was the same all the time, nobody knows.  Not where it was not measured.  -1: it does
+ * less, 1: more.
  */
-static bool
-is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
+static int
+odd_side(const PoSearch *s, const PoSearchSeen *seen)
 {
 	const PoSearchPoint *p = find(s, seen->size);
 	double		one = seen->rate;
 	double		other;
 
 	if (p == NULL || p->rate <= 0)
-		return false;
+		return 0;
 	other = at_mean_speed(one, MOST_POWER, p->faster - speed_of(s, seen));
-	return fmax(one, other) < (1 - ODD_RATE) * p->rate ||
-		fmin(one, other) > (1 + ODD_RATE) * p->rate;
+	if (fmax(one, other) < (1 - ODD_RATE) * p->rate)
+		return -1;
+	return fmin(one, other) > (1 + ODD_RATE) * p->rate ? 1 : 0;
+}
+
+static bool
+is_odd_rate(const PoSearch *s, const PoSearchSeen *seen)
+{
+	return odd_side(s, seen) != 0;
 }
 
 /*
@@ -1226,10 +1252,28 @@ worth_going_on(const PoSearch *s)
 
 	if (s->n_points <= 1)
 		return s->limit + 1;
+	/* It has to be worth it, unless more was seen to be. */
 	if (!s->all_of_demand)
-		return s->limit * STEP;
+		return s->uncut > 0 ? fmin(s->limit * STEP, s->uncut) : s->limit * STEP;
 	read_points(s, &b);
 	return b.flat ? s->limit * STEP : fmax(s->limit + 1, s->limit * MORE_CLIENTS);
+}
+
+/*
+ * Is it another workload by now, as several evaluations in a row say?  Less in one and more in the
+ * next is noise.
+ */
+static bool
+has_become_odd(PoSearch *s, const PoSearchSeen *seen, int odd)
+{
+	int			side = odd_side(s, seen);
+
+	if (side * s->side < 0)
+		s->odd = 0;
+	if (side != 0)
+		s->side = side;
+	s->odd += odd;
+	return s->odd >= 2 * IN_A_ROW;
 }
 
 /*
@@ -1262,8 +1306,7 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 	odd = oddness(s, seen);
 	if (odd > 0)
 	{
-		s->odd += odd;
-		if (s->odd < 2 * IN_A_ROW)
+		if (!has_become_odd(s, seen, odd))
 			return;
 		if (seen->saturated)
 			begin(s);
@@ -1271,7 +1314,8 @@ watch(PoSearch *s, const PoSearchSeen *seen)
 			stop(s, false);
 		return;
 	}
-	s->odd = 0;
+	s->odd = s->side = 0;
+	s->resumed = false;
 	learn_share(s, seen, LEARN_SHARE);
 	p = find_or_add(s, seen->size);
 	if (p != NULL)
@@ -1361,7 +1405,10 @@ is_pause(const PoSearch *s, const PoSearchSeen *seen)
 static bool
 is_stray(PoSearch *s, const PoSearchSeen *seen)
 {
-	s->strays = is_odd_rate(s, seen) ? s->strays + 1 : 0;
+	int			side = odd_side(s, seen);
+
+	s->strays = side == 0 ? 0 : side == s->side ? s->strays + 1 : 1;
+	s->side = side;
 	if (s->strays < 2)
 		return s->strays > 0;
 	s->strays = 0;
@@ -1412,8 +1459,11 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 {
 	if (s->phase == PO_SEARCH_SETTLED && s->probe > seen->highest)
 	{
+		s->uncut = s->probe > s->uncut ? s->probe : s->uncut;
 		s->limit = s->settled = seen->highest;
 		s->all_of_demand = false;
+		s->queue = 0;
+		s->queues = s->longer = 0;
 		forget_settled(s);
 	}
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
@@ -1507,6 +1557,36 @@ has_enough(PoSearch *s, PoSearchSeen *seen)
 	return true;
 }
 
+/* So many wait for the little there is that it is no moment's queue: bursts may be short. */
+static bool
+is_burst(const PoSearchSeen *seen)
+{
+	return seen->queued > fmax(seen->size, BURST_WAITING);
+}
+
+/* In the middle of it all have gone, or want so little that there is nothing to go on. */
+static bool
+is_abandoned(PoSearch *s, bool nothing_to_go_on)
+{
+	if (s->phase != PO_SEARCH_TRYING || !nothing_to_go_on)
+		s->gone = 0;
+	else if (s->gone < ABANDONED)
+		s->gone++;
+	return s->gone >= ABANDONED;
+}
+
+/* What was found before a pause is not kept when it did not fit after that. */
+static void
+note_slack(PoSearch *s, const PoSearchSeen *seen)
+{
+	s->slack = is_slack(s, seen) && !needs_its_size(s, seen) ? s->slack + 1 : 0;
+	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
+		stop(s, s->phase == PO_SEARCH_SETTLED && s->n_points > 1 &&
+			 !(s->resumed && s->odd > 0));
+	if (is_abandoned(s, s->slack > 0))
+		stop(s, false);
+}
+
 int
 po_search_step(PoSearch *s, const PoSearchSeen *from)
 {
@@ -1517,7 +1597,11 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	if (s->awaited > 0)
 		s->awaited--;
 	if (seen.size == 0)
+	{
+		if (is_abandoned(s, true))
+			stop(s, false);
 		return s->phase == PO_SEARCH_NONE ? 0 : asked_for(s, &seen);
+	}
 	moved = seen.size != s->seen_size;
 	s->seen_size = seen.size;
 	s->stays = moved ? 0 : s->stays < IN_A_ROW ? s->stays + 1 : IN_A_ROW;
@@ -1526,9 +1610,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 		(s->refused < MOST_REFUSED ? s->refused + 1 : MOST_REFUSED) : 0;
 
 	s->limited = seen.saturated ? (s->limited < IN_A_ROW ? s->limited + 1 : IN_A_ROW) : 0;
-	s->slack = is_slack(s, &seen) && !needs_its_size(s, &seen) ? s->slack + 1 : 0;
-	if (s->slack >= IN_A_ROW && (s->phase == PO_SEARCH_SETTLED || s->n_points <= 1))
-		stop(s, s->phase == PO_SEARCH_SETTLED && s->n_points > 1);
+	note_slack(s, &seen);
 	if (has_only_begun(s) && seen.size > s->probe)
 	{
 		if (takes_in_more(s, seen.size))
@@ -1541,7 +1623,7 @@ po_search_step(PoSearch *s, const PoSearchSeen *from)
 	}
 	if (s->phase == PO_SEARCH_NONE)
 	{
-		if (s->limited < (s->was_slack ? IN_A_ROW : 1))
+		if (s->limited < (s->was_slack && !is_burst(&seen) ? IN_A_ROW : 1))
 			return 0;
 		resume(s, &seen);
 		moved = false;

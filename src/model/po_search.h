@@ -83,8 +83,10 @@ typedef struct PoSearch
 	int			stays;			/* evaluations in a row after it came to that, IN_A_ROW at most */
 	int			evaluations;	/* since the search began, or came to rest */
 	int			odd;			/* how much of late does not fit what is known */
+	int			side;			/* -1: as less was done than is known, 1: more, 0: neither */
 	int			strays;			/* evaluations in a row far from what their size did */
 	int			slack;			/* evaluations in a row in which much of the pool was not used */
+	int			gone;			/* in which a search had nothing to go on; ABANDONED at most */
 	int			limited;		/* in which the pool was the limit, IN_A_ROW at most */
 	bool		was_slack;		/* the search ended before since the pool was not the limit */
 	bool		blind;			/* it began when nobody told how many clients wait */
@@ -94,6 +96,8 @@ typedef struct PoSearch
 	int			settled;		/* size it settled on last; 0 = none yet */
 	int			limit;			/* largest useful size of the moment it settled */
 	bool		all_of_demand;	/* that was one for each client; else what is allowed */
+	int			uncut;			/* what it had settled on before bounds cut that; 0 = they do not */
+	bool		resumed;		/* on what was found before a pause, not seen to fit yet */
 	double		queue;			/* most clients that waited then */
 	int			queues;			/* evaluations that says so, USUAL_QUEUES at most */
 	int			longer;			/* in a row in which many more wait, or all of it is busy */

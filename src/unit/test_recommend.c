@@ -650,11 +650,12 @@ test_recommend_queue(void)
 		po_levels_add(&levels, 2, 1000 * (means[i] < 3));
 		po_levels_add(&levels, 3, 19000);
 		po_levels_add(&levels, 20, 588 * (means[i] > 3));
-		in.arrival_rate = 500;
+		in.arrival_rate = 90;	/* over half an hour, most of it without load */
 		in.service_us = 6000;
 		in.sessions = in.search_size = 3;
 		in.search_settled = in.searched = true;
 		in.queued = 61;
+		in.served = 500;
 		r = recommend(&in, NULL);
 		CHECK_INT(r.method, PO_METHOD_THROUGHPUT);
 		CHECK_INT(r.size, 3);
@@ -664,6 +665,11 @@ test_recommend_queue(void)
 		in.search_size = 2;
 		r = recommend(&in, NULL);
 		CHECK(fabs(r.predicted_wait_us - 122000) > 1);
+		in.search_size = 3;
+		in.queued = 0;			/* told that nobody waits */
+		CHECK_NEAR(recommend(&in, NULL).predicted_wait_us, 0, 0);
+		in.served = 0;			/* not told */
+		CHECK(recommend(&in, NULL).predicted_wait_us > 1);
 	}
 }
 
@@ -707,8 +713,8 @@ test_recommend_all_busy(void)
 	CHECK_REASON(r, in, policy, "one for every session that was ever busy at once, so none has to wait");
 	in.sessions = 6;
 	r = recommend(&in, &policy);
-	CHECK_REASON(r, in, policy, "ever busy at once, which was all of them: whether more would have "
-				 "been is not seen");
+	CHECK_REASON(r, in, policy, "ever busy at once, which is no fewer than there are: whether "
+				 "more would be is not seen");
 	in.unhindered = true;
 	r = recommend(&in, &policy);
 	CHECK_REASON(r, in, policy, "so none has to wait");

@@ -10,6 +10,7 @@
 
 #define CORES		2
 #define TARGET_US	10000.0
+#define ANY			1000		/* size is allowed */
 
 /* A pool of n, with so many clients who all want a connection. */
 typedef struct Load
@@ -19,6 +20,7 @@ typedef struct Load
 	double		io_ms;			/* and what else it takes but waiting for its like */
 	double		client_ms;
 	int			clients;
+	int			highest;		/* size allowed */
 } Load;
 
 /* ---------- curves ---------- */
@@ -81,7 +83,7 @@ look(const Load *l, int n, double noise, PoSearchSeen *seen)
 	seen->target_us = TARGET_US;
 	seen->cores = CORES;
 	seen->lowest = 1;
-	seen->highest = 1000;
+	seen->highest = l->highest;
 	if (busy == 0)
 		return;
 	seen->rate = l->rate(busy) * (1 + noise * (2 * random_unit() - 1));
@@ -97,6 +99,19 @@ look(const Load *l, int n, double noise, PoSearchSeen *seen)
 	seen->saturated = po_search_is_limited(seen, 0.8);
 }
 
+/* What it wants is there before the next evaluation, which then is of that alone. */
+static int
+step(PoSearch *s, const PoSearchSeen *seen)
+{
+	int			next = po_search_step(s, seen);
+
+	if (next <= 0)
+		return seen->size;
+	if (s->awaited > 0)
+		(void) po_search_arrives(s, next);
+	return next;
+}
+
 /* Follows it for so many evaluations; the size at the end. */
 static int
 follow(PoSearch *s, const Load *l, int n, double noise, int evaluations)
@@ -104,12 +119,20 @@ follow(PoSearch *s, const Load *l, int n, double noise, int evaluations)
 	for (int i = 0; i < evaluations; i++)
 	{
 		PoSearchSeen seen;
-		int			next;
 
 		look(l, n, noise, &seen);
-		next = po_search_step(s, &seen);
-		n = next > 0 ? next : n;
+		n = step(s, &seen);
 	}
+	return n;
+}
+
+/* Follows it until it has settled. */
+static int
+settle(PoSearch *s, const Load *l, int n)
+{
+	for (int i = 0; i < 60 && s->phase != PO_SEARCH_SETTLED; i++)
+		n = follow(s, l, n, 0, 1);
+	CHECK_INT(s->phase, PO_SEARCH_SETTLED);
 	return n;
 }
 
@@ -118,7 +141,7 @@ follow(PoSearch *s, const Load *l, int n, double noise, int evaluations)
 static void
 test_ramp(double noise)
 {
-	Load		l = {off_cpu, 0.05, 0, 5, 10};
+	Load		l = {off_cpu, 0.05, 0, 5, 10, ANY};
 	PoSearch	s;
 	int			n = 10;
 
@@ -141,7 +164,7 @@ test_disk(void)
 
 	for (int i = 0; i < 6; i++)
 	{
-		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1]};
+		Load		l = {disk_of_12, 0.1, 4.9, 0, from[i][1], ANY};
 		PoSearch	s;
 		int			n;
 
@@ -158,7 +181,7 @@ test_convoy(void)
 
 	for (int i = 0; i < 3; i++)
 	{
-		Load		l = {convoy, 0.4, 0, 0.6, 64};
+		Load		l = {convoy, 0.4, 0, 0.6, 64, ANY};
 		PoSearch	s;
 		int			n;
 
@@ -175,8 +198,8 @@ test_step_meanwhile(int clients, int from)
 {
 	for (int at = 3; at <= 20; at++)
 	{
-		Load		slow = {think_20, 0.4, 0, 20, clients};
-		Load		fast = {think_5, 0.4, 0, 5, clients};
+		Load		slow = {think_20, 0.4, 0, 20, clients, ANY};
+		Load		fast = {think_5, 0.4, 0, 5, clients, ANY};
 		PoSearch	s;
 		int			n;
 
@@ -196,7 +219,7 @@ test_step_meanwhile(int clients, int from)
 static void
 test_outage(void)
 {
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 64};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, ANY};
 	PoSearch	s;
 	int			n;
 	int			settled;
@@ -224,7 +247,7 @@ test_outage(void)
 static void
 test_waits_of_all(void)
 {
-	Load		l = {off_cpu, 0.05, 0, 5, 100};
+	Load		l = {off_cpu, 0.05, 0, 5, 100, ANY};
 	PoSearchSeen seen;
 
 	look(&l, 20, 0, &seen);
@@ -245,7 +268,7 @@ static void
 test_restless_queue(void)
 {
 	static const double queued[] = {4, 6, 5, 7, 9, 12, 8, 5, 4, 16, 18, 15, 9, 6, 14, 17, 19, 16, 8};
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 64};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, ANY};
 	PoSearch	s;
 	PoSearchSeen seen;
 	int			n;
@@ -278,8 +301,8 @@ test_restless_queue(void)
 static void
 test_bursts(void)
 {
-	Load		l = {disk_of_12, 0.1, 4.9, 0, 60};
-	Load		none = {disk_of_12, 0.1, 4.9, 0, 0};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 60, ANY};
+	Load		none = {disk_of_12, 0.1, 4.9, 0, 0, ANY};
 	PoSearch	s;
 	int			n;
 	int			settled;
@@ -299,9 +322,238 @@ test_bursts(void)
 	}
 	/* What comes after a pause may be something else. */
 	(void) follow(&s, &none, n, 0, 10);
-	l = (Load) {off_cpu, 0.05, 0, 5, 60};
+	l = (Load) {off_cpu, 0.05, 0, 5, 60, ANY};
 	n = follow(&s, &l, 8, 0, 30);
 	CHECK_WITH(n >= 57, "%d", n);
+}
+
+/* Ones as short as three evaluations are all that there is: what they need is tried in them. */
+static void
+test_short_bursts(int on, int off)
+{
+	Load		l = {think_20, 0.4, 0, 20, 64, ANY};
+	Load		none = {think_20, 0.4, 0, 20, 0, ANY};
+	PoSearch	s;
+	int			n = 20;
+
+	po_search_reset(&s);
+	(void) follow(&s, &l, n, 0, 1);
+	(void) follow(&s, &none, n, 0, off);
+	for (int cycle = 0; cycle < 20; cycle++)
+	{
+		n = follow(&s, &l, n, 0, on);
+		n = follow(&s, &none, n, 0, off);
+	}
+	n = follow(&s, &l, n, 0, on);
+	CHECK_WITH(think_20(n) >= 0.95 * think_20(64), "%d of %d: %d", on, on + off, n);
+}
+
+/* What was measured in a stall is looked at again, though no burst lasts until then. */
+static void
+test_wrong_in_bursts(void)
+{
+	Load		l = {think_20, 0.4, 0, 20, 64, ANY};
+	Load		none = {think_20, 0.4, 0, 20, 0, ANY};
+	PoSearch	s;
+	int			n = 20;
+	int			stalled = 0;
+
+	po_search_reset(&s);
+	for (int i = 0; i < 40 && s.phase != PO_SEARCH_SETTLED; i++)
+	{
+		PoSearchSeen seen;
+
+		look(&l, n, 0, &seen);
+		if (n == 64 && stalled++ < 2)
+		{
+			seen.rate *= 0.1;
+			seen.transactions *= 0.1;
+		}
+		n = step(&s, &seen);
+	}
+	CHECK_WITH(s.phase == PO_SEARCH_SETTLED && n < 57, "%d", n);
+	for (int cycle = 0; cycle < 12; cycle++)
+	{
+		(void) follow(&s, &none, n, 0, 10);
+		n = follow(&s, &l, n, 0, 20);
+	}
+	CHECK_WITH(think_20(n) >= 0.95 * think_20(64), "%d", n);
+}
+
+/* ---------- a peak, and then a low that does not depend on the pool ---------- */
+
+static void
+look_open(int n, PoSearchSeen *seen)
+{
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, ANY};
+
+	look(&l, n, 0, seen);
+	seen->rate = 1300;
+	seen->transactions = 60 * seen->rate;
+	seen->busy = fmin(n, 6.5);
+	seen->queued = n <= 7 ? 10.3 : 0;
+	seen->waiting = n <= 7 ? 10 : 0;
+	seen->idle = 64 - 6 - seen->waiting;
+	seen->share[PO_WAIT_CPU] = 0.02;
+	seen->share[PO_WAIT_IO] = 0.98;
+	seen->saturated = po_search_is_limited(seen, 0.8);
+}
+
+static void
+test_low_after_peak(void)
+{
+	Load		peak = {disk_of_12, 0.1, 4.9, 0, 64, ANY};
+	PoSearch	s;
+	int			n;
+	int			moves = 0;
+
+	po_search_reset(&s);
+	n = settle(&s, &peak, 20);
+	for (int i = 0; i < 150; i++)
+	{
+		PoSearchSeen seen;
+		int			next;
+
+		look_open(n, &seen);
+		next = po_search_step(&s, &seen);
+		if (next == 0)
+			next = 7;			/* as queueing theory says */
+		moves += i >= 60 && next != n;
+		n = next;
+	}
+	CHECK_WITH(moves <= 2, "%d moves, at %d", moves, n);
+}
+
+/* ---------- bounds ---------- */
+
+/* Cut by a little, soon after it has settled or later, it comes back when it may. */
+static void
+test_cut_by_a_little(int to, int after, int cut_for)
+{
+	Load		l = {off_cpu, 0.05, 0, 5, 64, ANY};
+	PoSearch	s;
+	int			n;
+
+	po_search_reset(&s);
+	n = settle(&s, &l, 20);
+	n = follow(&s, &l, n, 0, after);
+	CHECK_INT(n, 64);
+	l.highest = to;
+	for (int i = 0; i < cut_for; i++)
+	{
+		n = follow(&s, &l, n, 0, 1);
+		CHECK_WITH(n == to, "cut to %d after %d: %d, phase %d", to, after, n, s.phase);
+	}
+	l.highest = ANY;
+	n = follow(&s, &l, n, 0, 3);
+	CHECK_WITH(n == 64, "cut to %d after %d, let go: %d", to, after, n);
+}
+
+/* ---------- what cannot come ---------- */
+
+/* Twelve of all clients want something, and no pooler opens more for them. */
+static void
+test_cannot_come(void)
+{
+	PoSearch	s;
+	int			n = 8;
+	int			asked = 0;
+	int			moves = 0;
+
+	po_search_reset(&s);
+	for (int i = 0; i < 100; i++)
+	{
+		PoSearchSeen seen = {0};
+		int			next;
+
+		seen.size = n;
+		seen.rate = n >= 12 ? 1150 : 1000;
+		seen.transactions = 60 * seen.rate;
+		seen.busy = n;
+		seen.share[PO_WAIT_LOCK] = 0.38;
+		seen.share[PO_WAIT_CPU] = 0.3;
+		seen.share[PO_WAIT_CLIENT] = 0.32;
+		seen.demand = 64;
+		seen.queued = seen.waiting = 12 - n;
+		seen.idle = 52;
+		seen.target_us = TARGET_US;
+		seen.followed = true;
+		seen.cores = 4;
+		seen.lowest = 1;
+		seen.highest = ANY;
+		seen.saturated = po_search_is_limited(&seen, 0.8);
+		next = po_search_step(&s, &seen);
+		moves += i >= 50 && next != asked;
+		asked = next;
+		n = next > 12 ? 12 : next > 0 ? next : n;
+	}
+	CHECK_WITH(moves == 0, "%d moves, asks for %d", moves, asked);
+}
+
+/* ---------- nobody comes any more ---------- */
+
+/* In the middle of a search: it ends, whether sessions are left or not. */
+static void
+test_all_go(bool sessions)
+{
+	Load		l = {think_20, 0.4, 0, 20, 64, ANY};
+	Load		none = {think_20, 0.4, 0, 20, 0, ANY};
+	PoSearch	s;
+	PoSearchSeen seen;
+	int			n;
+	int			next = 0;
+
+	po_search_reset(&s);
+	n = follow(&s, &l, 20, 0, 5);
+	CHECK_WITH(s.phase == PO_SEARCH_TRYING && s.n_points > 1, "%d points", s.n_points);
+	for (int i = 0; i < 40; i++)
+	{
+		look(&none, sessions ? n : 0, 0, &seen);
+		next = po_search_step(&s, &seen);
+	}
+	CHECK_INT(s.phase, PO_SEARCH_NONE);
+	CHECK_INT(next, 0);
+	/* A pause of some evaluations is none of that. */
+	po_search_reset(&s);
+	n = follow(&s, &l, 20, 0, 5);
+	for (int i = 0; i < 10; i++)
+	{
+		look(&none, sessions ? n : 0, 0, &seen);
+		(void) po_search_step(&s, &seen);
+	}
+	n = follow(&s, &l, n, 0, 30);
+	CHECK_WITH(n >= 61, "%d", n);
+}
+
+/* ---------- noise ---------- */
+
+/* Less and more in turn is noise; three times less is another workload. */
+static void
+test_both_sides(void)
+{
+	static const double times[] = {0.72, 1.28, 0.72, 1, 1.28, 0.72, 1.28, 0.72, 1};
+	Load		l = {disk_of_12, 0.1, 4.9, 0, 64, ANY};
+	PoSearch	s;
+	PoSearchSeen seen;
+	int			n;
+
+	po_search_reset(&s);
+	n = settle(&s, &l, 20);
+	n = follow(&s, &l, n, 0, 20);
+	for (int i = 0; i < 9; i++)
+	{
+		look(&l, n, 0, &seen);
+		seen.rate *= times[i];
+		CHECK_INT(po_search_step(&s, &seen), n);
+		CHECK_WITH(s.phase == PO_SEARCH_SETTLED, "%d", i);
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		look(&l, n, 0, &seen);
+		seen.rate *= 0.72;
+		(void) po_search_step(&s, &seen);
+	}
+	CHECK_INT(s.phase, PO_SEARCH_TRYING);
 }
 
 int
@@ -317,5 +569,18 @@ main(void)
 	test_waits_of_all();
 	test_restless_queue();
 	test_bursts();
+	test_short_bursts(3, 11);
+	test_short_bursts(4, 10);
+	test_short_bursts(10, 10);
+	test_wrong_in_bursts();
+	test_low_after_peak();
+	test_cut_by_a_little(55, 2, 20);
+	test_cut_by_a_little(55, 15, 20);
+	test_cut_by_a_little(43, 2, 20);
+	test_cut_by_a_little(43, 15, 40);
+	test_cannot_come();
+	test_all_go(true);
+	test_all_go(false);
+	test_both_sides();
 	return check_end("test_search_change");
 }
