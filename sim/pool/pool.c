@@ -7,6 +7,9 @@
  * size from 20, 2 and 64 by what its sampler would have seen, once each evaluation; what it
  * settles on is compared with T* and n*.  Here every workload takes a second instead of minutes,
  * on any number of processors, and as often as one likes.
+ *
+ * With --steps the load becomes another one, in the middle of the search or when it has settled:
+ * evaluations are those from then on.
  */
 #include "world.h"
 
@@ -55,6 +58,8 @@ static const Workload workloads[] = {
 	{{1, 60, 0, {{STEP_CPU, 4000}}}}},
 	{"io", "waits off the CPU", 64, 0, 0.002, 0,
 	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_IO, 5000}, {STEP_CPU, 30}}}}},
+	{"disk", "reads of 5 ms from a disk that serves 12 at once", 64, 0, 0.002, 0,
+	{{1, 60, 0, {{STEP_CPU, 70}, {STEP_DISK, 5000}, {STEP_CPU, 30}}}}},
 	{"commit", "waits for the disk at its end", 64, 0, 0.002, 0,
 	{{1, 60, 0, {{STEP_CPU, 100}, {STEP_IO, 600}}}}},
 	{"select", "a row by its key", 64, 0, 0.004, 0,
@@ -76,6 +81,27 @@ static const Workload workloads[] = {
 	{"slow rate", "40/s arrive, 60 ms each, mostly disk", 64, 40, 0.002, 0,
 	{{1, 60, 0, {{STEP_CPU, 5000}, {STEP_IO, 55000}}}}}
 };
+
+/*
+ * Another load from an evaluation on, the first after it has settled when that is 0.  Not among them:
+ * one that asks for less, as what it needed before is kept on purpose for half an hour; and a
+ * full pool whose disk becomes faster, which shows in nothing until the search looks again.
+ */
+typedef struct Change
+{
+	const char *from;
+	const char *to;
+	int			at;
+} Change;
+
+static const Change changes[] = {
+	{"think2", "think20", 0}, {"think20", "think2", 0}, {"think20", "think2", 8},
+	{"think5", "think0.5", 0}, {"io", "disk", 0}, {"disk", "io", 10}, {"pause", "think5", 0},
+	{"select", "io", 0}, {"io", "select", 6},
+	{"hot", "think5", 0}, {"think5", "lock4", 0}, {"mixed", "long short", 0}
+};
+
+#define N_CHANGES		((int) (sizeof(changes) / sizeof(changes[0])))
 
 #define N_WORKLOADS		((int) (sizeof(workloads) / sizeof(workloads[0])))
 
@@ -100,8 +126,19 @@ typedef struct Options
 	bool		steady;			/* the machine's speed is unknown */
 	bool		blind;			/* to how long clients wait at the pooler */
 	bool		check;
+	bool		steps;
 	const char *only;
 } Options;
+
+static const Workload *
+find_workload(const char *name)
+{
+	int			i = 0;
+
+	while (strcmp(workloads[i].name, name) != 0)
+		i++;
+	return &workloads[i];
+}
 
 /* ---------- brute force ---------- */
 
@@ -240,6 +277,7 @@ search_input(const Seen *from, const PoPolicyFields *policy, const Options *o, P
 	seen->queued = o->blind ? -1 : from->queued;
 	seen->idle = o->blind ? -1 : from->idle;
 	seen->target_us = (double) policy->target_wait_us;
+	seen->followed = true;
 	po_recommend_bounds(policy, &seen->lowest, &seen->highest);
 	seen->saturated = po_search_is_limited(seen, policy->scale_up_threshold);
 }
@@ -324,52 +362,63 @@ typedef struct Loop
 	bool		elsewhere;		/* which ended at another size */
 } Loop;
 
+/* An evaluation; does it ask for another size? */
+static bool
+turn(World *world, Tenant *t, const Options *o, int *size)
+{
+	Seen		seen;
+	int			next;
+	bool		moved;
+
+	run_interval(world, t, &seen, o->interval * 1e6);
+	next = evaluate(t, &seen, o);
+	moved = next != *size;
+	*size = next;
+	world_resize(world, next);
+	return moved;
+}
+
+/* Until nothing changes any more, or for so many; how many it took until then. */
+static int
+follow(World *world, Tenant *t, const Options *o, int *size, int most, int quiet)
+{
+	int			last = 0;
+
+	for (int i = 1; i <= most; i++)
+	{
+		if (turn(world, t, o, size) || t->r.method <= PO_METHOD_TOO_LITTLE_DATA)
+			last = i;
+		if (i - last >= quiet)
+			return last;
+	}
+	return most;
+}
+
+/* change: what the load becomes; NULL = it stays. */
 static void
-loop(const Workload *w, const Options *o, int start, uint64_t seed, Loop *l)
+loop(const Workload *w, const Change *change, const Options *o, int start, uint64_t seed, Loop *l)
 {
 	World	   *world = world_new(w, o->cores, o->noise, o->drift, seed);
 	Tenant		t;
 	Seen		seen;
 	int			size = start;
-	int			changed = 0;
-	int			known = 0;
 
 	memset(&t, 0, sizeof(t));
 	memset(l, 0, sizeof(*l));
-	l->evaluations = EVALUATIONS;
 	world_resize(world, size);
 	world_run(world, 1e6, SAMPLE_US, &seen);
-	for (int i = 1; i <= EVALUATIONS; i++)
+	if (change != NULL)
 	{
-		int			next;
-		int			last;
-
-		run_interval(world, &t, &seen, o->interval * 1e6);
-		next = evaluate(&t, &seen, o);
-		if (t.r.method <= PO_METHOD_TOO_LITTLE_DATA)
-			known = i;
-		if (next != size)
-			changed = i;
-		size = next;
-		world_resize(world, size);
-		last = changed > known ? changed : known;
-		if (i - last >= QUIET)
-		{
-			l->evaluations = last;
-			break;
-		}
+		if (change->at > 0)
+			(void) follow(world, &t, o, &size, change->at, change->at + 1);
+		else
+			(void) follow(world, &t, o, &size, EVALUATIONS, QUIET);
+		world_change(world, find_workload(change->to));
 	}
+	l->evaluations = follow(world, &t, o, &size, EVALUATIONS, QUIET);
 	l->size = size;
 	for (int i = 0; i < o->watch; i++)
-	{
-		int			next;
-
-		run_interval(world, &t, &seen, o->interval * 1e6);
-		next = evaluate(&t, &seen, o);
-		l->moves += next != size;
-		size = next;
-		world_resize(world, size);
-	}
+		l->moves += turn(world, &t, o, &size);
 	l->elsewhere = size != l->size;
 	l->size = size;
 	world_free(world);
@@ -446,8 +495,9 @@ append(Tally *all, const Tally *t)
 	all->elsewhere += t->elsewhere;
 }
 
+/* change: after which it is this one; NULL = from the start. */
 static void
-try_workload(const Workload *w, const Options *o, Tally *all)
+try_workload(const Workload *w, const Change *change, const Options *o, Tally *all)
 {
 	static Tally tally;
 	Sweep		s;
@@ -463,14 +513,19 @@ try_workload(const Workload *w, const Options *o, Tally *all)
 
 			if (o->verbose)
 				printf("  from %d, run %d\n", starts[from], run);
-			loop(w, o, starts[from], (uint64_t) (run * 10 + from + 1), &l);
+			loop(change == NULL ? w : find_workload(change->from), change, o, starts[from],
+				 (uint64_t) (run * 10 + from + 1), &l);
 			add(&tally, throughput(w, o, l.size) / s.best, (double) l.size / s.least, &l);
 			if (o->verbose || o->runs == 1)
 				printf("  from %2d: %d, %.3f, after %d\n", starts[from], l.size,
 					   tally.kept[tally.n - 1], l.evaluations);
 		}
 	}
-	snprintf(name, sizeof(name), "%s (%d)", w->name, s.least);
+	if (change == NULL)
+		snprintf(name, sizeof(name), "%s (%d)", w->name, s.least);
+	else
+		snprintf(name, sizeof(name), "%s, %s %d: %s (%d)", change->from,
+				 change->at > 0 ? "at" : "settled", change->at, change->to, s.least);
 	show(name, &tally);
 	append(all, &tally);
 }
@@ -504,12 +559,15 @@ main(int argc, char **argv)
 			o.blind = true;
 		else if (strcmp(argv[i], "--steady") == 0)
 			o.steady = true;
+		else if (strcmp(argv[i], "--steps") == 0)
+			o.steps = true;
 		else if (strcmp(argv[i], "--check") == 0)
 			o.check = true;
 		else if (value == NULL)
 			return fprintf(stderr, "usage: pool [--cores N] [--runs N] [--noise X] "
 						   "[--drift X] [--seconds N] [--interval S] [--watch N] "
-						   "[--workload NAME] [--blind] [--steady] [--verbose] [--check]\n"), 2;
+						   "[--workload NAME] [--steps] [--blind] [--steady] [--verbose] "
+						   "[--check]\n"), 2;
 		else if (i++, strcmp(argv[i - 1], "--cores") == 0)
 			o.cores = atoi(value);
 		else if (strcmp(argv[i - 1], "--runs") == 0)
@@ -527,10 +585,15 @@ main(int argc, char **argv)
 		else if (strcmp(argv[i - 1], "--workload") == 0)
 			o.only = value;
 	}
-	for (int i = 0; i < N_WORKLOADS; i++)
+	for (int i = 0; i < N_WORKLOADS && !o.steps; i++)
 	{
 		if (o.only == NULL || strcmp(o.only, workloads[i].name) == 0)
-			try_workload(&workloads[i], &o, &all);
+			try_workload(&workloads[i], NULL, &o, &all);
+	}
+	for (int i = 0; i < N_CHANGES && o.steps; i++)
+	{
+		if (o.only == NULL || strcmp(o.only, changes[i].to) == 0)
+			try_workload(find_workload(changes[i].to), &changes[i], &o, &all);
 	}
 	show("all", &all);
 	if (o.check && !keeps_its_promise(&all))

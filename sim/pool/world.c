@@ -81,6 +81,8 @@ struct World
 	Heap		jobs;			/* by virtual time */
 	Heap		timers;			/* by time */
 	Queue		pool;
+	Queue		disk;			/* who waits for it, */
+	int			at_disk;		/* and how many it serves */
 	Queue		resting;		/* clients of an open workload, with nothing to do */
 	Row			row[64];
 	int			count[CLIENT_BLOCKED + 1];	/* clients in each state */
@@ -233,6 +235,27 @@ unlock_row(World *o, Client *c)
 }
 
 static void
+read_disk(World *o, Client *c)
+{
+	if (o->at_disk >= DISK_SERVES)
+	{
+		put(&o->disk, c);
+		enter(o, c, CLIENT_IO);
+		return;
+	}
+	o->at_disk++;
+	sleep_for(o, c, CLIENT_IO, varied(o, c->script->step[c->step].amount));
+}
+
+static void
+leave_disk(World *o)
+{
+	o->at_disk--;
+	if (o->disk.n > 0)
+		read_disk(o, take(&o->disk));
+}
+
+static void
 serve(World *o, Client *c)
 {
 	o->in_use++;
@@ -322,6 +345,9 @@ go_on(World *o, Client *c)
 		case STEP_IO:
 			sleep_for(o, c, CLIENT_IO, varied(o, step->amount));
 			break;
+		case STEP_DISK:
+			read_disk(o, c);
+			break;
 		case STEP_LOCK:
 			lock_row(o, c, (int) step->amount);
 			break;
@@ -336,7 +362,11 @@ end_state(World *o, Client *c)
 	else if (c->state == CLIENT_OUTSIDE)
 		ask(o, c);
 	else
+	{
+		if (c->state == CLIENT_IO && c->script->step[c->step].kind == STEP_DISK)
+			leave_disk(o);
 		go_on(o, c);
+	}
 }
 
 /* ---------- time ---------- */

@@ -15,6 +15,7 @@
 
 #define MOST_CLIENTS	512
 #define MOST_STEPS		16
+#define DISK_SERVES		12
 
 typedef enum StepKind
 {
@@ -23,6 +24,7 @@ typedef enum StepKind
 	STEP_CLIENT,				/* work of the client while it holds the connection */
 	STEP_THINK,					/* the client does nothing, or something elsewhere */
 	STEP_IO,					/* the disk, or anything else off the CPU */
+	STEP_DISK,					/* one that serves so many at once, DISK_SERVES */
 	STEP_LOCK					/* one of so many rows, until the transaction ends */
 } StepKind;
 
