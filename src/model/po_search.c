@@ -14,6 +14,7 @@
 #define LITTLE_LARGER		1.25	/* with n <= 1.5 n* still, as sizes are told apart by 1.2 */
 #define JUST_FAILED			0.94
 #define FULL_BEST			0.9		/* so far from the best it may be off */
+#define FIGHTING_BEST		0.7		/* and that more sessions for the CPUs do may be so much less */
 #define CROWDED				2.0		/* times those who use up the CPUs */
 #define GROWING_PAYS		1.03	/* a larger pool has to bring so much */
 #define STEP				1.5
@@ -778,9 +779,29 @@ again_below(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b)
 	if (b->failing == 0 || s->evaluations >= MOST_EVALUATIONS)
 		return false;
 	p = &s->point[place_of(s, b->failing)];
+	if (!p->doubted && is_out_of_date(s, p, p + 1))
+		return true;
 	return p->n < 2 * LEAST_N &&
-		(p->mean >= JUST_FAILED * po_search_best(s) || is_out_of_date(s, p, p + 1) ||
+		(p->mean >= JUST_FAILED * po_search_best(s) ||
 		 (is_without_locks(seen) && enough > 0 && enough <= b->failing));
+}
+
+/*
+ * The next larger size did less, by more than what sessions fight for explains: that was before
+ * clients or server became faster, or while something was in the way.
+ */
+static int
+again_above(const PoSearch *s, const PoSearchSeen *seen, int near)
+{
+	int			i = place_of(s, near);
+	const PoSearchPoint *p = &s->point[i];
+	const PoSearchPoint *above = p + 1;
+	bool		fight = s->full > 0 && above->size >= s->full;
+
+	if (i + 1 >= s->n_points || s->evaluations >= MOST_EVALUATIONS || above->doubted ||
+		above->room || above->size > largest_useful(s, seen) || !is_without_locks(seen))
+		return 0;
+	return above->mean < (fight ? FIGHTING_BEST : FULL_BEST) * p->mean ? above->size : 0;
 }
 
 /*
@@ -816,6 +837,7 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		int			above = size_above(b->top, seen, limit);
 		int			below = size_below(b->near, seen);
 
+
 		if (!b->flat && !look_below && b->top < limit && !growth_is_vain(s, seen, above))
 			return above;
 		if (b->failing == 0 && below < b->near && !is_too_small(s, seen, limit))
@@ -828,7 +850,7 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		if (size_within(s, b->near) > 0)
 			return size_within(s, b->near);
 	}
-	return again_below(s, seen, b) ? b->failing : 0;
+	return again_below(s, seen, b) ? b->failing : again_above(s, seen, b->near);
 }
 
 /*
@@ -953,8 +975,15 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	if (limit < seen->highest)
 		make_room(s, &b);
 	next = in_units(s, seen, next_to_try(s, seen, &b, limit));
+	/* When none larger can be had, there may be something to find out about smaller ones. */
+	if (next > b.top && cannot_come(s, seen, next))
+		next = in_units(s, seen, next_to_try(s, seen, &b, b.top));
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
+	{
+		if (is_measured(s, next))
+			s->point[place_of(s, next)].doubted = true;
 		return next;
+	}
 	next = safe_choice(s, seen, b.near);
 	/* As demand grew all the time, say: it would have paid, but this has to end some day. */
 	if (is_worn_out(s) && is_growing(&b) && b.top < limit && limit < seen->highest)

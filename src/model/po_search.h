@@ -33,6 +33,7 @@ typedef struct PoSearchPoint
 	int16_t		n;				/* evaluations it rests on */
 	bool		room;			/* much of it was not used: all that came got done */
 	bool		spare;			/* some of it was not */
+	bool		doubted;		/* measured again, as it was hard to believe */
 	int8_t		late;			/* > 0: of late clients waited for longer than the target; < 0: they
 								 * did not; 0 = unknown */
 	float		idle;			/* clients that wanted no connection, mean; < 0 = unknown */
