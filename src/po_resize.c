@@ -1203,7 +1203,8 @@ let_go_surplus(const Work *w, PoVisitedPool *pool)
 		pool->n_over = 0;
 		return;
 	}
-	if (++pool->n_over < VISITS_OVER)
+	/* It would close those of all the database's pools; without it they go when they are idle. */
+	if (++pool->n_over < VISITS_OVER || has_others(w->pooler, pool, pool->key.database, NULL))
 		return;
 	pool->may_reconnect = false;
 	initStringInfo(&command);

@@ -266,14 +266,14 @@ sub start_talker
 # what a function of the command returns: such a list, '' for "done", 'error', or undef to say nothing.
 sub start_console
 {
-	my ($answers) = @_;
+	my ($answers, $version) = @_;
 
 	# One client, until it goes.
 	return start_listener(
 		sub {
 			my ($client) = @_;
 
-			let_in($client, '1.18.0');
+			let_in($client, $version // '1.18.0');
 			while (sysread($client, my $query, 8192))
 			{
 				my $command = substr($query, 5) =~ s/\0.*//sr;

@@ -1,0 +1,136 @@
+# What PgBouncers of other versions and sizes than this machine's tell, and how they run, and what auto
+# makes of it: consoles that are none, mostly.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use BouncerTest;
+use PoolTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+need_pgbouncer();
+
+my $node = new_node(-name => 'told', max_connections => 100);
+
+create_roles($node, qw(r_shop r_batch));
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('*', evaluation_interval => '1s')});
+wait_sync($node);
+visit_from($node);
+
+# So that the tenant's size is known whatever the consoles say, and a session to be that of their pools.
+my $load = start_pooled_load({ name => 'direct', port => $node->port }, 'r_shop', 'postgres', 12);
+my $shop = open_session($node, 'r_shop');
+my $file = "$dir/include.ini";
+
+sub want
+{
+	my ($size) = @_;
+
+	$node->safe_psql('postgres', "SELECT pool_set_sizing('r_shop\@postgres', min_size => $size,
+		max_size => $size, scale_up_step => 0, scale_down_step => 0, auto => true)");
+	return method_is('r_shop@postgres', "recommended_size = $size", "$size connections are to be had");
+}
+
+sub set_include
+{
+	my ($text) = @_;
+
+	write_text($file, $text) if defined $text;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET pool_optimizer.pgbouncer_include = '" .
+		  (defined $text ? $file : '') . "'");
+	$node->reload;
+	return;
+}
+
+sub marked
+{
+	my ($section, $entry) = @_;
+
+	return "[$section]\n; pool_optimizer begin\n$entry\n; pool_optimizer end\n";
+}
+
+# What the entry of the include file says.
+sub in_file
+{
+	return slurp_file($file) =~ /pool_size=(\d+)/ ? $1 : undef;
+}
+
+# A console that notes what it is told; what it has no answer to is answered as of one pool of r_shop in
+# the database "app", whose connection is our session.
+sub start_noting
+{
+	my ($name, $answer, $version) = @_;
+	my %usual = (
+		'SHOW DATABASES' => [ [qw(name database pool_size)], [qw(app postgres 8)] ],
+		'SHOW POOLS' => [ [qw(database user cl_active cl_waiting sv_active sv_idle)], [qw(app r_shop 5 0 1 0)] ],
+		'SHOW STATS' => [ ['database'], ['app'] ],
+		'SHOW SERVERS' => [ [qw(database user remote_pid)], [ qw(app r_shop), $shop->pid ] ]);
+
+	write_text("$dir/$name.told", '');
+	my $console = start_console(sub {
+		my ($command) = @_;
+
+		append_to_file("$dir/$name.told", "$command\n");
+		return $answer->($command) // $usual{$command} // 'error';
+	}, $version);
+	$console->{told} = "$dir/$name.told";
+	return $console;
+}
+
+# Until it has been visited so many more times.
+sub wait_visits
+{
+	my ($console, $n) = @_;
+	my $visits = sub { return scalar(() = slurp_file($console->{told}) =~ /^SHOW POOLS$/mg) };
+	my $until = $visits->() + $n;
+
+	return wait_until(sub { $visits->() >= $until }, "$n visits");
+}
+
+sub end_console
+{
+	my ($console) = @_;
+
+	set_poolers();
+	end_process($console->{process});
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# A size in [users]: to let go what is beyond it would close the connections of all the database's pools
+# ---------------------------------------------------------------------------
+
+want(4);
+set_include(marked('users', 'r_shop = pool_size=8'));
+my $size = 8;
+my $users = start_noting('users', sub {
+	my ($command) = @_;
+
+	$size = in_file() if $command eq 'RELOAD';
+	return '' if $command =~ /^RE/;
+	return [ [qw(name pool_size)], [ 'r_shop', $size ] ] if $command eq 'SHOW USERS';
+	return [ [qw(database user cl_active cl_waiting sv_active sv_idle)], [qw(app r_shop 8 4 8 0)],
+		-e "$dir/alone" ? () : [qw(app r_batch 1 0 1 0)] ] if $command eq 'SHOW POOLS';
+	return undef;
+}, '1.26.0');
+
+set_poolers($users);
+poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND sv_active = 8}, 'a size in [users] is changed');
+wait_visits($users, 8);
+unlike(slurp_file($users->{told}), qr/RECONNECT/, 'connections of others than its pool are not closed for that');
+write_text("$dir/alone", '');
+ok(wait_until(sub { slurp_file($users->{told}) =~ /^RECONNECT "app"$/m }, 'RECONNECT'), 'until there are none');
+end_console($users);
+
+# ---------------------------------------------------------------------------
+# The end
+# ---------------------------------------------------------------------------
+
+end_process($load, 'TERM');
+$shop->close_and_wait;
+stop_clean($node);
+done_testing();
