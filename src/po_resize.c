@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
+#include "postmaster/postmaster.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
@@ -663,6 +664,20 @@ write_file(int fd, const Include *file)
 	return write(fd, file->text, file->length) == (ssize_t) file->length;
 }
 
+static bool
+is_same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool
+is_untouched(const struct stat *before, const struct stat *now)
+{
+	return now->st_dev == before->st_dev && now->st_ino == before->st_ino &&
+		now->st_size == before->st_size && is_same_time(now->st_mtim, before->st_mtim) &&
+		is_same_time(now->st_ctim, before->st_ctim);
+}
+
 /* Replaces the file as a whole, unless somebody else has changed it since we read it. */
 static PoResizeProblem
 write_include(const Include *file)
@@ -672,7 +687,9 @@ write_include(const Include *file)
 	int			fd;
 	bool		written;
 
-	snprintf(path, sizeof(path), "%s.pool_optimizer", po_guc_pgbouncer_include);
+	/* What another server may be writing at the moment is left alone, but not what we left. */
+	snprintf(path, sizeof(path), "%s.pool_optimizer.%d", po_guc_pgbouncer_include,
+			 PostPortNumber);
 	(void) unlink(path);
 	fd = OpenTransientFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0600);
 	if (fd < 0)
@@ -684,8 +701,7 @@ write_include(const Include *file)
 		return PO_RESIZE_FILE_UNWRITTEN;
 	}
 	if (lstat(po_guc_pgbouncer_include, &st) != 0 || !S_ISREG(st.st_mode) ||
-		st.st_ino != file->st.st_ino || st.st_mtime != file->st.st_mtime ||
-		st.st_size != file->st.st_size)
+		!is_untouched(&file->st, &st))
 	{
 		(void) unlink(path);
 		return PO_RESIZE_FILE_CHANGED;

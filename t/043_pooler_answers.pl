@@ -106,6 +106,9 @@ sub end_console
 
 want(4);
 set_include(marked('users', 'r_shop = pool_size=8'));
+# What another server is just writing, which has the same file by mistake.
+write_text("$file.pool_optimizer", 'half of it');
+write_text("$file.pool_optimizer.1", 'half of it');
 my $size = 8;
 my $users = start_noting('users', sub {
 	my ($command) = @_;
@@ -120,6 +123,8 @@ my $users = start_noting('users', sub {
 
 set_poolers($users);
 poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND sv_active = 8}, 'a size in [users] is changed');
+is_deeply([ map { [ $_, slurp_file($_) ] } glob("$file.pool_optimizer*") ],
+	[ map { [ "$file.pool_optimizer$_", 'half of it' ] } '', '.1' ], 'without touching what another server writes');
 wait_visits($users, 8);
 unlike(slurp_file($users->{told}), qr/RECONNECT/, 'connections of others than its pool are not closed for that');
 write_text("$dir/alone", '');
