@@ -44,7 +44,7 @@
 #define ACTIVE_VISITS		8
 #define USUAL_RETRY_US		(15 * PO_US_PER_S)
 #define MOST_RETRY_S		3600.0
-#define CLIENTS_EVERY_VISITS	5
+#define RARE_EVERY_VISITS	5	/* who its clients are, and its configuration */
 #define MOST_CLIENTS		5000	/* of a PgBouncer; of more it is not asked who they are */
 #define MORE_CLIENTS		100		/* that came since they were counted, or are at its console */
 
@@ -126,6 +126,7 @@ add_pooler(const char *list, const PoPoolerEntry *entry)
 	p->users = create_table(p->context, "users", PO_PART_LEN, sizeof(PoVisitedUser),
 							HASH_STRINGS);
 	p->has_user_sizes = true;
+	p->config.login_retry_us = USUAL_RETRY_US;
 	p->added_at = po_shmem_monotonic_us();
 }
 
@@ -202,6 +203,7 @@ typedef struct Taker
 	PoPoolerCaller *callers;
 	int			n_callers;
 	int			most_callers;
+	PoVisitedConfig config;
 } Taker;
 
 typedef struct SessionPid
@@ -596,27 +598,32 @@ show_clients(PoVisitedPooler *p, Taker *taker)
 static void
 take_config(const PoPoolerRecord *record, void *arg)
 {
-	PoVisitedPooler *p = ((Taker *) arg)->pooler;
+	PoVisitedConfig *config = &((Taker *) arg)->config;
 	double		retry_s;
 
 	if (strcmp(record->config.key, "auth_user") == 0)
-		strlcpy(p->auth_user, record->config.value, sizeof(p->auth_user));
+		strlcpy(config->auth_user, record->config.value, sizeof(config->auth_user));
 	if (strcmp(record->config.key, "server_login_retry") != 0)
 		return;
 	retry_s = strtod(record->config.value, NULL);
-	p->login_retry_us = retry_s > 0 ? (int64) (Min(retry_s, MOST_RETRY_S) * PO_US_PER_S) : 0;
+	config->login_retry_us = retry_s > 0 ? (int64) (Min(retry_s, MOST_RETRY_S) * PO_US_PER_S) : 0;
 }
 
-/* What hardly changes while it runs; nothing that it has to answer. */
+/* What seldom changes, and can by RELOAD; nothing that it has to answer.  What was known holds
+ * until it has. */
 static bool
 ask_config(PoVisitedPooler *p, Taker *taker)
 {
 	int			n_bad = 0;
+	PoAnswer	answer;
 
-	p->login_retry_us = USUAL_RETRY_US;
-	p->auth_user[0] = '\0';
-	return po_console_show(&p->console, PO_POOLER_CONFIG, take_config, taker, &n_bad) !=
-		PO_ANSWER_LOST;
+	memset(&taker->config, 0, sizeof(taker->config));
+	taker->config.login_retry_us = USUAL_RETRY_US;
+	answer = po_console_show(&p->console, PO_POOLER_CONFIG, take_config, taker, &n_bad);
+	if (answer == PO_ANSWER_OK)
+		p->config = taker->config;
+	p->reloaded = p->reloaded && answer != PO_ANSWER_OK;
+	return answer != PO_ANSWER_LOST;
 }
 
 static bool
@@ -624,8 +631,10 @@ ask_all(PoVisitedPooler *p)
 {
 	Taker		taker = {.pooler = p};
 	bool		is_new = p->console.conn == NULL;
+	bool		ask_rare;
 
 	p->visit++;
+	ask_rare = is_new || p->visit % RARE_EVERY_VISITS == 0;
 	p->n_left_out = 0;
 	po_console_begin(&p->console, VISIT_MOST_US);
 	if (is_new)
@@ -644,9 +653,9 @@ ask_all(PoVisitedPooler *p)
 	if (!show(p, PO_POOLER_SERVERS, take_server, &taker))
 		return false;
 	match_pools(p, &taker);
-	if ((is_new || p->visit % CLIENTS_EVERY_VISITS == 0) && !show_clients(p, &taker))
+	if (ask_rare && !show_clients(p, &taker))
 		return false;
-	return !is_new || ask_config(p, &taker);
+	return !(ask_rare || p->reloaded) || ask_config(p, &taker);
 }
 
 /*

@@ -150,7 +150,9 @@ is_used_by(const PoVisitedPool *pool, const char *database, const char *user)
 static bool
 asks_for_logins(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
 {
-	return pooler->auth_user[0] != '\0' && strcmp(pool->key.user, pooler->auth_user) == 0;
+	const char *auth_user = pooler->config.auth_user;
+
+	return auth_user[0] != '\0' && strcmp(pool->key.user, auth_user) == 0;
 }
 
 /* Are others than this pool of its pooler in use?  Of one database or user only if named. */
@@ -455,7 +457,9 @@ is_drained(const PoVisitedPool *pool)
 static int64
 stall_patience(const Work *w)
 {
-	return Min(Max(STALL_RETRIES * w->pooler->login_retry_us, LEAST_STALL_US), MOST_STALL_US);
+	int64		patience_us = STALL_RETRIES * w->pooler->config.login_retry_us;
+
+	return Min(Max(patience_us, LEAST_STALL_US), MOST_STALL_US);
 }
 
 /*
@@ -854,7 +858,7 @@ may_set_min(const PoVisitedPooler *pooler, const PoVisitedPool *pool)
 	HASH_SEQ_STATUS status;
 	const PoVisitedDatabase *d;
 
-	if (pooler->auth_user[0] != '\0')
+	if (pooler->config.auth_user[0] != '\0')
 		return false;
 	hash_seq_init(&status, pooler->databases);
 	while ((d = hash_seq_search(&status)) != NULL)
@@ -962,6 +966,7 @@ reload(Work *w)
 	bool		done = po_console_do(&w->pooler->console, "RELOAD") == PO_ANSWER_OK;
 
 	w->pooler->reload_refused = !done && !console_is_lost(w);
+	w->pooler->reloaded = w->pooler->reloaded || done;
 	/* What was SET has gone with it. */
 	if (done)
 		memset(&w->pooler->default_set, 0, sizeof(w->pooler->default_set));

@@ -87,6 +87,13 @@ typedef struct PoVisitedDefault
 	PoPoolKey	pool;
 } PoVisitedDefault;
 
+/* Of its configuration, as it was told last. */
+typedef struct PoVisitedConfig
+{
+	int64		login_retry_us; /* after a login that failed */
+	char		auth_user[PO_POOLER_VALUE_LEN]; /* "" = none */
+} PoVisitedConfig;
+
 typedef struct PoVisitedPooler
 {
 	char	   *conninfo;
@@ -102,8 +109,8 @@ typedef struct PoVisitedPooler
 	HTAB	   *users;
 	PoVisitedDefault default_set;
 	bool		has_user_sizes; /* from 1.23 on */
-	int64		login_retry_us; /* after a login that failed; of its configuration */
-	char		auth_user[PO_POOLER_VALUE_LEN]; /* of it, too; "" = none */
+	PoVisitedConfig config;
+	bool		reloaded;		/* by us, since that was asked */
 	bool		reload_refused; /* when it was asked last */
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;

@@ -125,11 +125,41 @@ set_poolers($users);
 poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND sv_active = 8}, 'a size in [users] is changed');
 is_deeply([ map { [ $_, slurp_file($_) ] } glob("$file.pool_optimizer*") ],
 	[ map { [ "$file.pool_optimizer$_", 'half of it' ] } '', '.1' ], 'without touching what another server writes');
+wait_visits($users, 2);
+like(slurp_file($users->{told}), qr/^RELOAD\n(SHOW (?!CONFIG).*\n)+SHOW STATS\n(SHOW (?!POOLS).*\n)+SHOW CONFIG\n/m,
+	'what it has read again is asked for at the next visit');
 wait_visits($users, 8);
 unlike(slurp_file($users->{told}), qr/RECONNECT/, 'connections of others than its pool are not closed for that');
 write_text("$dir/alone", '');
 ok(wait_until(sub { slurp_file($users->{told}) =~ /^RECONNECT "app"$/m }, 'RECONNECT'), 'until there are none');
 end_console($users);
+
+# ---------------------------------------------------------------------------
+# auth_user may change while the console stays connected
+# ---------------------------------------------------------------------------
+
+set_include(undef);
+my %set = (default_pool_size => 8, min_pool_size => 0);
+my $asks = start_noting('asks', sub {
+	my ($command) = @_;
+	my %config = (%set, auth_user => -e "$dir/asks" ? 'r_batch' : '');
+
+	$set{$1} = $2 if $command =~ /^SET (\w+) = (\d+)/;
+	return '' if $command =~ /^SET/;
+	return [ [qw(name database pool_size)], [ 'app', 'postgres', $set{default_pool_size} ] ]
+	  if $command eq 'SHOW DATABASES';
+	return [ [qw(database user cl_active cl_waiting sv_active sv_idle)], [qw(app r_shop 5 0 1 0)],
+		[qw(app r_batch 0 0 0 1)] ] if $command eq 'SHOW POOLS';
+	return [ [qw(key value)], map { [ $_, $config{$_} ] } sort keys %config ] if $command eq 'SHOW CONFIG';
+	return undef;
+});
+
+set_poolers($asks);
+poolers_are(q{usename = 'r_shop' AND auto_problem ~ 'there are others'}, 'beside a pool of another user nothing is SET');
+write_text("$dir/asks", '');
+poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem IS NULL},
+	'beside one that has come to be that of auth_user it is');
+end_console($asks);
 
 # ---------------------------------------------------------------------------
 # The end
