@@ -514,9 +514,16 @@ static void
 take_client(const PoPoolerRecord *record, void *arg)
 {
 	Taker	   *taker = arg;
+	const PoPoolerDatabase *database = po_resize_database(taker->pooler, record->client.database);
+	PoPoolerCaller *caller;
 
-	if (taker->n_callers < taker->most_callers)
-		po_pooler_caller(&record->client, &taker->callers[taker->n_callers++]);
+	if (taker->n_callers == taker->most_callers)
+		return;
+	caller = &taker->callers[taker->n_callers++];
+	po_pooler_caller(&record->client, caller);
+	/* Who logs in is told, and which user's the pool is follows from that. */
+	if (database != NULL && database->force_user[0] != '\0')
+		memcpy(caller->user, database->force_user, sizeof(caller->user));
 }
 
 static int64

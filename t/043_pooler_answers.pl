@@ -162,6 +162,26 @@ poolers_are(q{usename = 'r_shop' AND pool_size = 4 AND auto_problem IS NULL},
 end_console($asks);
 
 # ---------------------------------------------------------------------------
+# Who the clients are: of a database with a user of its own, and by a Unix socket
+# ---------------------------------------------------------------------------
+
+my @clients = map { [ 'app', @$_ ] } [qw(alice 10.0.0.1 web 0)], [qw(bob 10.0.0.1 web 0)], [qw(bob 10.0.0.2 web 0)],
+  [qw(alice unix web 4711)], [qw(bob unix web 4712)], [qw(bob unix web 4712)];
+my $forced = start_noting('forced', sub {
+	my ($command) = @_;
+
+	return [ [qw(name database force_user pool_size)], [qw(app postgres r_shop 8)] ] if $command eq 'SHOW DATABASES';
+	return [ [qw(database user state addr application_name remote_pid)],
+		map { [ @$_[ 0, 1 ], 'active', @$_[ 2 .. 4 ] ] } @clients ] if $command eq 'SHOW CLIENTS';
+	return undef;
+});
+
+set_poolers($forced);
+poolers_are(q{usename = 'r_shop' AND cl_instances = 4 AND cl_applications = 'web: 6 clients of 4 instances'},
+	'clients are those of the pool, whoever they log in as, and told apart by their processes');
+end_console($forced);
+
+# ---------------------------------------------------------------------------
 # The end
 # ---------------------------------------------------------------------------
 

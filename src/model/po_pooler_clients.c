@@ -4,6 +4,8 @@
  */
 #include "model/po_pooler_clients.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/po_instances.h"
@@ -30,11 +32,20 @@ clean(char *name)
 	}
 }
 
+/* By a Unix socket all come from one address, and only their processes differ. */
+static void
+tell_instance(const PoPoolerClient *client, PoPoolerCaller *caller)
+{
+	if (client->remote_pid > 0 && strncmp(client->addr, "unix", 4) == 0)
+		snprintf(caller->instance, sizeof(caller->instance), "unix %" PRId64, client->remote_pid);
+	else
+		memcpy(caller->instance, client->addr, sizeof(caller->instance));
+}
+
 void
 po_pooler_caller(const PoPoolerClient *client, PoPoolerCaller *caller)
 {
 	char		application[PO_PART_LEN];
-	bool		own_name;
 
 	memcpy(application, client->application_name, sizeof(application));
 	clean(application);
@@ -44,8 +55,10 @@ po_pooler_caller(const PoPoolerClient *client, PoPoolerCaller *caller)
 	/* The others that wait do so for a cancel to be passed on. */
 	caller->waiting = strcmp(client->state, "waiting") == 0 ||
 		strcmp(client->state, "waiting_login") == 0;
-	own_name = po_instances_family(application, caller->family);
-	memcpy(caller->instance, own_name ? application : client->addr, sizeof(caller->instance));
+	if (po_instances_family(application, caller->family))
+		memcpy(caller->instance, application, sizeof(caller->instance));
+	else
+		tell_instance(client, caller);
 }
 
 static int

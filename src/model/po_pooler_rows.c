@@ -87,6 +87,7 @@ static const Field clients_fields[] = {
 	TEXT(PoPoolerClient, state, true),
 	TEXT(PoPoolerClient, addr, true),
 	TEXT(PoPoolerClient, application_name, false),
+	NUMBER(PoPoolerClient, remote_pid, false),
 	END
 };
 

@@ -83,8 +83,9 @@ typedef struct PoPoolerClient
 	char		database[PO_PART_LEN];
 	char		user[PO_PART_LEN];
 	char		state[PO_POOLER_MODE_LEN];
-	char		addr[PO_PART_LEN];	/* "unix", with old ones; these three may be clipped */
+	char		addr[PO_PART_LEN];	/* or "unix"; these three may be clipped */
 	char		application_name[PO_PART_LEN];	/* "" = none, or not told */
+	int64_t		remote_pid;		/* by a Unix socket; 0 = not told */
 } PoPoolerClient;
 
 typedef struct PoPoolerUser

@@ -161,6 +161,8 @@ static const FuzzSeed seeds[] = {
 	SEED("\0\4" "name web\npool_size\n"),
 	SEED("\0\5" "key default_pool_size\nvalue 20\n"),
 	SEED("\0\6" "database app\nuser web\nstate waiting\naddr 10.0.0.1\napplication_name w-4711\n"),
+	SEED("\0\6" "database app\nuser web\nstate active\naddr unix\n"
+	"remote_pid 9999999999999999999\n"),
 	SEED("\1\0" "host=a port=6432; user='x;y' ;postgresql://u@h/pgbouncer"),
 	SEED("\1\0" "user='x\\';;'"),
 	SEED("\2\0" "[databases]\n; pool_optimizer begin\na = host=x pool_size=2\n"

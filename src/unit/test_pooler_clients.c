@@ -88,6 +88,41 @@ test_order(void)
 			   "a: 1 client of 1 instance; 2 more");
 }
 
+/* By a Unix socket there is one address: processes are told apart by their ids, if there are
+ * any. */
+static void
+test_unix(void)
+{
+	static const struct
+	{
+		const char *addr;
+		const char *application;
+		int			pid;
+	} told[] = {
+		{"unix", "rails", 100}, {"unix", "rails", 100}, {"unix", "rails", 101},
+		{"unix(102)", "rails", 102}, {"unix", "rails", 0}, {"unix", "job-4711", 103},
+		/* Of one address by TCP it is none of the client's. */
+		{"10.0.0.1", "rails", 104}, {"10.0.0.1", "rails", 105},
+	};
+	PoPoolerCaller c[N(told)];
+	PoPoolerCallers of;
+
+	for (int i = 0; i < N(told); i++)
+	{
+		PoPoolerClient client;
+
+		memset(&client, 0, sizeof(client));
+		snprintf(client.addr, sizeof(client.addr), "%s", told[i].addr);
+		snprintf(client.application_name, sizeof(client.application_name), "%s",
+				 told[i].application);
+		client.remote_pid = told[i].pid;
+		po_pooler_caller(&client, &c[i]);
+	}
+	sort(c, N(c));
+	CHECK_INT(po_pooler_count_callers(c, N(c), &of), N(c));
+	CHECK_TEXT(of.text, "rails: 7 clients of 5 instances; job-#: 1 client of 1 instance");
+}
+
 /* What a client calls itself ends in a view: as the server takes names in. */
 static void
 test_names(void)
@@ -114,6 +149,7 @@ main(void)
 {
 	test_pools();
 	test_order();
+	test_unix();
 	test_names();
 	return check_end("test_pooler_clients");
 }

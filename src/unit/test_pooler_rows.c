@@ -98,9 +98,9 @@ static void
 test_clients(void)
 {
 	static const char *const names[] = {"type", "user", "database", "state", "addr", "port", "link",
-	"application_name"};
+	"remote_pid", "application_name"};
 	static char long_name[3 * PO_PART_LEN];
-	const char *values[] = {"C", "web", "app", "waiting", "10.0.0.7", "4711", "", long_name};
+	const char *values[] = {"C", "web", "app", "waiting", "10.0.0.7", "4711", "", "815", long_name};
 	PoPoolerBinding b;
 	PoPoolerRecord r;
 
@@ -112,6 +112,7 @@ test_clients(void)
 	CHECK_TEXT(r.client.state, "waiting");
 	CHECK_TEXT(r.client.addr, "10.0.0.7");
 	CHECK_INT(strlen(r.client.application_name), PO_PART_LEN - 1);
+	CHECK_INT(r.client.remote_pid, 815);
 	CHECK(po_pooler_bind(PO_POOLER_CLIENTS, names, N(names) - 1, &b));
 	CHECK(po_pooler_read(&b, values, &r));
 	CHECK_TEXT(r.client.application_name, "");
