@@ -15,7 +15,6 @@
 #include "po_console.h"
 
 #define MOST_BYTES		(INT64CONST(16) * 1024 * 1024)	/* of one visit */
-#define MOST_ROWS		20000	/* of one answer */
 #define MOST_OPTIONS	100
 
 /* ---------- failing ---------- */
@@ -350,7 +349,7 @@ take_answer(PoConsole *c, Reading *r)
 		else
 			r->n_rows++;
 		PQclear(result);
-		if (r->n_rows > MOST_ROWS)
+		if (r->n_rows > PO_CONSOLE_MOST_ROWS)
 		{
 			fail(c, PO_POOLER_UNREADABLE, "the answer has too many rows");
 			return PO_ANSWER_LOST;

@@ -11,6 +11,7 @@
 #include "po_shmem.h"
 
 #define PO_CONSOLE_DATABASE	"pgbouncer"
+#define PO_CONSOLE_MOST_ROWS	20000	/* of one answer */
 
 /* Not to be copied. */
 typedef struct PoConsole

@@ -47,6 +47,9 @@
 #define RARE_EVERY_VISITS	5	/* who its clients are, and its configuration */
 #define MOST_CLIENTS		5000	/* of a PgBouncer; of more it is not asked who they are */
 #define MORE_CLIENTS		100		/* that came since they were counted, or are at its console */
+/* Databases, and users: configured ones, of which few may be in use.  Those of an answer, and
+ * of one before that are not forgotten yet. */
+#define MOST_CONFIGURED		(2 * PO_CONSOLE_MOST_ROWS)
 
 /* ---------- in the sampler ---------- */
 
@@ -212,14 +215,15 @@ typedef struct SessionPid
 	int			slot;
 } SessionPid;
 
-/* An entry that is new, or there already; NULL when there is no room. */
+/* An entry that is new, or there already; NULL when there are so many. */
 static void *
-enter(PoVisitedPooler *p, HTAB *table, const void *key, Size entry_size, Size key_size)
+enter(PoVisitedPooler *p, HTAB *table, int most, const void *key, Size entry_size)
 {
 	bool		found;
 	char	   *entry;
+	Size		key_size = table == p->pools ? sizeof(PoPoolKey) : PO_PART_LEN;
 
-	if (hash_get_num_entries(table) >= po_shared->n_pools)
+	if (hash_get_num_entries(table) >= most)
 		entry = hash_search(table, key, HASH_FIND, &found);
 	else
 		entry = hash_search(table, key, HASH_ENTER, &found);
@@ -236,7 +240,7 @@ take_database(const PoPoolerRecord *record, void *arg)
 	PoVisitedPooler *p = ((Taker *) arg)->pooler;
 	PoVisitedDatabase *d;
 
-	d = enter(p, p->databases, record->database.name, sizeof(*d), PO_PART_LEN);
+	d = enter(p, p->databases, MOST_CONFIGURED, record->database.name, sizeof(*d));
 	if (d == NULL)
 		return;
 	d->now = record->database;
@@ -254,7 +258,7 @@ take_user(const PoPoolerRecord *record, void *arg)
 
 	if (record->user.pool_size < 0)
 		return;
-	u = enter(p, p->users, record->user.name, sizeof(*u), PO_PART_LEN);
+	u = enter(p, p->users, MOST_CONFIGURED, record->user.name, sizeof(*u));
 	if (u == NULL)
 		return;
 	u->pool_size = (int) Min(record->user.pool_size, PG_INT32_MAX);
@@ -286,7 +290,7 @@ take_pool(const PoPoolerRecord *record, void *arg)
 	/* po_pooler_read has put zeros behind the names. */
 	memcpy(key.database, record->pool.database, sizeof(key.database));
 	memcpy(key.user, record->pool.user, sizeof(key.user));
-	pool = enter(p, p->pools, &key, sizeof(*pool), sizeof(key));
+	pool = enter(p, p->pools, po_shared->n_pools, &key, sizeof(*pool));
 	if (pool == NULL)
 		return;
 	if (pool->visit == 0)
@@ -496,9 +500,12 @@ show(PoVisitedPooler *p, PoPoolerCommand command, PoTakeRecord take, Taker *take
 static bool
 show_users(PoVisitedPooler *p, Taker *taker)
 {
+	int			n_bad = 0;
+
 	if (!p->has_user_sizes)
 		return true;
-	switch (po_console_show(&p->console, PO_POOLER_USERS, take_user, taker, &p->n_left_out))
+	/* One that cannot be read has no pool, either: that would be missing among these. */
+	switch (po_console_show(&p->console, PO_POOLER_USERS, take_user, taker, &n_bad))
 	{
 		case PO_ANSWER_OK:
 			return true;

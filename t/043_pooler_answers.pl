@@ -182,6 +182,25 @@ poolers_are(q{usename = 'r_shop' AND cl_instances = 4 AND cl_applications = 'web
 end_console($forced);
 
 # ---------------------------------------------------------------------------
+# 1500 databases are configured, and the last one is used; a user's name is longer than a role's can be
+# ---------------------------------------------------------------------------
+
+my $many = start_noting('many', sub {
+	my ($command) = @_;
+
+	return [ [qw(name database pool_size)], (map { [ sprintf('a%04d', $_), 'postgres', 20 ] } 1 .. 1500),
+		[qw(app postgres 8)] ] if $command eq 'SHOW DATABASES';
+	return [ [qw(name pool_size)], map { [ $_, 5 ] } 'u' x 70, map { "u$_" } 1 .. 1500 ] if $command eq 'SHOW USERS';
+	return undef;
+});
+
+$node->safe_psql('postgres', q{SELECT pool_set_sizing('r_shop@postgres', auto => false)});
+set_poolers($many);
+poolers_are(q{datname = 'app' AND tenant = 'r_shop@postgres' AND pool_size = 8 AND state = 'ok' AND error IS NULL},
+	'a pool of one database among many is seen as it is');
+end_console($many);
+
+# ---------------------------------------------------------------------------
 # The end
 # ---------------------------------------------------------------------------
 
