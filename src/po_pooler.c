@@ -150,12 +150,13 @@ keep_pooler(PoVisitedPooler *before, int n_before, const char *list, const PoPoo
 	return false;
 }
 
-/* Those who cannot be reached may be, now. */
+/* Those who cannot be reached may be, now; and the include file may be another one. */
 static void
 retry_poolers(void)
 {
 	for (int i = 0; i < n_poolers; i++)
 	{
+		poolers[i].obeys_file = false;
 		if (poolers[i].backoff_us > 0)
 			poolers[i].backoff_us = poolers[i].due = 0;
 	}

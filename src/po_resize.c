@@ -416,6 +416,7 @@ note_done(const Work *w, const Change *c)
 	pool->set_to = c->to;
 	pool->set_min = c->place == PLACE_USER ? -1 : c->min;
 	pool->set_by_default = c->place == PLACE_DEFAULT;
+	pool->set_in_file = c->place != PLACE_DEFAULT && !is_min_only(c);
 	if (!is_min_only(c))
 		pool->may_reconnect = c->to < c->from;
 	pool->n_over = 0;
@@ -747,15 +748,91 @@ may_size_users(const PoVisitedPooler *pooler)
 		 (major == LEAST_MAJOR_FOR_USERS && minor >= LEAST_MINOR_FOR_USERS));
 }
 
+static void
+take_config(const PoPoolerRecord *record, void *arg)
+{
+	Work	   *w = arg;
+
+	if (strcmp(record->config.key, "default_pool_size") == 0)
+		w->default_pool_size = atoi(record->config.value);
+	else if (strcmp(record->config.key, "min_pool_size") == 0)
+		w->default_min_pool_size = atoi(record->config.value);
+}
+
+static void
+ask_config(Work *w)
+{
+	int			n_bad = 0;
+
+	if (w->default_pool_size >= 0)
+		return;
+	w->default_pool_size = w->default_min_pool_size = 0;
+	(void) po_console_show(&w->pooler->console, PO_POOLER_CONFIG, take_config, w, &n_bad);
+}
+
+static bool
+console_is_lost(const Work *w)
+{
+	return w->pooler->console.conn == NULL;
+}
+
+/* Is what SET now there by us?  Else its configuration was read again, or somebody else has
+ * set it.  Of a command that got no answer either may be so. */
+static bool
+is_still_set(Work *w)
+{
+	PoVisitedDefault *set = &w->pooler->default_set;
+
+	if (!set->active ||
+		(w->default_pool_size != set->size && w->default_pool_size != set->size_tried) ||
+		(w->default_min_pool_size != set->min && w->default_min_pool_size != set->min_tried))
+		return false;
+	set->size = set->size_tried = w->default_pool_size;
+	set->min = set->min_tried = w->default_min_pool_size;
+	return true;
+}
+
+/* Is that size what we have SET? */
+static bool
+is_set_by_us(Work *w, int size)
+{
+	const PoVisitedDefault *set = &w->pooler->default_set;
+
+	if (!set->active || size != set->size)
+		return false;
+	ask_config(w);
+	return is_still_set(w);
+}
+
+static bool
+others_obey_file(const Work *w)
+{
+	for (int i = 0; i < w->n_poolers; i++)
+	{
+		if (&w->poolers[i] != w->pooler && w->poolers[i].obeys_file)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Has the file had no effect on this pool, and is all still as it was then?  Each try is a
- * RELOAD, which takes back what anybody has SET.
+ * Has the file had no effect on this pool, and is all still as it was then, but for what we have
+ * SET?  Each try is a RELOAD, which takes back what anybody has SET.  A file that others read is
+ * changed for these all the time; the pool's own has an entry of the same name elsewhere.
  */
 static bool
-is_deaf_to_file(const Work *w, const PoVisitedPool *pool, int size)
+is_deaf_to_file(Work *w, const PoVisitedPool *pool, int size)
 {
-	return is_deaf(w, pool->file_deaf_at) && size == pool->file_deaf_size &&
-		w->include.st.st_mtime == pool->file_deaf_mtime;
+	bool		by_us;
+
+	if (pool->file_deaf_at == 0)
+		return false;
+	by_us = is_set_by_us(w, size);
+	if (!by_us && size != pool->file_deaf_size)
+		return false;
+	return others_obey_file(w) ||
+		((by_us || is_deaf(w, pool->file_deaf_at)) &&
+		 w->include.st.st_mtime == pool->file_deaf_mtime);
 }
 
 /* An entry, if there is one: in mode observe, and when it is others', too, that is all. */
@@ -801,50 +878,6 @@ place_in_include(Work *w, Change *c)
 		return problem;
 	in_database = place_in_entry(w, c, PO_INI_DATABASES);
 	return c->place != PLACE_NONE || in_database != PO_RESIZE_OK ? in_database : problem;
-}
-
-static void
-take_config(const PoPoolerRecord *record, void *arg)
-{
-	Work	   *w = arg;
-
-	if (strcmp(record->config.key, "default_pool_size") == 0)
-		w->default_pool_size = atoi(record->config.value);
-	else if (strcmp(record->config.key, "min_pool_size") == 0)
-		w->default_min_pool_size = atoi(record->config.value);
-}
-
-static void
-ask_config(Work *w)
-{
-	int			n_bad = 0;
-
-	if (w->default_pool_size >= 0)
-		return;
-	w->default_pool_size = w->default_min_pool_size = 0;
-	(void) po_console_show(&w->pooler->console, PO_POOLER_CONFIG, take_config, w, &n_bad);
-}
-
-static bool
-console_is_lost(const Work *w)
-{
-	return w->pooler->console.conn == NULL;
-}
-
-/* Is what SET now there by us?  Else its configuration was read again, or somebody else has
- * set it.  Of a command that got no answer either may be so. */
-static bool
-is_still_set(Work *w)
-{
-	PoVisitedDefault *set = &w->pooler->default_set;
-
-	if (!set->active ||
-		(w->default_pool_size != set->size && w->default_pool_size != set->size_tried) ||
-		(w->default_min_pool_size != set->min && w->default_min_pool_size != set->min_tried))
-		return false;
-	set->size = set->size_tried = w->default_pool_size;
-	set->min = set->min_tried = w->default_min_pool_size;
-	return true;
 }
 
 /*
@@ -1028,7 +1061,8 @@ find_place(Work *w, Change *c)
 		problem = PO_RESIZE_SESSION_MODE;
 	else if (has_include)
 		problem = place_in_include(w, c);
-	if (c->place == PLACE_NONE && (problem == PO_RESIZE_OK || is_shared(problem)))
+	if (c->place == PLACE_NONE && (problem == PO_RESIZE_OK || is_shared(problem) ||
+								   problem == PO_RESIZE_FILE_IGNORED))
 	{
 		in_default = place_in_default(w, c);
 		/* To put its entry there does not help one that is there already. */
@@ -1145,6 +1179,16 @@ is_taken_back(Work *w)
 	return console_is_lost(w) || !is_still_set(w);
 }
 
+static void
+note_effect(const Work *w, PoVisitedPool *pool)
+{
+	forget_problem(pool);
+	if (!pool->set_in_file)
+		return;
+	pool->file_deaf_at = 0;
+	w->pooler->obeys_file = true;
+}
+
 /* Has it become what we set? */
 static void
 check_effect(Work *w, PoVisitedPool *pool)
@@ -1163,7 +1207,7 @@ check_effect(Work *w, PoVisitedPool *pool)
 	if (pool->set_min >= 0 && min >= 0 && min != pool->set_min)
 		pool->min_deaf_at = w->ticks;
 	if (size == pool->set_to)
-		forget_problem(pool);
+		note_effect(w, pool);
 	else if (pool->set_by_default)
 	{
 		pool->deaf_at = w->ticks;

@@ -37,6 +37,7 @@ typedef struct PoVisitedPool
 	TimestampTz evaluation;		/* that it rested on */
 	int			set_to;			/* to be seen at the next visit, 0 = nothing */
 	bool		set_by_default; /* with SET */
+	bool		set_in_file;	/* in the include file, and it was another one before */
 	int			set_min;		/* min_pool_size with that, -1 = none */
 	int64		deaf_at;		/* SET had no effect; monotonic us, 0 = never */
 	int64		min_deaf_at;	/* the same for min_pool_size, wherever it was set */
@@ -112,6 +113,8 @@ typedef struct PoVisitedPooler
 	PoVisitedConfig config;
 	bool		reloaded;		/* by us, since that was asked */
 	bool		reload_refused; /* when it was asked last */
+	bool		obeys_file;		/* a size in the include file came into force, since settings were
+								 * read last */
 	int			n_left_out;		/* rows, in this visit */
 } PoVisitedPooler;
 

@@ -201,10 +201,55 @@ poolers_are(q{datname = 'app' AND tenant = 'r_shop@postgres' AND pool_size = 8 A
 end_console($many);
 
 # ---------------------------------------------------------------------------
+# One PgBouncer reads the include file, another one has an entry of the same name of its own
+# ---------------------------------------------------------------------------
+
+my $to = 'host=127.0.0.1 port=' . $node->port . ' dbname=postgres';
+my $reads = new_bouncer('reads', databases => [], settings => ['server_idle_timeout = 2'], include => "%include $file");
+my $own = new_bouncer('own', databases => ["shop = $to"],
+	settings => [ 'default_pool_size = 8', 'server_idle_timeout = 2' ]);
+
+sub reloads
+{
+	my ($b) = @_;
+
+	return scalar(() = slurp_file("$dir/$b->{name}.log") =~ /RELOAD command issued/g);
+}
+
+# Both pools have that size.
+sub both_have
+{
+	my ($n, $what) = @_;
+
+	return ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pool_stats_pooler
+		WHERE usename = 'r_shop' AND pool_size = $n AND auto_problem IS NULL"), $what)
+	  || diag($node->safe_psql('postgres', 'SELECT * FROM pool_stats_pooler'));
+}
+
+end_process($load, 'TERM');
+set_include(marked('databases', "shop = $to pool_size=8"));
+write_passfile($reads, $own);
+start_bouncer($_) foreach $reads, $own;
+my @loads = map { start_pooled_load($_, 'r_shop', 'shop', 12) } $reads, $own;
+want(6);
+set_poolers($reads, $own);
+both_have(3, 'one that does not read the file is SET');
+my $n_reloads = reloads($own);
+cmp_ok($n_reloads, '<=', 1, 'after the file was tried with it');
+want(4);
+both_have(2, 'and again');
+want(10);
+both_have(5, 'and again');
+is(reloads($own), $n_reloads, 'which is not tried again whenever it changes for the other one');
+set_poolers();
+end_process($_, 'TERM') foreach @loads;
+end_process($_->{process}, 'INT') foreach $reads, $own;
+set_include(undef);
+
+# ---------------------------------------------------------------------------
 # The end
 # ---------------------------------------------------------------------------
 
-end_process($load, 'TERM');
 $shop->close_and_wait;
 stop_clean($node);
 done_testing();
