@@ -12,6 +12,7 @@
 
 #define PO_CONSOLE_DATABASE	"pgbouncer"
 #define PO_CONSOLE_MOST_ROWS	20000	/* of one answer */
+#define PO_CONSOLE_MOST_US		(5 * PO_US_PER_S)	/* for what a visit asks, and what it applies */
 
 /* Not to be copied. */
 typedef struct PoConsole

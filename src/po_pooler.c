@@ -36,7 +36,6 @@
 
 #define VISIT_EVERY_SAMPLES	20
 #define VISIT_RARELY_US		(10 * PO_US_PER_S)
-#define VISIT_MOST_US		(5 * PO_US_PER_S)
 #define CONNECT_MOST_US		(2 * PO_US_PER_S)
 #define LET_GO_MOST_US		PO_US_PER_S
 #define BACKOFF_MIN_US		PO_US_PER_S
@@ -651,7 +650,7 @@ ask_all(PoVisitedPooler *p)
 	p->visit++;
 	ask_rare = is_new || p->visit % RARE_EVERY_VISITS == 0;
 	p->n_left_out = 0;
-	po_console_begin(&p->console, VISIT_MOST_US);
+	po_console_begin(&p->console, PO_CONSOLE_MOST_US);
 	if (is_new)
 		p->has_user_sizes = true;
 	if (!po_console_open(&p->console, p->conninfo, CONNECT_MOST_US))
@@ -733,7 +732,7 @@ visit(int which)
 		p->backoff_us = 0;
 		p->due = ticks + Min((int64) po_guc_sample_interval * PO_US_PER_MS *
 							 VISIT_EVERY_SAMPLES, VISIT_RARELY_US);
-		p->seen.next_by = p->due + VISIT_MOST_US;
+		p->seen.next_by = p->due + PO_CONSOLE_MOST_US;
 	}
 }
 

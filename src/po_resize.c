@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
@@ -91,6 +92,8 @@ typedef struct Work
 	int			n_poolers;
 	PoVisitedPooler *pooler;
 	int64		ticks;			/* monotonic us */
+	PoVisitedPool **first;		/* of each tenant's pools in use, of all poolers that answer */
+	int			n_silent;		/* poolers that do not */
 	int			default_pool_size;	/* in its configuration; -1 = not asked yet */
 	int			default_min_pool_size;
 	Include		include;
@@ -250,31 +253,47 @@ note_use(Shares *shares, const PoVisitedPool *pool)
 	shares->n_servers += pool->n_servers;
 }
 
+/* So that nobody looks through all pools for each of them. */
 static void
-count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
+link_tenants(Work *w)
 {
-	memset(shares, 0, sizeof(*shares));
-	for (int i = 0; i < w->n_poolers; i++)
+	w->first = palloc0(po_shared->n_tenants * sizeof(PoVisitedPool *));
+	for (int i = w->n_poolers - 1; i >= 0; i--)
 	{
 		HASH_SEQ_STATUS status;
-		const PoVisitedPool *pool;
-		int			n_before = shares->n;
+		PoVisitedPool *pool;
 
 		if (w->poolers[i].seen.state != PO_POOLER_OK)
 		{
-			shares->n_silent++;
+			w->n_silent++;
 			continue;
 		}
 		hash_seq_init(&status, w->poolers[i].pools);
 		while ((pool = hash_seq_search(&status)) != NULL)
 		{
-			if (pool == one)
-				shares->index = shares->n;
-			if (pool->tenant != one->tenant || !pool->is_ours || !po_pooler_is_used(&pool->now))
+			if (pool->tenant < 0 || !pool->is_ours || !po_pooler_is_used(&pool->now))
 				continue;
-			note_use(shares, pool);
+			pool->pooler = i;
+			pool->next = w->first[pool->tenant];
+			w->first[pool->tenant] = pool;
 		}
-		shares->n_poolers += shares->n > n_before;
+	}
+}
+
+static void
+count_tenant(const Work *w, const PoVisitedPool *one, Shares *shares)
+{
+	int			pooler = -1;
+
+	memset(shares, 0, sizeof(*shares));
+	shares->n_silent = w->n_silent;
+	for (const PoVisitedPool *pool = w->first[one->tenant]; pool != NULL; pool = pool->next)
+	{
+		if (pool == one)
+			shares->index = shares->n;
+		shares->n_poolers += pool->pooler != pooler;
+		pooler = pool->pooler;
+		note_use(shares, pool);
 	}
 	shares->all_alike = shares->n_poolers > 1 && po_guc_pgbouncer_include[0] != '\0';
 }
@@ -1306,6 +1325,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 
 	w.ticks = po_shmem_monotonic_us();
 	w.default_pool_size = -1;
+	link_tenants(&w);
 	spare_others(&w);
 	w.changes = palloc((hash_get_num_entries(w.pooler->pools) + 1) * sizeof(Change));
 	hash_seq_init(&status, w.pooler->pools);
@@ -1313,6 +1333,7 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 	{
 		const PoPoolerDatabase *database = po_resize_database(w.pooler, pool->key.database);
 
+		CHECK_FOR_INTERRUPTS();
 		if (console_is_lost(&w) || database == NULL)
 			continue;
 		if (database->paused != 0 || database->disabled != 0)
@@ -1328,7 +1349,11 @@ po_resize_pooler(PoVisitedPooler *poolers, int n, int which)
 			resize_pool(&w, pool);
 	}
 	if (w.n_changes > 0 && !console_is_lost(&w))
+	{
+		/* However long the answers took, and what followed from them. */
+		po_console_begin(&w.pooler->console, PO_CONSOLE_MOST_US);
 		apply_include(&w);
+	}
 	return !console_is_lost(&w);
 }
 

@@ -31,6 +31,8 @@ typedef struct PoVisitedPool
 	int			n_matched;		/* of these, sessions of ours; no more than one is looked for in a
 								 * pool that was ours */
 	int			n_sessions;		/* of its tenant, then */
+	int			pooler;			/* its place, and */
+	struct PoVisitedPool *next; /* of its tenant, as of the visit at work */
 	double		active;			/* sv_active, mean of the last visits */
 	/* What was done. */
 	int64		changed_at;		/* monotonic us; 0 = never */

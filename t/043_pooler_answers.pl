@@ -201,6 +201,29 @@ poolers_are(q{datname = 'app' AND tenant = 'r_shop@postgres' AND pool_size = 8 A
 end_console($many);
 
 # ---------------------------------------------------------------------------
+# A console that takes nearly all the time there is to answer: what is applied has time of its own
+# ---------------------------------------------------------------------------
+
+want(4);
+set_include(marked('databases', 'app = host=x pool_size=8'));
+$size = 8;
+my $slow = start_noting('slow', sub {
+	my ($command) = @_;
+
+	sleep($command eq 'RELOAD' ? 2 : $command eq 'SHOW DATABASES' ? 4 : 0);
+	$size = in_file() if $command eq 'RELOAD';
+	return '' if $command eq 'RELOAD';
+	return [ [qw(name database pool_size)], [ 'app', 'postgres', $size ] ] if $command eq 'SHOW DATABASES';
+	return undef;
+});
+
+set_poolers($slow);
+event_comes("PgBouncer $slow->{label}: pool resized 8 -> 4 .\\[databases\\].\$", 'resize',
+	'a RELOAD late in a visit is waited for');
+end_console($slow);
+set_include(undef);
+
+# ---------------------------------------------------------------------------
 # One PgBouncer reads the include file, another one has an entry of the same name of its own
 # ---------------------------------------------------------------------------
 
