@@ -405,6 +405,15 @@ po_console_do(PoConsole *c, const char *command)
 	return ask(c, command, &r);
 }
 
+bool
+po_console_is_local(const PoConsole *c)
+{
+	const char *host = c->conn == NULL ? NULL : PQhost(c->conn);
+
+	/* '@' as in abstract names. */
+	return host != NULL && (host[0] == '/' || host[0] == '@');
+}
+
 /* ---------- names ---------- */
 
 void

@@ -48,6 +48,9 @@ extern PoAnswer po_console_do(PoConsole *console, const char *command);
 
 extern void po_console_close(PoConsole *console);
 
+/* Is it reached by a Unix socket? */
+extern bool po_console_is_local(const PoConsole *console);
+
 /* What the console says of its version, "" = nothing. */
 extern void po_console_version(const PoConsole *console, char *version, Size size);
 

@@ -617,6 +617,8 @@ take_config(const PoPoolerRecord *record, void *arg)
 
 	if (strcmp(record->config.key, "auth_user") == 0)
 		strlcpy(config->auth_user, record->config.value, sizeof(config->auth_user));
+	if (strcmp(record->config.key, "so_reuseport") == 0)
+		config->shares_port = atoi(record->config.value) != 0;
 	if (strcmp(record->config.key, "server_login_retry") != 0)
 		return;
 	retry_s = strtod(record->config.value, NULL);

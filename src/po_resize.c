@@ -1078,6 +1078,9 @@ find_place(Work *w, Change *c)
 	/* There a connection is a client's until it leaves, however little that does. */
 	if (strcmp(c->pool->now.pool_mode, "session") == 0)
 		problem = PO_RESIZE_SESSION_MODE;
+	/* What the others have nobody knows, and each would have the size. */
+	else if (w->pooler->config.shares_port && !po_console_is_local(&w->pooler->console))
+		problem = PO_RESIZE_ONE_OF_MANY;
 	else if (has_include)
 		problem = place_in_include(w, c);
 	if (c->place == PLACE_NONE && (problem == PO_RESIZE_OK || is_shared(problem) ||

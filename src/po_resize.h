@@ -95,6 +95,7 @@ typedef struct PoVisitedConfig
 {
 	int64		login_retry_us; /* after a login that failed */
 	char		auth_user[PO_POOLER_VALUE_LEN]; /* "" = none */
+	bool		shares_port;	/* so_reuseport: of several processes, which the kernel chooses */
 } PoVisitedConfig;
 
 typedef struct PoVisitedPooler

@@ -270,6 +270,28 @@ end_process($_->{process}, 'INT') foreach $reads, $own;
 set_include(undef);
 
 # ---------------------------------------------------------------------------
+# so_reuseport: by TCP one of several processes answers, by its Unix socket a certain one
+# ---------------------------------------------------------------------------
+
+my $one = new_bouncer('one', settings => [ 'default_pool_size = 8', 'so_reuseport = 1', "unix_socket_dir = $dir" ]);
+
+write_passfile($one);
+append_to_file($passfile, "*:$one->{port}:pgbouncer:console:$SECRET\n");
+start_bouncer($one);
+my $of_many = start_pooled_load($one, 'r_shop', 'postgres', 12);
+want(4);
+set_poolers($one);
+poolers_are("pooler = '$one->{label}' AND usename = 'r_shop' AND auto_problem ~ 'name each one .* its own Unix socket'",
+	'one of several processes is not resized');
+wait_evaluations('r_shop@postgres', 3);
+is(config($one, 'default_pool_size'), '8', 'its size stays');
+set_poolers({ conninfo => $one->{conninfo} =~ s/host=\S+/host=$dir/r });
+poolers_are("pooler = '$dir:$one->{port}' AND pool_size = 4 AND auto_problem IS NULL", 'one that was named by its socket is');
+set_poolers();
+end_process($of_many, 'TERM');
+end_process($one->{process}, 'INT');
+
+# ---------------------------------------------------------------------------
 # The end
 # ---------------------------------------------------------------------------
 

@@ -165,6 +165,10 @@ po_pooler_problem_text(PoResizeProblem problem)
 			break;
 		case PO_RESIZE_SESSION_MODE:
 			return "its pool_mode is session, and sizes are recommended for transaction mode";
+		case PO_RESIZE_ONE_OF_MANY:
+			return "with so_reuseport this is one of several processes: name each one in "
+				"pool_optimizer.pgbouncer_conninfo by its own Unix socket, or by a port of its own "
+				"without so_reuseport";
 		case PO_RESIZE_OTHERS:
 			return "there are others, and SET would change them all: " BETWEEN;
 		case PO_RESIZE_OWN_SIZE:

@@ -87,6 +87,7 @@ typedef enum PoResizeProblem
 {
 	PO_RESIZE_OK,
 	PO_RESIZE_SESSION_MODE,
+	PO_RESIZE_ONE_OF_MANY,		/* processes of PgBouncer that share a port */
 	PO_RESIZE_OTHERS,			/* SET would change other pools, too */
 	PO_RESIZE_OWN_SIZE,			/* its size is in the configuration, where we may not write */
 	PO_RESIZE_SET_IGNORED,

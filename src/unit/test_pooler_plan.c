@@ -207,6 +207,7 @@ test_problem_text(void)
 	for (int i = PO_RESIZE_OK + 1; i <= PO_RESIZE_ENTRY_UNSEEN; i++)
 		CHECK(strlen(po_pooler_problem_text((PoResizeProblem) i)) > 10);
 	CHECK(po_pooler_problem_text((PoResizeProblem) 255) == NULL);
+	CHECK(strstr(po_pooler_problem_text(PO_RESIZE_ONE_OF_MANY), "its own Unix socket") != NULL);
 }
 
 static void
