@@ -150,6 +150,14 @@ SELECT client, line
 	ORDER BY i, j;
 
 --
+-- What PgBouncer takes in single quotes only.
+--
+SELECT count(*) FROM pool_set_quota('regress_shop@my shop', 5);
+SELECT pool_sync('60s');
+SELECT replace(regress_config('regress_shop@my shop', 'pgbouncer'), E'\n; ', ' ') ~
+	'as a key from 1.25 on, in single quotes; here its clients connect to my_shop\.';
+
+--
 -- With another template names come from the sessions; without any they are left open.
 --
 SELECT count(*) FROM pool_set_quota('regress', 5);

@@ -334,8 +334,8 @@ in_ms(int64 us)
 /* ---------- poolers ---------- */
 
 /*
- * The key of an entry.  The manual says that keys can be quoted, but the parsers of
- * 1.18 and 1.26 (parse_ini_file of libusual) take no other characters than these.
+ * The key of an entry.  The manual says that keys can be quoted, but the parser (parse_ini_file of
+ * libusual) takes no other characters than these; from 1.25 on all but ' in single quotes.
  */
 static char *
 pgbouncer_key(Text *t)
@@ -357,9 +357,12 @@ pgbouncer_key(Text *t)
 	}
 	if (strcmp(out.data, "pgbouncer") == 0)
 		appendStringInfoChar(&out, '_');	/* that is its console */
-	if (strcmp(out.data, t->s->database) != 0)
+	if (strcmp(t->s->database, "pgbouncer") == 0 || strchr(t->s->database, '\'') != NULL)
 		comment(t, "PgBouncer cannot have the database's name as a key: its clients connect to "
 				"%s.", out.data);
+	else if (strcmp(out.data, t->s->database) != 0)
+		comment(t, "PgBouncer can have the database's name as a key from 1.25 on, in single "
+				"quotes; here its clients connect to %s.", out.data);
 	return out.data;
 }
 

@@ -266,58 +266,24 @@ is_mark(Span line, const char *words)
 	return equals(trim(line), words);
 }
 
-/* What follows the text quoted by the byte at c, in which that stands doubled; NULL when
- * it is not closed. */
-static const char *
-skip_quoted(const char *c, const char *end)
-{
-	char		quote = *c++;
-
-	for (; c < end; c++)
-	{
-		if (*c != quote)
-			continue;
-		if (c + 1 == end || c[1] != quote)
-			return c + 1;
-		c++;
-	}
-	return NULL;
-}
-
-/* Reads the name before '='; *rest is what follows that.  Names that are no plain word
- * stand in double quotes, themselves doubled. */
+/* Reads the name before '='; *rest is what follows that.  From 1.25 on PgBouncer takes names that
+ * are no plain word in single quotes, which cannot be part of them. */
 static bool
 entry_is(Span line, const char *name, Span *rest)
 {
+	size_t		length = strlen(name);
 	const char *c;
+	bool		quoted;
 
 	line = trim(line);
 	c = line.start;
-	if (c < line.end && *c == '"')
-	{
-		const char *after = skip_quoted(c, line.end);
-
-		if (after == NULL)
-			return false;
-		for (c++; c < after - 1; c++)
-		{
-			if (*c == '"')
-				c++;
-			if (*name == '\0' || *c != *name++)
-				return false;
-		}
-		if (*name != '\0')
-			return false;
-		c = after;
-	}
-	else
-	{
-		size_t		length = strlen(name);
-
-		if ((size_t) (line.end - c) < length || memcmp(c, name, length) != 0)
-			return false;
-		c += length;
-	}
+	quoted = c < line.end && *c == '\'';
+	c += quoted;
+	if ((size_t) (line.end - c) < length + quoted || memcmp(c, name, length) != 0)
+		return false;
+	c += length;
+	if (quoted && *c++ != '\'')
+		return false;
 	while (c < line.end && is_blank(*c))
 		c++;
 	if (c == line.end || *c != '=')
@@ -353,6 +319,22 @@ static void
 put_span(Output *out, Span s)
 {
 	put(out, s.start, (size_t) (s.end - s.start));
+}
+
+/* What follows the value in quotes at c, in which these stand doubled; NULL when it is not
+ * closed. */
+static const char *
+skip_quoted(const char *c, const char *end)
+{
+	for (c++; c < end; c++)
+	{
+		if (*c != '\'')
+			continue;
+		if (c + 1 == end || c[1] != '\'')
+			return c + 1;
+		c++;
+	}
+	return NULL;
 }
 
 /* Takes "key = value" off the front of s; false when there is something else. */

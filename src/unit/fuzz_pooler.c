@@ -169,6 +169,7 @@ static const FuzzSeed seeds[] = {
 	"\"b\" = host='''' \n; pool_optimizer end\n"),
 	SEED("\2\1" "[users]\n#pool_optimizer begin\n\"a\" = pool_size='3' min_pool_size=1\r\n"),
 	SEED("\2\1" "[users]\n#pool_optimizer begin\na="),
+	SEED("\2\0" "[databases]\n; pool_optimizer begin\n'a' = host=''' pool_size=2'\n'a'x='a\n'a"),
 };
 
 FUZZ_MAIN("fuzz_pooler", seeds)

@@ -312,11 +312,23 @@ test_edit_users(void)
 static void
 test_edit_odd(void)
 {
-	/* Names in quotes. */
-	check_edit("[databases]\n" BEGIN "\"my \"\"db\"\"\" = host=a\n", PO_INI_DATABASES,
-			   "my \"db\"", 2, -1, PO_INI_OK,
-			   "[databases]\n" BEGIN "\"my \"\"db\"\"\" = host=a pool_size=2\n");
-	check_edit("[databases]\n" BEGIN "\"my db = host=a\n", PO_INI_DATABASES, "my db", 2, -1,
+	/* Names in quotes: single ones, which nothing can stand for within. */
+	check_edit("[databases]\n" BEGIN "'my \"db\"' = host=a\n", PO_INI_DATABASES, "my \"db\"", 2, -1,
+			   PO_INI_OK, "[databases]\n" BEGIN "'my \"db\"' = host=a pool_size=2\n");
+	check_edit("[databases]\n" BEGIN " 'plain'= host=a\n", PO_INI_DATABASES, "plain", 2, -1,
+			   PO_INI_OK, "[databases]\n" BEGIN " 'plain'= host=a pool_size=2\n");
+	check_edit("[databases]\n" BEGIN "'my=db' = host=a\n", PO_INI_DATABASES, "my=db", 2, -1,
+			   PO_INI_OK, "[databases]\n" BEGIN "'my=db' = host=a pool_size=2\n");
+	check_edit("[databases]\n" BEGIN "'my db = host=a\n", PO_INI_DATABASES, "my db", 2, -1,
+			   PO_INI_NOT_FOUND, NULL);
+	check_edit("[databases]\n" BEGIN "'my db", PO_INI_DATABASES, "my db", 2, -1,
+			   PO_INI_NOT_FOUND, NULL);
+	check_edit("[databases]\n" BEGIN "'my d' = host=a\n", PO_INI_DATABASES, "my db", 2, -1,
+			   PO_INI_NOT_FOUND, NULL);
+	check_edit("[databases]\n" BEGIN "'it''s' = host=a\n", PO_INI_DATABASES, "it's", 2, -1,
+			   PO_INI_NOT_FOUND, NULL);
+	/* Double ones are a syntax error to PgBouncer. */
+	check_edit("[databases]\n" BEGIN "\"my db\" = host=a\n", PO_INI_DATABASES, "my db", 2, -1,
 			   PO_INI_NOT_FOUND, NULL);
 	/* Twice, also in two regions. */
 	check_edit("[databases]\n" BEGIN "a = host=a\n" END BEGIN "a = host=b\n", PO_INI_DATABASES,
