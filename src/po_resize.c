@@ -14,6 +14,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/xattr.h>
+#endif
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
@@ -621,6 +624,18 @@ decide(const Work *w, PoVisitedPool *pool, Change *c)
 
 /* ---------- the include file ---------- */
 
+/* Does it give rights to others than its owner and its group? */
+static bool
+has_acl(int fd)
+{
+#ifdef __linux__
+	return fgetxattr(fd, "system.posix_acl_access", NULL, 0) > 0;
+#else
+	(void) fd;
+	return false;
+#endif
+}
+
 static PoResizeProblem
 read_include(Include *file)
 {
@@ -635,6 +650,9 @@ read_include(Include *file)
 	if (fstat(fd, &file->st) != 0 || !S_ISREG(file->st.st_mode) ||
 		file->st.st_size > MOST_INCLUDE_BYTES)
 		problem = PO_RESIZE_FILE_IRREGULAR;
+	/* What it would be replaced with has none, and its mode is not what it says. */
+	else if (has_acl(fd))
+		problem = PO_RESIZE_FILE_ACL;
 	else
 	{
 		file->text = palloc(file->st.st_size + 1);

@@ -201,6 +201,33 @@ poolers_are(q{datname = 'app' AND tenant = 'r_shop@postgres' AND pool_size = 8 A
 end_console($many);
 
 # ---------------------------------------------------------------------------
+# An include file that another role may read by an ACL, which the one that replaces it would not have
+# ---------------------------------------------------------------------------
+
+SKIP:
+{
+	# What "setfacl -m u:1:r" does: an owner who may write, user 1 and the mask who may read, nobody else.
+	my $none = 0xFFFFFFFF;
+	my $acl = pack('V' . 'vvV' x 5, 2, (1, 6, $none), (2, 4, 1), (4, 0, $none),
+		(16, 4, $none), (32, 0, $none));
+	my $attribute = 'system.posix_acl_access';
+
+	set_include(marked('databases', 'app = host=x pool_size=8'));
+	skip 'no ACLs', 3 unless eval {
+		require 'syscall.ph';
+		syscall(&SYS_setxattr, $file, $attribute, $acl, length $acl, 0) == 0 };
+	is((stat $file)[2] & 07777, 0640, 'a file with an ACL');
+	my $with_acl = start_noting('acl', sub { return undef });
+
+	want(4);
+	set_poolers($with_acl);
+	poolers_are(q{usename = 'r_shop' AND auto_problem ~ 'has an ACL, which would be lost'}, 'is not replaced');
+	is(in_file(), '8', 'nor changed');
+	end_console($with_acl);
+}
+unlink $file;
+
+# ---------------------------------------------------------------------------
 # A console that takes nearly all the time there is to answer: what is applied has time of its own
 # ---------------------------------------------------------------------------
 

@@ -186,6 +186,9 @@ po_pooler_problem_text(PoResizeProblem problem)
 			return "the file " INCLUDE " cannot be read";
 		case PO_RESIZE_FILE_IRREGULAR:
 			return INCLUDE " is no regular file of reasonable size";
+		case PO_RESIZE_FILE_ACL:
+			return INCLUDE " has an ACL, which would be lost: let its owner or its group have the "
+				"rights";
 		case PO_RESIZE_FILE_UNCREATED:
 			return "no file can be created beside " INCLUDE;
 		case PO_RESIZE_FILE_UNWRITTEN:
