@@ -37,7 +37,7 @@ typedef struct IdleSession
 	int			tenant;
 	int			counter[PO_N_COUNTED];
 	PoSeen		seen;
-	bool		ordered;		/* on its way out already */
+	bool		ordered;		/* on its way out already, whatever it does */
 } IdleSession;
 
 static IdleSession *idle = NULL;
@@ -225,41 +225,45 @@ po_reclaim_leaks(PoCandidate *candidates, int n)
 /* ---------- surplus ---------- */
 
 static int
-compare_idle(const void *a, const void *b)
+compare_sessions(const void *a, const void *b)
 {
-	TimestampTz since_a = ((const IdleSession *) a)->seen.state_change;
-	TimestampTz since_b = ((const IdleSession *) b)->seen.state_change;
+	const PoSeen *seen_a = &((const IdleSession *) a)->seen;
+	const PoSeen *seen_b = &((const IdleSession *) b)->seen;
+	bool		idle_a = seen_a->state == PO_STATE_IDLE;
+	bool		idle_b = seen_b->state == PO_STATE_IDLE;
 
-	return since_a < since_b ? -1 : since_a > since_b ? 1 : 0;
+	if (idle_a != idle_b)
+		return idle_a ? -1 : 1;
+	return seen_a->state_change < seen_b->state_change ? -1 :
+		seen_a->state_change > seen_b->state_change ? 1 : 0;
 }
 
-/* Gathers sessions that take quota, the longest idle first, with_busy at the end. */
+/*
+ * Gathers sessions that take quota, the longest idle first; at the end those that are on their
+ * way out though they are not idle, and with_busy all the others.
+ */
 static int
 gather_sessions(bool with_busy)
 {
 	int			n = 0;
-	int			n_idle;
 
-	for (int pass = 0; pass < (with_busy ? 2 : 1); pass++)
+	for (int i = 0; i < po_shared->n_slots; i++)
 	{
-		n_idle = n;
-		for (int i = 0; i < po_shared->n_slots; i++)
-		{
-			PoSeen		seen;
+		PoSeen		seen;
 
-			if (n >= po_shared->n_slots ||
-				pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_ADMITTED ||
-				!po_sample_read(i, &seen) || (seen.state == PO_STATE_IDLE) != (pass == 0))
-				continue;
-			idle[n].slot = i;
-			idle[n].tenant = *(volatile int *) &po_slots[i].tenant;
-			memcpy(idle[n].counter, po_slots[i].counter, sizeof(idle[n].counter));
-			idle[n].seen = seen;
-			idle[n].ordered = is_ordered(i);
-			n += idle[n].tenant >= 0 ? 1 : 0;
-		}
-		qsort(idle + n_idle, n - n_idle, sizeof(IdleSession), compare_idle);
+		if (pg_atomic_read_u32(&po_slots[i].phase) != PO_SLOT_ADMITTED ||
+			!po_sample_read(i, &seen))
+			continue;
+		idle[n].ordered = is_ordered(i);
+		if (seen.state != PO_STATE_IDLE && !idle[n].ordered && !with_busy)
+			continue;
+		idle[n].slot = i;
+		idle[n].tenant = *(volatile int *) &po_slots[i].tenant;
+		memcpy(idle[n].counter, po_slots[i].counter, sizeof(idle[n].counter));
+		idle[n].seen = seen;
+		n += idle[n].tenant >= 0 ? 1 : 0;
 	}
+	qsort(idle, n, sizeof(IdleSession), compare_sessions);
 	return n;
 }
 
@@ -338,13 +342,13 @@ end_surplus_session(IdleSession *s, PoMode mode, bool whatever_it_does, const ch
 	return s->ordered;
 }
 
-/* Has it left since it was gathered? */
+/* Has it left since it was gathered, or been ordered to by somebody else? */
 static bool
-has_left(const IdleSession *s)
+goes_anyway(const IdleSession *s)
 {
 	PoSlot	   *slot = &po_slots[s->slot];
 
-	return pg_atomic_read_u32(&slot->phase) == PO_SLOT_FREE ||
+	return pg_atomic_read_u32(&slot->phase) == PO_SLOT_FREE || is_ordered(s->slot) ||
 		slot->pid != s->seen.pid || slot->backend_start != s->seen.backend_start;
 }
 
@@ -408,13 +412,45 @@ end_excess(int n_excess, int n)
 		surplus_reason(e, forced, reason, sizeof(reason));
 		if (end_surplus_session(&idle[i], e->mode, forced, reason))
 			settle(&idle[i], n_excess, e->mode == PO_MODE_ENFORCE);
-		/* By itself, after the counts were read. */
-		else if (has_left(&idle[i]))
+		/* Without us, after the counts were read. */
+		else if (goes_anyway(&idle[i]))
 			settle(&idle[i], n_excess, true);
 	}
 }
 
-/* Under pressure, sessions beyond their tenants' guarantees go, the longest idle first. */
+/* One less to call back, and less that its tenant has been lent. */
+static void
+count_as_called_back(int tenant, bool goes, PoCalledBack *count)
+{
+	called_back[tenant]++;
+	count->observed--;
+	/* One that is only told of makes no room. */
+	count->enforced -= goes ? 1 : 0;
+}
+
+/* Ends or reports one session that is lent; false if it stays as far as we are concerned. */
+static bool
+call_back_session(IdleSession *s, PoCalledBack *count)
+{
+	PoMode		mode;
+
+	if (po_registry_lent(s->tenant, &mode) - called_back[s->tenant] <= 0)
+		return false;
+	/* What only guarantees in mode observe want is told, as it is at a login. */
+	if (count->enforced <= 0)
+		mode = po_mode_lower(mode, PO_MODE_OBSERVE);
+	if (mode == PO_MODE_OFF || (mode == PO_MODE_OBSERVE && count->observed <= 0) ||
+		!end_surplus_session(s, mode, false, "lent connection called back: unused guarantees "
+							 "of other tenants need the room"))
+		return false;
+	count_as_called_back(s->tenant, mode == PO_MODE_ENFORCE, count);
+	return true;
+}
+
+/*
+ * Under pressure, sessions beyond their tenants' guarantees go, the longest idle first.  Those
+ * that are on their way out are still counted, in use and as lent.
+ */
 static void
 call_back(void)
 {
@@ -423,32 +459,18 @@ call_back(void)
 
 	po_registry_called_back(&count);	/* after them, see below */
 	for (int i = 0; i < n; i++)
+		called_back[idle[i].tenant] = 0;
+	for (int i = 0; i < n; i++)
 	{
-		count.enforced -= idle[i].ordered ? 1 : 0;
-		count.observed -= idle[i].ordered ? 1 : 0;
+		if (idle[i].ordered)
+			count_as_called_back(idle[i].tenant, true, &count);
 	}
 	for (int i = 0; i < n && (count.enforced > 0 || count.observed > 0); i++)
 	{
-		int			tenant = idle[i].tenant;
-		PoMode		mode;
-
-		if (idle[i].ordered || po_registry_lent(tenant, &mode) - called_back[tenant] <= 0)
-			continue;
-		/* What only guarantees in mode observe want is told, as it is at a login. */
-		if (count.enforced <= 0)
-			mode = po_mode_lower(mode, PO_MODE_OBSERVE);
-		if (mode == PO_MODE_OFF || (mode == PO_MODE_OBSERVE && count.observed <= 0) ||
-			!end_surplus_session(&idle[i], mode, false,
-								 "lent connection called back: unused guarantees of other "
-								 "tenants need the room"))
-			continue;
-		called_back[tenant]++;
-		count.observed--;
-		/* One that is only told of has made no room. */
-		count.enforced -= mode == PO_MODE_ENFORCE ? 1 : 0;
+		if (!idle[i].ordered && !call_back_session(&idle[i], &count) &&
+			goes_anyway(&idle[i]))
+			count_as_called_back(idle[i].tenant, true, &count);
 	}
-	for (int i = 0; i < n; i++)
-		called_back[idle[i].tenant] = 0;
 }
 
 /*

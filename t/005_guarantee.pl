@@ -133,6 +133,33 @@ is(scalar @$a, 9, 'the guarantee can be used at once');
 close_all(@$a, grep { $_->is_alive } @$b);
 ok(wait_until(sub { sessions($A) == 0 && sessions($B) == 0 }), 'all have left');
 
+# ---------- orders on their way ----------
+
+# B has a guarantee, too.  Beside it C is busy with what it was lent.
+quota("'$A', guaranteed => 1");
+quota("'$B', guaranteed => 5");
+($b) = open_until_refused('regress_pool_b', 10);
+my @busy = map { open_session($node, 'regress_pool_c') } 1 .. 3;
+$_->value('BEGIN; SELECT 1') for @busy;
+
+# What is stopped has not gone yet when the sampler looks again.
+ok(wait_until(sub { $root->value('SELECT count(*) FROM pg_stat_activity
+	WHERE usename = $$regress_pool_b$$ AND wait_event = $$ClientRead$$') == 10 }), 'ten are idle');
+is(kill('STOP', map { $_->pid } @$b), 10, 'and stopped');
+# In one COMMIT B gets 2 too many, and 14 + 13 of 20 are 7 too many; 5 of them can go.
+$root->query(qq{
+	SELECT pool_set_quota('$B', max_connections => 8), pool_set_quota('$A', guaranteed => 13)});
+is($root->value(q{SELECT pool_sync('180s')}), 't', 'a quota is lowered, and a guarantee raised');
+wait_samples($root, 20);
+kill 'CONT', map { $_->pid } @$b;
+ok(wait_until(sub { sessions($B) <= 5 }, 'the end of five'), 'five go when they can');
+wait_samples($root, 20);
+is((scalar grep { $_->is_alive } @$b), 5, 'what B is guaranteed stays');
+close_all(@busy, grep { $_->is_alive } @$b);
+ok(wait_until(sub { sessions($B) + sessions($C) == 0 }), 'all have left');
+$root->value("SELECT pool_drop_policy('$B')");
+quota("'$A', guaranteed => 9");
+
 # ---------- observe ----------
 
 quota("'$A', mode => 'observe'");

@@ -181,6 +181,55 @@ ok(wait_until(sub { cluster_stat($node, 'samples') > $samples + 50 }), 'samples 
 ok($surplus[0]->is_alive, 'and the last, now within the quota, stays');
 is(stat_of($node, 'r_surplus@postgres', 'terminated'), '9', 'nine were ended in all');
 
+# ---------- one that is on its way out already ----------
+
+# Stopped in its transaction, it keeps the order that it was given for that.
+sub hold_leaked
+{
+	my ($session, $limit) = @_;
+
+	$session->value('BEGIN; SELECT 1');
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_activity
+		WHERE wait_event = $$ClientRead$$ AND pid = ' . $session->pid) }, 'its wait'),
+		'a session leaves its transaction open');
+	is(kill('STOP', $session->pid), 1, 'and is stopped');
+	$node->safe_psql('postgres', "SELECT pool_set_timeouts('r_going\@postgres',
+		idle_in_transaction => '$limit')");
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SELECT verdict FROM pool_stats_session
+		WHERE pid = ' . $session->pid) eq 'terminate' }, 'the order'), 'it has the order to end');
+	return;
+}
+
+create_roles($node, 'r_going');
+my $looking = open_session($node, $node->safe_psql('postgres', 'SELECT current_user'));
+my @going = map { open_session($node, 'r_going') } 0 .. 3;
+
+hold_leaked($going[0], '1ms');
+$node->safe_psql('postgres', q{SELECT pool_set_quota('r_going@postgres', max_connections => 3)});
+wait_sync($node);
+wait_samples($looking, 20);
+kill 'CONT', $going[0]->pid;
+$going[0]->wait_closed;
+is(scalar alive(@going), 3, 'for a lowered quota nobody else is ended');
+$node->safe_psql('postgres', q{
+	SELECT pool_set_timeouts('r_going@postgres', idle_in_transaction => '1h'),
+		pool_set_quota('r_going@postgres', on_full => 'evict_idle', wait_timeout => '1min')});
+wait_sync($node);
+hold_leaked($going[1], '2ms');
+
+my $comes = start_login($node, 'r_going');
+
+ok($node->poll_query_until('postgres',
+		q{SELECT waiting = 1 FROM pool_stats WHERE tenant = 'r_going@postgres'}),
+	'a login waits');
+wait_samples($looking, 20);
+is(scalar alive(@going[ 2, 3 ]), 2, 'nobody else is evicted for it');
+kill 'CONT', $going[1]->pid;
+$comes->wait_login;
+ok($comes->is_admitted, 'it gets the place of the one that goes anyway');
+is(scalar alive(@going), 2, 'which is the only one to go');
+close_all($looking, $comes, alive(@going));
+
 # ---------- eviction ----------
 
 my @evict = map { open_session($node, 'r_evict') } 0 .. 3;
