@@ -94,7 +94,6 @@ static const char *
 connect_label(const Port *port)
 {
 	const char *label = NULL;
-	ListCell   *cell;
 
 	if (port->cmdline_options != NULL)
 	{
@@ -105,15 +104,10 @@ connect_label(const Port *port)
 		label = po_label_in_options((const char *const *) argv, argc);
 	}
 	/* A list of names and values in turn; core applies them after the options. */
-	foreach(cell, port->guc_options)
+	for (int i = 0; i + 1 < list_length(port->guc_options); i += 2)
 	{
-		const char *name = lfirst(cell);
-
-		cell = lnext(port->guc_options, cell);
-		if (cell == NULL)
-			break;
-		if (pg_strcasecmp(name, "pool_optimizer.label") == 0)
-			label = lfirst(cell);
+		if (pg_strcasecmp(list_nth(port->guc_options, i), "pool_optimizer.label") == 0)
+			label = list_nth(port->guc_options, i + 1);
 	}
 	return label;
 }

@@ -357,6 +357,11 @@ is(tenant_of(startup => { 'pool_optimizer.label' => 'acme' }), 'acme',
 	'a label as a startup parameter');
 is(tenant_of(options => '-c pool_optimizer.label=one -c pool_optimizer.label=two'), 'two',
 	'the last one wins, as for any setting');
+# In the startup packet names and values come in turn.
+is(tenant_of(options => '-c pool_optimizer.label=acme',
+		startup => { application_name => 'pool_optimizer.label',
+			client_encoding => 'UTF8' }),
+	'acme', 'a value that reads like the name of the label is none');
 quota(q{'acme', max_connections => 1});
 @held = (open_session($node, 'regress_pool_a', options => '-c pool_optimizer.label=acme'));
 is($held[0]->value('SHOW pool_optimizer.label'), 'acme', 'the session shows its label');
