@@ -391,7 +391,8 @@ po_sample_blocker(int procno)
 
 	for (int i = 0; i < MOST_STEPS && (proc = holder(proc)) != NULL; i++)
 		last = proc;
-	if (last == NULL)
+	/* A prepared transaction's has no process, and before 17 the slot of who prepared it. */
+	if (last == NULL || last->pid == 0)
 		return -1;
 	slot = po_compat_slot_of(last);
 	return slot >= 0 && slot < po_shared->n_slots ? slot : -1;

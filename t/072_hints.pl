@@ -13,6 +13,7 @@ use Test::More;
 
 my $node = new_node(
 	-name => 'hints',
+	max_prepared_transactions => 1,
 	'pool_optimizer.mode' => 'observe',
 	'pool_optimizer.slow_statement' => '1s',
 	'pool_optimizer.very_slow_statement' => '10min');
@@ -399,6 +400,27 @@ sub run_extended
 	$holder->query('COMMIT');
 	$_->result foreach @waiting;
 	close_all($holder, @waiting);
+}
+
+# A prepared transaction is nobody's: the session that prepared it does something else.  Who is
+# waited for is looked up some times a second.
+{
+	my $role = new_tenant($node);
+	my ($prepares, $waiting) = map { open_session($node, $role) } 1, 2;
+
+	$prepares->query($_) // fail($prepares->error_text) foreach ('BEGIN',
+		q{UPDATE item SET name = 'x' WHERE id = 503}, q{PREPARE TRANSACTION 'held'},
+		'BEGIN', 'SELECT count(*) FROM part');
+	$waiting->send_query('UPDATE item SET n = 1 WHERE id = 503');
+	ok($node->poll_query_until('postgres', qq{SELECT lock_wait_ms > 1500
+		FROM pool_stats_statement WHERE tenant = '$role\@postgres'
+			AND starts_with(query, 'UPDATE item SET n =')}),
+		'a statement waits for a prepared transaction');
+	is(hint($role, 'UPDATE item SET n =', 'blocker_queryid'), '',
+		'and not for what the session does that prepared it');
+	$node->safe_psql('postgres', q{COMMIT PREPARED 'held'});
+	$waiting->result;
+	close_all($prepares, $waiting);
 }
 
 # Another tenant's is only for who sees all, also where the one that waits has run the same.
