@@ -17,6 +17,7 @@
 #include "storage/proc.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#include "utils/timeout.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"				/* a part of postgres.h before */
 #endif
@@ -140,6 +141,26 @@ po_compat_is_starting(BackendState state)
 #include "utils/wait_event.h"
 #define po_compat_wait_event(name) WaitEventExtensionNew(name)
 #endif
+
+/* 17: transactions may be limited in time.  The login hook runs within one. */
+static inline void
+po_compat_stop_transaction_timeout(void)
+{
+#if PG_VERSION_NUM >= 170000
+	if (TransactionTimeout > 0)
+		disable_timeout(TRANSACTION_TIMEOUT, false);
+#endif
+}
+
+/* It has its whole time from now on. */
+static inline void
+po_compat_restart_transaction_timeout(void)
+{
+#if PG_VERSION_NUM >= 170000
+	if (TransactionTimeout > 0)
+		enable_timeout_after(TRANSACTION_TIMEOUT, TransactionTimeout);
+#endif
+}
 
 /* 17 and 19: the class of waits for a buffer has another name each. */
 #if PG_VERSION_NUM >= 190000

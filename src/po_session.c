@@ -521,6 +521,7 @@ queue(PoTicket *ticket)
 	bool		admitted;
 
 	let_go_of_snapshot();
+	po_compat_stop_transaction_timeout();
 	if (ticket->admission.outcome == PO_OUTCOME_EVICT_IDLE)
 		po_shmem_wake_sampler();
 	admitted = wait_for_place(wait_deadline(start, ticket->admission.wait_timeout_us));
@@ -533,6 +534,7 @@ queue(PoTicket *ticket)
 		po_registry_decide_again(po_session_my_slot(), &ticket->admission);
 		refuse(ticket, Max(waited_us / PO_US_PER_MS, 1));
 	}
+	po_compat_restart_transaction_timeout();
 }
 
 /* ---------- login ---------- */

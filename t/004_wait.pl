@@ -332,6 +332,35 @@ close_all($holder);
 waiting_is(0, 'in the end nobody waits');
 ok(wait_sessions($node, $A, 0), 'and nobody is counted');
 
+# ---------- the transaction that a login is in has a time limit ----------
+
+if ($node->pg_version >= 17)
+{
+	my $looking = open_session($node, $superuser);
+
+	$looking->query('SET transaction_timeout = 0');
+	$node->append_conf('postgresql.conf',
+		"authentication_timeout = 60s\ntransaction_timeout = 1s");
+	$node->reload;
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SHOW transaction_timeout') eq '1s' }),
+		'transactions have one second');
+	$holder = open_session($node, 'regress_pool_a');
+	my $login = start_login($node, 'regress_pool_a');
+
+	ok(wait_until(sub { $looking->value('SELECT waiting FROM pool_stats_cluster') == 1 }),
+		'a login waits');
+	my $since = $looking->value('SELECT clock_timestamp()');
+
+	ok(wait_until(sub {
+				$looking->value("SELECT clock_timestamp() > '$since'::timestamptz
+					+ interval '2 s'") eq 't';
+			}), 'for longer than that');
+	ok($login->is_waiting, 'which does not end it') or diag($login->error_text);
+	$holder->close_and_wait;
+	ok($login->wait_login->is_admitted, 'it gets its place');
+	close_all($login, $looking);
+}
+
 # ---------- not on connections reserved for superusers ----------
 
 # 9 of 12 are for others; the queue could have more than is left.
