@@ -132,6 +132,13 @@ po_sample_my_idle_us(TimestampTz at)
 	return Max(at - MyBEEntry->st_state_start_timestamp, 0);
 }
 
+bool
+po_sample_has_begun(void)
+{
+	return MyBEEntry == NULL || (MyBEEntry->st_state != STATE_UNDEFINED &&
+								 !po_compat_is_starting(MyBEEntry->st_state));
+}
+
 void
 po_sample_application(int slot, char *application, Size size)
 {

@@ -54,6 +54,9 @@ extern int	po_sample_changed(const PoGlance *glances, int n_slots, int64 ticks, 
 extern uint64 po_sample_my_queryid(void);
 extern int64 po_sample_my_idle_us(TimestampTz at);
 
+/* Of the calling session: has it told of any state yet?  The first is that it is idle. */
+extern bool po_sample_has_begun(void);
+
 /* Its present application_name. */
 extern void po_sample_application(int slot, char *application, Size size);
 

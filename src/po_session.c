@@ -42,6 +42,7 @@
 #include "po_guc.h"
 #include "po_inject.h"
 #include "po_registry.h"
+#include "po_sample.h"
 #include "po_session.h"
 #include "po_statement.h"
 #include "po_stats.h"
@@ -290,13 +291,21 @@ report_end(int tenant)
 			 errdetail_log("%s", my_slot->order.detail)));
 }
 
+/* Is the login over?  A part of it are event triggers on login (17), in a transaction of their
+ * own, which may refuse it. */
+static bool
+is_logged_in(void)
+{
+	return IsNormalProcessingMode() && po_sample_has_begun();
+}
+
 /* Was admitted by us and then refused by core, which checks more after our hook? */
 static bool
 login_failed(void)
 {
 	PoSlotPhase phase = (PoSlotPhase) pg_atomic_read_u32(&my_slot->phase);
 
-	return !IsNormalProcessingMode() &&
+	return !is_logged_in() &&
 		(phase == PO_SLOT_ADMITTED || phase == PO_SLOT_EXEMPT);
 }
 
@@ -723,11 +732,13 @@ account_error(TimestampTz at)
 /*
  * How long it took, from the fork of the process (which follows the connection at once)
  * to the transaction that prepares the session for its first command.  The client's part
- * is in it, the time in our queue is not.
+ * is in it, the time in our queue is not, nor event triggers.
  */
 static void
 note_login(void)
 {
+	if (login_us >= 0)
+		return;
 	login_us = GetCurrentTimestamp() - MyStartTimestamp - queued_us;
 	po_stats_note_login(my_slot->tenant, login_us);
 }
@@ -796,7 +807,7 @@ account_other_end(bool aborted)
 				aborted);
 }
 
-/* The transaction of the login itself does not count. */
+/* The transactions of the login itself do not count. */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -805,13 +816,13 @@ on_transaction_end(XactEvent event, void *arg)
 	{
 		if (my_slot == NULL)
 			return;
-		if (likely(IsNormalProcessingMode()))
+		if (likely(last_end != 0) || is_logged_in())
 			account_commit();
 		else
 			note_login();
 	}
 	else if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE) && my_slot != NULL &&
-			 IsNormalProcessingMode())
+			 is_logged_in())
 		account_other_end(event == XACT_EVENT_ABORT);
 }
 

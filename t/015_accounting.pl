@@ -206,5 +206,44 @@ ok($node->poll_query_until('postgres', q{
 		SELECT last_error = 'transaction ended by SQLSTATE 22P02' FROM pool_stats
 		WHERE tenant = 'r_one@postgres'}), 'last_error has the SQLSTATE, no statement text');
 
+# What a trigger does at the login is a part of that.
+if ($node->pg_version >= 17)
+{
+	create_roles($node, 'r_triggers', 'r_turned_away');
+	$node->safe_psql('postgres', 'CREATE DATABASE triggers');
+	$node->safe_psql('triggers', q{
+		CREATE TABLE logins (who text);
+		GRANT ALL ON logins TO PUBLIC;
+		CREATE FUNCTION at_login() RETURNS event_trigger LANGUAGE plpgsql AS $$
+			BEGIN
+				IF session_user = 'r_turned_away' THEN
+					RAISE EXCEPTION 'turned away';
+				END IF;
+				INSERT INTO logins VALUES (session_user);
+			END $$;
+		CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION at_login()});
+	$node->safe_psql('postgres',
+		q{SELECT pool_set_timeouts('r_triggers@triggers', never_used => '100ms')});
+	wait_sync($node);
+	my $session = open_session($node, 'r_triggers', dbname => 'triggers');
+	my $of_session = 'FROM pool_stats_session WHERE pid = ' . $session->pid;
+
+	ok($node->poll_query_until('postgres', "SELECT class = 'never_used' $of_session"),
+		'a session whose login ran a trigger was never used');
+	is($node->safe_psql('postgres', "SELECT transactions $of_session"), '0',
+		'and has ended no transaction');
+	is($session->value(q{SELECT count(*) FROM logins WHERE who = 'r_triggers'}), '1',
+		'the trigger did run');
+	ok($node->poll_query_until('postgres', "SELECT transactions = 1 $of_session"),
+		'its own is counted');
+	like(refused($node, 'r_turned_away', dbname => 'triggers'), qr/turned away/,
+		'a trigger refuses a login');
+	ok(wait_sessions($node, 'r_turned_away@triggers', 0), 'whose place is given back');
+	is(stat_of($node, 'r_turned_away@triggers',
+			q{errors || ' ' || rollbacks || ' ' || last_error}),
+		'1 0 login refused by the server after admission', 'and which counts as one that failed');
+	close_all($session);
+}
+
 stop_clean($node);
 done_testing();
