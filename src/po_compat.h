@@ -10,13 +10,18 @@
 
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/tableam.h"
+#include "catalog/pg_auth_members.h"
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/backend_status.h"
+#include "utils/catcache.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"				/* a part of postgres.h before */
@@ -49,6 +54,52 @@ po_compat_reserved_connections(void)
 	return SuperuserReservedConnections + ReservedConnections;
 #else
 	return ReservedBackends;
+#endif
+}
+
+/* Those of them that a role may use that has the privileges of pg_use_reserved_connections. */
+static inline int
+po_compat_connections_for_roles(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return ReservedConnections;
+#else
+	return 0;
+#endif
+}
+
+/*
+ * Is it such a role?  Not by core's has_privs_of_role, which remembers for the rest of the session
+ * what it finds, and at the login does not know yet whether the role owns the database.
+ */
+static inline bool
+po_compat_may_use_reserved(Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *roles = list_make1_oid(role);
+	ListCell   *cell;
+
+	if (ReservedConnections == 0)
+		return false;
+	foreach(cell, roles)
+	{
+		CatCList   *members = SearchSysCacheList1(AUTHMEMMEMROLE,
+												  ObjectIdGetDatum(lfirst_oid(cell)));
+
+		for (int i = 0; i < members->n_members; i++)
+		{
+			Form_pg_auth_members m =
+				(Form_pg_auth_members) GETSTRUCT(&members->members[i]->tuple);
+
+			if (m->inherit_option)
+				roles = list_append_unique_oid(roles, m->roleid);
+		}
+		ReleaseCatCacheList(members);
+	}
+	return list_member_oid(roles, ROLE_PG_USE_RESERVED_CONNECTIONS);
+#else
+	(void) role;
+	return false;
 #endif
 }
 

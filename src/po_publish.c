@@ -1486,7 +1486,8 @@ pool_explain_admission_1_0(PG_FUNCTION_ARGS)
 		put_exempt(&row, &e, exempt);
 		return (Datum) 0;
 	}
-	po_registry_explain(&e.who, e.tenant, &x);
+	po_registry_explain(&e.who, e.tenant,
+						po_compat_may_use_reserved(get_role_oid(e.role, false)), &x);
 	for (int i = 0; i < PO_N_RULES; i++)
 		put_rule(&row, (PoRule) i, &x);
 	return (Datum) 0;
@@ -1673,7 +1674,7 @@ fill_ceilings(const PoTenant *t, PoClientSubject *subject)
 		PoExplained x;
 		const PoRuleResult *r = x.admission.result;
 
-		po_registry_explain(&who, t->name, &x);
+		po_registry_explain(&who, t->name, false, &x);
 		if (r[PO_RULE_DATABASE].checked)
 			ceiling[PO_CEILING_DATABASE_QUOTA] = r[PO_RULE_DATABASE].limit;
 		if (r[PO_RULE_ROLE].checked)

@@ -15,6 +15,7 @@
 #include "model/po_names.h"
 #include "po_act.h"
 #include "po_alert.h"
+#include "po_compat.h"
 #include "po_events.h"
 #include "po_guc.h"
 #include "po_inject.h"
@@ -447,6 +448,16 @@ call_back_session(IdleSession *s, PoCalledBack *count)
 	return true;
 }
 
+/* Is it one of as many as reserved_connections that may use these?  They are nobody's loan. */
+static bool
+is_on_reserved(const IdleSession *s, int *n_reserved)
+{
+	if (*n_reserved <= 0 || !po_slots[s->slot].may_use_reserved)
+		return false;
+	(*n_reserved)--;
+	return true;
+}
+
 /*
  * Under pressure, sessions beyond their tenants' guarantees go, the longest idle first.  Those
  * that are on their way out are still counted, in use and as lent.
@@ -455,6 +466,7 @@ static void
 call_back(void)
 {
 	int			n = gather_sessions(false);
+	int			n_reserved = po_compat_connections_for_roles();
 	PoCalledBack count;
 
 	po_registry_called_back(&count);	/* after them, see below */
@@ -467,8 +479,8 @@ call_back(void)
 	}
 	for (int i = 0; i < n && (count.enforced > 0 || count.observed > 0); i++)
 	{
-		if (!idle[i].ordered && !call_back_session(&idle[i], &count) &&
-			goes_anyway(&idle[i]))
+		if (!idle[i].ordered && !is_on_reserved(&idle[i], &n_reserved) &&
+			!call_back_session(&idle[i], &count) && goes_anyway(&idle[i]))
 			count_as_called_back(idle[i].tenant, true, &count);
 	}
 }

@@ -350,13 +350,14 @@ hold_counters(PoSlot *slot)
 typedef struct Asks
 {
 	bool		is_waiting;		/* and so counted among those that wait */
+	int			n_reserved;		/* connections, not usable by all, that it may have, too */
 	PoMode		mode;			/* pool_optimizer.mode, as it holds for this login */
 } Asks;
 
 static Asks
 asks_newly(void)
 {
-	Asks		asks = {false, (PoMode) po_guc_mode};
+	Asks		asks = {false, 0, (PoMode) po_guc_mode};
 
 	return asks;
 }
@@ -364,9 +365,16 @@ asks_newly(void)
 static Asks
 asks_from_queue(PoMode mode)
 {
-	Asks		asks = {true, mode};
+	Asks		asks = {true, 0, mode};
 
 	return asks;
+}
+
+/* Core keeps them for such roles; that others are promised the rest must not keep these out. */
+static int
+reserved_for(const PoSlot *slot)
+{
+	return slot->may_use_reserved ? po_compat_connections_for_roles() : 0;
 }
 
 static void
@@ -392,7 +400,7 @@ fill_room(const PoTenant *t, Asks asks, PoAdmissionInput *in)
 	/* Those in the queue sit on connections, too; keep as many as may come. */
 	if (r->any_queueing && r->guaranteed_total > 0)
 		waiting = Max(waiting, po_shared->max_waiting);
-	room = po_shared->usable - r->admitted - r->exempt - waiting;
+	room = po_shared->usable + asks.n_reserved - r->admitted - r->exempt - waiting;
 	in->any_guarantee = r->guaranteed_total > 0;
 	in->room_enforced = room;
 	in->room_observed = room;
@@ -430,6 +438,7 @@ decide_slot(PoSlot *slot, Asks asks, PoAdmission *out)
 	const PoCounter *counters[PO_N_COUNTED];
 	char		key[PO_PART_LEN];
 
+	asks.n_reserved = reserved_for(slot);
 	resolve_tenant(t);
 	for (int i = 0; i < PO_N_COUNTED; i++)
 	{
@@ -604,14 +613,14 @@ po_registry_serve_queue(void)
  * superusers it would keep these out, and core would refuse it once it had a place.
  */
 static PoEntry
-ask_queue(void)
+ask_queue(const PoSlot *slot)
 {
 	const PoRegistry *r = registry();
 
 	if (r->waiting >= po_shared->max_waiting)
 		return PO_ENTRY_QUEUE_FULL;
-	return r->admitted + r->exempt + r->waiting < po_shared->usable ? PO_ENTRY_QUEUED :
-		PO_ENTRY_NO_ROOM;
+	return r->admitted + r->exempt + r->waiting < po_shared->usable + reserved_for(slot) ?
+		PO_ENTRY_QUEUED : PO_ENTRY_NO_ROOM;
 }
 
 /* Admits, queues or rejects a session that is not exempt. */
@@ -636,7 +645,7 @@ enter_admission(PoSlot *slot, PoTicket *ticket, TimestampTz now)
 	}
 	ticket->entry = PO_ENTRY_REJECTED;
 	if (outcome != PO_OUTCOME_REJECT && ticket->admission.wait_timeout_us > 0)
-		ticket->entry = ask_queue();
+		ticket->entry = ask_queue(slot);
 	if (ticket->entry == PO_ENTRY_QUEUED)
 	{
 		enqueue(slot);
@@ -1018,13 +1027,17 @@ imagine_tenant(const char *name, PoTenant *imagined)
 }
 
 void
-po_registry_explain(const PoIdentity *who, const char *tenant_name, PoExplained *out)
+po_registry_explain(const PoIdentity *who, const char *tenant_name, bool may_use_reserved,
+					PoExplained *out)
 {
+	Asks		asks = asks_newly();
 	PoSlot	   *slot = palloc0(sizeof(PoSlot));
 	PoTenant   *tenant = palloc0(sizeof(PoTenant));
 	PoCounter	counter[PO_N_COUNTED];
 	const PoCounter *counters[PO_N_COUNTED];
 
+	slot->may_use_reserved = may_use_reserved;
+	asks.n_reserved = reserved_for(slot);
 	po_name_copy(slot->role, who->role, PO_PART_LEN);
 	po_name_copy(slot->database, who->database, PO_PART_LEN);
 	po_name_copy(slot->application, who->application, PO_PART_LEN);
@@ -1049,9 +1062,9 @@ po_registry_explain(const PoIdentity *who, const char *tenant_name, PoExplained 
 		counters[i] = &counter[i];
 		strlcpy(out->key[po_rule_of_scope(scope)], counter[i].name, PO_NAME_LEN);
 	}
-	decide(tenant, counters, asks_newly(), &out->admission);
+	decide(tenant, counters, asks, &out->admission);
 	out->guaranteed = (int) (tenant->fields.guaranteed * registry()->guarantee_scale);
-	out->queue_full = ask_queue() != PO_ENTRY_QUEUED;
+	out->queue_full = ask_queue(slot) != PO_ENTRY_QUEUED;
 	unlock_admission();
 
 	strlcpy(out->key[PO_RULE_DRAIN], tenant->name, PO_NAME_LEN);

@@ -128,7 +128,7 @@ typedef struct PoExplained
 } PoExplained;
 
 extern void po_registry_explain(const PoIdentity *who, const char *tenant_name,
-								PoExplained *out);
+								bool may_use_reserved, PoExplained *out);
 
 /* ---------- for the sampler ---------- */
 

@@ -3,7 +3,8 @@
  *		What runs in client backends: admission at login, accounting at the end of
  *		each transaction, release at exit.
  *
- * The login hook reads shared memory and one row of pg_authid; whatever fails in
+ * The login hook reads shared memory and the role's rows of pg_authid and, where connections are
+ * reserved for roles, pg_auth_members; whatever fails in
  * it lets the session in, uncounted.  Nothing in the query path takes a lock.
  */
 #include "postgres.h"
@@ -151,19 +152,22 @@ connect_pid(const Port *port)
 
 /* False if there is no such role: core will refuse. */
 static bool
-role_exemption(const char *role, PoExempt *exempt)
+role_exemption(const char *role, PoSlot *slot)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(role));
+	Oid			oid;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
+	oid = ((Form_pg_authid) GETSTRUCT(tuple))->oid;
 	if (((Form_pg_authid) GETSTRUCT(tuple))->rolsuper)
-		*exempt = PO_EXEMPT_SUPERUSER;
+		slot->exempt = PO_EXEMPT_SUPERUSER;
 	else if (po_guc_role_is_exempt(role))
-		*exempt = PO_EXEMPT_ROLE;
+		slot->exempt = PO_EXEMPT_ROLE;
 	else
-		*exempt = PO_EXEMPT_NO;
+		slot->exempt = PO_EXEMPT_NO;
 	ReleaseSysCache(tuple);
+	slot->may_use_reserved = slot->exempt == PO_EXEMPT_NO && po_compat_may_use_reserved(oid);
 	return true;
 }
 
@@ -174,7 +178,7 @@ identify(const Port *port, PoSlot *slot, char *tenant_name)
 	const char *application = port->application_name;
 	PoIdentity	who;
 
-	if (!role_exemption(port->user_name, &slot->exempt))
+	if (!role_exemption(port->user_name, slot))
 		return false;
 	slot->pid = MyProcPid;
 	slot->procno = po_compat_my_procno();

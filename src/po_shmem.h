@@ -184,6 +184,7 @@ typedef struct PoSlot
 	int			procno;			/* index of its PGPROC */
 	TimestampTz backend_start;
 	PoExempt	exempt;			/* as known at login */
+	bool		may_use_reserved;	/* reserved_connections; likewise */
 	char		role[PO_PART_LEN];
 	char		database[PO_PART_LEN];
 	char		application[PO_PART_LEN];

@@ -215,6 +215,51 @@ close_all(grep { $_->is_alive } @$b);
 ok(wait_until(sub { sessions($B) == 0 }), 'all have left');
 close_all($root);
 
+# ---------- connections that core keeps for certain roles ----------
+
+if ($node->pg_version >= 16)
+{
+	my $first = $node;
+
+	# 10 of 15 are for others.
+	$node = new_node(
+		max_connections => 15,
+		superuser_reserved_connections => 3,
+		reserved_connections => 2,
+		'pool_optimizer.max_waiting' => 1,
+		'pool_optimizer.critical_threshold' => 100);
+	create_roles($node, qw(regress_pool_a regress_pool_b regress_pool_group regress_pool_watch
+		  regress_pool_c));
+	$node->safe_psql('postgres', q{
+		GRANT pg_use_reserved_connections TO regress_pool_group;
+		GRANT regress_pool_group TO regress_pool_watch;
+		GRANT regress_pool_group TO regress_pool_c WITH INHERIT FALSE});
+	$root = open_session($node, $superuser);
+	quota("'$A', guaranteed => 3");
+	($b) = open_until_refused('regress_pool_b', 20);
+	is(scalar @$b, 6, 'others get all but the unused guarantee');
+	$_->value('BEGIN; SELECT 1') for @$b;
+	is($root->value(sprintf $outcome, $_->[0]), $_->[1], "explained for $_->[0]")
+	  foreach [ 'b', 'reject' ], [ 'c', 'reject' ], [ 'watch', 'admit' ];
+	is(refused_sqlstate($node, 'regress_pool_c'), '53300',
+		'who does not inherit the privilege is refused');
+	my ($watch, $why) = open_until_refused('regress_pool_watch', 20);
+
+	is(scalar @$watch, 2, 'who has it gets the reserved_connections');
+	like($why, qr/what is left is guaranteed to other tenants/, 'and no more');
+	wait_samples($root, 20);
+	is((scalar grep { $_->is_alive } @$watch, @$b), 8, 'which are not called back');
+	# One that is idle may be told to end together with the answer.
+	$_->query('COMMIT') for @$b[ 0 .. 3 ];
+	ok(wait_until(sub { sessions($B) == 4 }, 'calling back'),
+		'what was lent is, so that the guarantee is free again');
+	($a) = open_until_refused('regress_pool_a', 3);
+	is(scalar @$a, 3, 'it can be used');
+	close_all($root, @$a, @$watch, grep { $_->is_alive } @$b);
+	$node->stop;
+	$node = $first;
+}
+
 # ---------- a stored sum that no longer fits ----------
 
 $node->safe_psql('postgres', "SELECT pool_set_quota('$B', guaranteed => 9)");
