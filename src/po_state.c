@@ -44,6 +44,9 @@
 #define MOST_EVENTS		5000	/* of each ring */
 #define MOST_MINUTES	16384	/* rows: eight minutes of 2,000 tenants */
 
+/* So that names that are used no more leave room for others. */
+#define FORGOTTEN_AFTER_DAYS	90
+
 /* Structs are read and written as words. */
 typedef union PackedTenant
 {
@@ -689,12 +692,34 @@ restore_findings(StateFile *state)
 	}
 }
 
-static void
-restore(StateFile *state)
+/* Who was used last before this may be forgotten.  Seen from the file: the server may have been
+ * down for long, and the clock may be wrong. */
+static TimestampTz
+forgotten_before(const StateFile *state)
 {
-	int			n_lost = 0;
+	TimestampTz newest = 0;
 
-	restore_events(state);
+	for (uint32 i = 0; i < state->header.n_tenants; i++)
+		newest = Max(newest, state->tenants[i].s.last_used);
+	return newest - FORGOTTEN_AFTER_DAYS * USECS_PER_DAY;
+}
+
+/* Not one that was in use when the file was written, nor one that a policy names: such a tenant has
+ * its place by now. */
+static bool
+is_forgotten(const PoTenant *tenant, TimestampTz before)
+{
+	return tenant->last_used < before && tenant->used + tenant->exempt == 0 &&
+		po_registry_find_tenant(tenant->name) < 0;
+}
+
+static void
+restore_tenants(StateFile *state)
+{
+	TimestampTz before = forgotten_before(state);
+	int			n_lost = 0;
+	int			n_forgotten = 0;
+
 	for (uint32 i = 0; i < state->header.n_tenants; i++)
 	{
 		PoTenant   *tenant = &state->tenants[i].s;
@@ -705,6 +730,11 @@ restore(StateFile *state)
 		state->places[i] = -1;
 		if (tenant->name[0] == '\0')
 			continue;
+		if (is_forgotten(tenant, before))
+		{
+			n_forgotten++;
+			continue;
+		}
 		stats->last_error[sizeof(stats->last_error) - 1] = '\0';
 		index = po_registry_restore_tenant(tenant);
 		state->places[i] = index;
@@ -717,7 +747,19 @@ restore(StateFile *state)
 		ereport(LOG,
 				(errmsg("pool_optimizer.max_tenants is too small for %d tenants of file \"%s\"",
 						n_lost, STATE_FILE)));
+	if (n_forgotten > 0)
+		ereport(LOG,
+				(errmsg("pool_optimizer forgets %d tenants that were not used for %d days",
+						n_forgotten, FORGOTTEN_AFTER_DAYS)));
+}
+
+/* Policies before tenants, so that those that they name have their places. */
+static void
+restore(StateFile *state)
+{
+	restore_events(state);
 	restore_policies(state->policies, state->header.n_policies);
+	restore_tenants(state);
 	restore_alerts(state);
 	restore_minutes(state);
 	restore_statements(state);

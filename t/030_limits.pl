@@ -107,6 +107,55 @@ ok($again->is_admitted, 'a tenant with a policy has its place');
 close_all($again);
 stop_clean($node);
 
+# ---------- names that are used no more ----------
+
+SKIP:
+{
+	skip 'needs a C compiler', 1 unless build_clock();
+
+	# Beside the name that psql has there is room for nine.
+	$node = new_node(
+		-name => 'forgotten',
+		-start => 0,
+		'pool_optimizer.max_tenants' => 10,
+		'pool_optimizer.tenant' => q{'%a'});
+	start_on_clock($node);
+	$node->safe_psql('postgres', 'CREATE EXTENSION pool_optimizer');
+	create_roles($node, 'r_any');
+
+	my $restart = sub { $node->stop; set_clock($_[0]); start_on_clock($node) };
+	my $apps = sub {
+		return $node->safe_psql('postgres', q{SELECT string_agg(tenant, ' ' ORDER BY tenant)
+			FROM pool_stats WHERE tenant LIKE 'app%'});
+	};
+
+	close_all(as_app("app$_")->wait_login) foreach 1 .. 9;
+	is($apps->(), join(' ', map { "app$_" } 1 .. 9), 'the table is full');
+	$node->safe_psql('postgres', q{SELECT pool_set_quota('chosen', max_connections => 3)});
+	wait_sync($node);
+	is(stat_of($node, 'chosen', 'max_connections'), undef, 'a policy finds no place');
+	$restart->(0);
+	is(stat_of($node, 'chosen', 'max_connections'), '3',
+		'after a restart the names in policies have theirs');
+	is($apps->(), join(' ', map { "app$_" } 1 .. 8), 'and one of the others has not');
+
+	my $day = 24 * 3600;
+
+	$restart->(100 * $day);
+	is($apps->(), join(' ', map { "app$_" } 1 .. 8), 'nobody is forgotten for a long standstill');
+	close_all(as_app('app2')->wait_login);
+	my $log = -s $node->logfile;
+
+	$restart->(100 * $day);
+	is($apps->(), 'app2', 'names that were not used for long are forgotten');
+	like(log_since($node, $log), qr/LOG:.* forgets 7 tenants that were not used for 90 days/,
+		'which the log says');
+	is(stat_of($node, 'chosen', 'max_connections'), '3', 'but not those in policies');
+	close_all(as_app('app10')->wait_login);
+	is($apps->(), 'app10 app2', 'there is room for others');
+	stop_clean($node);
+}
+
 # ---------- no slot for the keeper ----------
 
 # Two slots for workers beside the sampler; a parallel query can take them.
