@@ -31,12 +31,18 @@
 #define ROWS_PER_BATCH		1000
 #define PRUNED_PER_KEEPER	100
 
+/* What a subscription brings is written by the keeper of its publisher alone: rows of two would
+ * have the same keys, and end the subscription. */
 static bool
 begin(PoHistoryTableKind kind, PoHistoryTable *table)
 {
 	StartTransactionCommand();
 	if (po_history_table_open(kind, ERROR, table))
-		return true;
+	{
+		if (!table->is_subscribed)
+			return true;
+		po_history_table_close(table);
+	}
 	CommitTransactionCommand();
 	return false;
 }

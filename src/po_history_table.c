@@ -25,12 +25,14 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "po_history_table.h"
@@ -192,6 +194,18 @@ as_caller(const PoHistoryTable *table)
 	SetUserIdAndSecContext(table->user, table->sec_context);
 }
 
+/* By logical replication?  Whatever state that is in. */
+static bool
+is_subscribed(Oid relid)
+{
+	CatCList   *subscriptions =
+		SearchSysCacheList1(SUBSCRIPTIONRELMAP, ObjectIdGetDatum(relid));
+	bool		any = subscriptions->n_members > 0;
+
+	ReleaseCatCacheList(subscriptions);
+	return any;
+}
+
 bool
 po_history_table_open(PoHistoryTableKind kind, int elevel, PoHistoryTable *table)
 {
@@ -211,6 +225,7 @@ po_history_table_open_named(const char *name, const PoHistoryColumn *column, int
 											 RelationGetRelationName(rel));
 	GetUserIdAndSecContext(&table->user, &table->sec_context);
 	table->owner = rel->rd_rel->relowner;
+	table->is_subscribed = is_subscribed(RelationGetRelid(rel));
 	as_owner(table);
 	relation_close(rel, NoLock);
 	table->guc_level = NewGUCNestLevel();

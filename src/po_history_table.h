@@ -47,6 +47,7 @@ typedef struct PoHistoryTable
 {
 	char	   *name;			/* quoted, with its schema */
 	int64		length;			/* us of a bucket */
+	bool		is_subscribed;	/* a subscription writes it, so nobody else must */
 	Oid			owner;
 	Oid			user;			/* the caller */
 	int			sec_context;

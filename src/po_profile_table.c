@@ -61,6 +61,7 @@ typedef struct Week
 	TimestampTz start;			/* of this hour */
 	int			hour;			/* which it is */
 	bool		is_due[PO_PROFILE_HOURS];
+	bool		is_read_only;	/* for the keeper: another server's writes it */
 } Week;
 
 static int64
@@ -369,6 +370,7 @@ look(Week *week, bool tell)
 	if (found)
 	{
 		read_week(&table, week);
+		week->is_read_only = table.is_subscribed || RecoveryInProgress();
 		if (tell)
 			tell_season(&table, week);
 		po_history_table_close(&table);
@@ -380,13 +382,12 @@ look(Week *week, bool tell)
 void
 po_profile_table_keep(bool (*go_on) (void))
 {
-	bool		is_standby = RecoveryInProgress();
 	bool		is_new = false;
 	Week		week;
 
 	if (!look(&week, false))
 		return;
-	for (int i = 0; i < PO_PROFILE_HOURS && !is_standby; i++)
+	for (int i = 0; i < PO_PROFILE_HOURS && !week.is_read_only; i++)
 	{
 		int			hour = (week.hour + i) % PO_PROFILE_HOURS;
 
