@@ -2073,6 +2073,9 @@ judge_leak(int slot, const char *pattern, Leaked *leaked)
 	if (!PO_CLASS_IS_LEAK(j.finding.class))
 		return false;
 	exempt = po_judge_exempt(slot, &leaked->seen, &holdings);
+	/* The sampler, which has no catalog, knows of the login only. */
+	if (exempt == PO_EXEMPT_NO && superuser_arg(leaked->seen.role))
+		exempt = PO_EXEMPT_SUPERUSER;
 	leaked->slot = slot;
 	leaked->class = j.finding.class;
 	leaked->exempt = exempt != PO_EXEMPT_NO;

@@ -250,5 +250,26 @@ is(join(' ', map { $_->is_alive ? 'lives' : 'ended' } $keeps, @others), 'lives e
 	'of a quota lowered by one, one that is not exempt is ended in its place');
 close_all($admin);
 
+# ---------- a role that becomes a superuser ----------
+
+# As of the login the sampler knows it; the function, which can look, spares it.
+create_roles($node, 'r_rises');
+$node->safe_psql('postgres', q{SELECT pool_set_timeouts('r_rises@postgres', idle => '100ms',
+	never_used => '0', lifetime => '0', leak_probability => 0, mode => 'observe')});
+wait_sync($node);
+
+my @rises = map { open_session($node, 'r_rises') } 1, 2;
+my $terminate = q{SELECT reason ~ 'exempt: superuser', terminated
+	FROM pool_terminate_leaked('r_rises@postgres', false)};
+
+$_->value('SELECT 1') foreach @rises;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pool_stats_session
+	WHERE usename = 'r_rises' AND class = 'idle_too_long' AND exempt IS NULL}),
+	'two sessions of a plain role are leaks');
+$node->safe_psql('postgres', 'ALTER ROLE r_rises SUPERUSER');
+is($node->safe_psql('postgres', $terminate), "t|f\nt|f", 'a superuser by now is spared');
+$node->safe_psql('postgres', 'ALTER ROLE r_rises NOSUPERUSER');
+is($node->safe_psql('postgres', $terminate), "f|t\nf|t", 'a plain role again is not');
+
 stop_clean($node);
 done_testing();
