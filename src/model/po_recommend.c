@@ -695,6 +695,8 @@ say_tried(PoSentence *s, const PoSearch *search, int size)
 		first++;
 	for (int i = first; i < search->n_points && i < first + SAID_POINTS; i++)
 	{
+		if (search->point[i].n <= 0)
+			continue;			/* forgotten, as it is measured anew */
 		po_say(s, "%s%d did %.*f/s", lead, search->point[i].size,
 			   search->point[i].mean < 100 ? 1 : 0, sane_number(search->point[i].mean, 1e12));
 		lead = ", ";

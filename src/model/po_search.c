@@ -597,19 +597,28 @@ has_queue(const PoSearch *s, int i)
 		s->target_us;
 }
 
+/* The index of the size that did most. */
+static int
+largest_mean(const PoSearch *s)
+{
+	int			largest = 0;
+
+	for (int i = 1; i < s->n_points; i++)
+	{
+		if (s->point[i].mean > s->point[largest].mean)
+			largest = i;
+	}
+	return largest;
+}
+
 static void
 read_points(const PoSearch *s, Bracket *b)
 {
 	const PoSearchPoint *top = &s->point[s->n_points - 1];
 	double		best = po_search_best(s);
-	int			largest = 0;
-	int			i = 0;
+	int			largest = largest_mean(s);
+	int			i;
 
-	for (i = 1; i < s->n_points; i++)
-	{
-		if (s->point[i].mean > s->point[largest].mean)
-			largest = i;
-	}
 	/* The best itself may be hidden between points: then the best of these. */
 	for (i = 0; i < largest && s->point[i].mean < NEAR_BEST * best;)
 		i++;
@@ -787,13 +796,13 @@ again_below(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b)
 }
 
 /*
- * The next larger size did less, by more than what sessions fight for explains: that was before
- * clients or server became faster, or while something was in the way.
+ * The next larger size than the best did less, by more than what sessions fight for explains: that
+ * was before clients or server became faster, or while something was in the way.
  */
 static int
-again_above(const PoSearch *s, const PoSearchSeen *seen, int near)
+again_above(const PoSearch *s, const PoSearchSeen *seen)
 {
-	int			i = place_of(s, near);
+	int			i = largest_mean(s);
 	const PoSearchPoint *p = &s->point[i];
 	const PoSearchPoint *above = p + 1;
 	bool		fight = s->full > 0 && above->size >= s->full;
@@ -850,7 +859,7 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		if (size_within(s, b->near) > 0)
 			return size_within(s, b->near);
 	}
-	return again_below(s, seen, b) ? b->failing : again_above(s, seen, b->near);
+	return again_below(s, seen, b) ? b->failing : again_above(s, seen);
 }
 
 /*
@@ -961,6 +970,20 @@ safe_choice(const PoSearch *s, const PoSearchSeen *seen, int near)
 	return p->mean < SURELY_NEAR * po_search_best(s) && next->mean > p->mean ? next->size : near;
 }
 
+/* Measures it again: anew when what it did is hard to believe, else to know it better. */
+static void
+doubt(PoSearch *s, const Bracket *b, int size)
+{
+	PoSearchPoint *p = &s->point[place_of(s, size)];
+
+	p->doubted = true;
+	if (size < b->near && !is_out_of_date(s, p, p + 1))
+		return;
+	p->n = 0;
+	p->late = 0;
+	p->rate = p->mean = 0;
+}
+
 /* The next size to try, or the one to settle on. */
 static int
 where_next(PoSearch *s, const PoSearchSeen *seen)
@@ -981,7 +1004,7 @@ where_next(PoSearch *s, const PoSearchSeen *seen)
 	if (next > 0 && !is_out_of_reach(seen, next) && !cannot_come(s, seen, next))
 	{
 		if (is_measured(s, next))
-			s->point[place_of(s, next)].doubted = true;
+			doubt(s, &b, next);
 		return next;
 	}
 	next = safe_choice(s, seen, b.near);
