@@ -805,11 +805,12 @@ again_above(const PoSearch *s, const PoSearchSeen *seen)
 	int			i = largest_mean(s);
 	const PoSearchPoint *p = &s->point[i];
 	const PoSearchPoint *above = p + 1;
-	bool		fight = s->full > 0 && above->size >= s->full;
+	bool		fight;
 
 	if (i + 1 >= s->n_points || s->evaluations >= MOST_EVALUATIONS || above->doubted ||
 		above->room || above->size > largest_useful(s, seen) || !is_without_locks(seen))
 		return 0;
+	fight = s->full > 0 && above->size >= s->full;
 	return above->mean < (fight ? FIGHTING_BEST : FULL_BEST) * p->mean ? above->size : 0;
 }
 
