@@ -785,7 +785,7 @@ again_below(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b)
 	const PoSearchPoint *p;
 	double		enough = enough_for_all(seen);
 
-	if (b->failing == 0 || s->evaluations >= MOST_EVALUATIONS)
+	if (b->failing == 0)
 		return false;
 	p = &s->point[place_of(s, b->failing)];
 	if (!p->doubted && is_out_of_date(s, p, p + 1))
@@ -807,8 +807,8 @@ again_above(const PoSearch *s, const PoSearchSeen *seen)
 	const PoSearchPoint *above = p + 1;
 	bool		fight;
 
-	if (i + 1 >= s->n_points || s->evaluations >= MOST_EVALUATIONS || above->doubted ||
-		above->room || above->size > largest_useful(s, seen) || !is_without_locks(seen))
+	if (i + 1 >= s->n_points || above->doubted || above->room ||
+		above->size > largest_useful(s, seen) || !is_without_locks(seen))
 		return 0;
 	fight = s->full > 0 && above->size >= s->full;
 	return above->mean < (fight ? FIGHTING_BEST : FULL_BEST) * p->mean ? above->size : 0;
@@ -847,7 +847,6 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		int			above = size_above(b->top, seen, limit);
 		int			below = size_below(b->near, seen);
 
-
 		if (!b->flat && !look_below && b->top < limit && !growth_is_vain(s, seen, above))
 			return above;
 		if (b->failing == 0 && below < b->near && !is_too_small(s, seen, limit))
@@ -860,6 +859,8 @@ next_to_try(const PoSearch *s, const PoSearchSeen *seen, const Bracket *b, int l
 		if (size_within(s, b->near) > 0)
 			return size_within(s, b->near);
 	}
+	if (s->evaluations >= MOST_EVALUATIONS)
+		return 0;
 	return again_below(s, seen, b) ? b->failing : again_above(s, seen);
 }
 
@@ -923,6 +924,14 @@ forget_settled(PoSearch *s)
 	s->odd = 0;
 }
 
+/* How many usually wait has to be seen anew. */
+static void
+forget_queue(PoSearch *s)
+{
+	s->queue = 0;
+	s->queues = s->longer = 0;
+}
+
 /* Watches from now on what the size that it has does. */
 static void
 rest(PoSearch *s)
@@ -930,8 +939,7 @@ rest(PoSearch *s)
 	s->phase = PO_SEARCH_SETTLED;
 	s->evaluations = 0;
 	s->again = false;
-	s->queue = 0;
-	s->queues = s->longer = 0;
+	forget_queue(s);
 }
 
 static int
@@ -1515,8 +1523,7 @@ asked_for(PoSearch *s, const PoSearchSeen *seen)
 		s->uncut = s->probe > s->uncut ? s->probe : s->uncut;
 		s->limit = s->settled = seen->highest;
 		s->all_of_demand = false;
-		s->queue = 0;
-		s->queues = s->longer = 0;
+		forget_queue(s);
 		forget_settled(s);
 	}
 	s->probe = clamp(s->probe > 0 ? s->probe : seen->size, seen->lowest, seen->highest);
